@@ -1,0 +1,36 @@
+# The targets that README.md names. Needed: Rust, Python 3 with pip, make.
+
+PYTHON ?= python3
+CARGO ?= cargo
+
+.PHONY: build run demo test check-format lint walls postgres clean
+
+build: postgres
+	$(CARGO) build --release --locked
+
+# The service with a PostgreSQL of its own; LISTEN_ADDR, METRICS_ADDR and EMBEDDED_DIR are honoured.
+run: build
+	exec target/release/data-storage serve --embedded
+
+# A plausible week of incidents, posted to the running service.
+demo:
+	$(PYTHON) scripts/demo.py
+
+postgres:
+	$(PYTHON) scripts/postgres.py
+
+test: check-format lint walls postgres
+	$(CARGO) test --locked --workspace --quiet --no-fail-fast
+
+check-format:
+	$(CARGO) fmt --all --check
+
+lint:
+	$(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
+
+# The edge depends directly on no database crate, the actors on no actix-web.
+walls:
+	$(PYTHON) scripts/walls.py
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,185 @@
+//! A pool of connections that hold their prepared statements.
+
+use crate::error::ActorError;
+use crate::metrics::Metrics;
+use bb8_postgres::PostgresConnectionManager;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio_postgres::{Client, Config, Error, NoTls, Statement};
+
+/// What an actor needs to know to build its pool.
+#[derive(Clone)]
+pub struct PoolSettings {
+    /// `write`, `read`, `vector_write` or `vector_read`: the label in the metrics.
+    pub name: &'static str,
+    pub database: Config,
+    pub max: u32,
+    pub max_lifetime: Duration,
+    /// How long a checkout may take.
+    pub wait: Duration,
+}
+
+/// The pool of one actor. It connects when a connection is asked for, and never blocks the start.
+#[derive(Clone)]
+pub struct Pool {
+    name: &'static str,
+    max: u32,
+    pool: bb8::Pool<Manager>,
+    metrics: Metrics,
+}
+
+pub type PooledConnection<'a> = bb8::PooledConnection<'a, Manager>;
+
+impl Pool {
+    /// Must be called on the runtime where the connections are to live.
+    pub fn new(settings: &PoolSettings, metrics: &Metrics) -> Self {
+        let mut database = settings.database.clone();
+        database
+            .application_name("data-storage")
+            .keepalives_idle(Duration::from_secs(30));
+        if database.get_connect_timeout().is_none() {
+            database.connect_timeout(Duration::from_secs(3));
+        }
+        let pool = bb8::Pool::builder()
+            .max_size(settings.max)
+            .max_lifetime(settings.max_lifetime)
+            .connection_timeout(settings.wait)
+            .test_on_check_out(false) // a round trip each; `get` looks at the socket instead
+            .error_sink(Box::new(LogErrors(settings.name)))
+            .build_unchecked(Manager(PostgresConnectionManager::new(database, NoTls)));
+        metrics
+            .pool_connections_max
+            .with_label_values(&[settings.name])
+            .set(settings.max.into());
+        Pool {
+            name: settings.name,
+            max: settings.max,
+            pool,
+            metrics: metrics.clone(),
+        }
+    }
+
+    /// A connection whose socket is open.
+    ///
+    /// # Errors
+    /// `Unavailable` when none is to be had within the pool's wait.
+    pub async fn get(&self) -> Result<PooledConnection<'_>, ActorError> {
+        // Connections that broke while they were idle are met one after the other, and thrown away.
+        for _ in 0..=self.max {
+            match self.pool.get().await {
+                Ok(connection) if connection.client.is_closed() => {}
+                Ok(connection) => {
+                    self.count();
+                    return Ok(connection);
+                }
+                Err(error) => {
+                    tracing::warn!(pool = self.name, %error, "no database connection");
+                    break;
+                }
+            }
+        }
+        self.count();
+        Err(ActorError::Unavailable("PostgreSQL connection failed"))
+    }
+
+    /// Tries the database, and says so in the metrics.
+    pub async fn probe(&self) -> Result<(), ActorError> {
+        let result = match self.get().await {
+            Ok(connection) => connection
+                .client
+                .simple_query("-- probe\nSELECT 1")
+                .await
+                .map(|_| ())
+                .map_err(|error| super::sqlstate::handle(&error, "probe")),
+            Err(error) => Err(error),
+        };
+        self.metrics
+            .database_up
+            .with_label_values(&[self.name])
+            .set(result.is_ok().into());
+        result
+    }
+
+    fn count(&self) {
+        let state = self.pool.state();
+        let gauge = &self.metrics.pool_connections;
+        gauge
+            .with_label_values(&[self.name, "open"])
+            .set(state.connections.into());
+        gauge
+            .with_label_values(&[self.name, "idle"])
+            .set(state.idle_connections.into());
+    }
+}
+
+/// One connection and the statements that it has prepared.
+pub struct Connection {
+    pub client: Client,
+    statements: HashMap<String, Statement>,
+    /// Set from BEGIN to the end of the transaction: a connection given back in between is thrown away.
+    pub in_transaction: bool,
+}
+
+/// More statements than all sets of filters that are really in use.
+const MAX_STATEMENTS: usize = 512;
+
+impl Connection {
+    /// The prepared statement of this text.
+    ///
+    /// # Errors
+    /// PostgreSQL's, where it is not prepared yet.
+    pub async fn prepare(&mut self, sql: &str) -> Result<Statement, Error> {
+        if let Some(statement) = self.statements.get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).await?;
+        if self.statements.len() >= MAX_STATEMENTS {
+            self.statements.clear();
+        }
+        self.statements.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+}
+
+/// Makes connections that acknowledge a commit only when it is durable.
+pub struct Manager(PostgresConnectionManager<NoTls>);
+
+/// A weaker setting of the server or the role would break the first promise; a stronger one is left alone.
+const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) \
+    WHERE current_setting('synchronous_commit') IN ('off', 'local')";
+
+impl bb8::ManageConnection for Manager {
+    type Connection = Connection;
+    type Error = Error;
+
+    async fn connect(&self) -> Result<Connection, Error> {
+        let client = self.0.connect().await?;
+        client.batch_execute(DURABLE).await?;
+        Ok(Connection {
+            client,
+            statements: HashMap::new(),
+            in_transaction: false,
+        })
+    }
+
+    async fn is_valid(&self, connection: &mut Connection) -> Result<(), Error> {
+        self.0.is_valid(&mut connection.client).await
+    }
+
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        connection.in_transaction || self.0.has_broken(&mut connection.client)
+    }
+}
+
+#[derive(Debug, Clone)]
+struct LogErrors(&'static str);
+
+impl bb8::ErrorSink<Error> for LogErrors {
+    fn sink(&self, error: Error) {
+        super::sqlstate::handle(&error, self.0);
+    }
+
+    fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<Error>> {
+        Box::new(self.clone())
+    }
+}

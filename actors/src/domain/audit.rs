@@ -1,0 +1,109 @@
+//! What both kinds of audit have in common: who posted it, when, under which id, and how a repeat is known.
+
+use super::audit_id::AuditId;
+use super::bucket::Bucket;
+use super::content::{ContentHash, digest};
+use super::invalid::Invalid;
+use super::time::{TimeWindow, to_micros};
+use chrono::{DateTime, Utc};
+use std::sync::Arc;
+
+/// The circumstances under which a body was received.
+#[derive(Debug, Clone)]
+pub struct Receipt<'a> {
+    /// The user name of the writer.
+    pub writer: Arc<str>,
+    /// The `Idempotency-Key`, if the request bears one.
+    pub key: Option<IdempotencyKey>,
+    /// The server's clock.
+    pub now: DateTime<Utc>,
+    pub window: &'a TimeWindow,
+}
+
+/// 1–255 printable ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    pub fn parse(value: &[u8]) -> Result<Self, Invalid> {
+        let printable = value.iter().all(|b| (b' '..=b'~').contains(b));
+        match std::str::from_utf8(value) {
+            Ok(text) if printable && (1..=255).contains(&value.len()) => Ok(IdempotencyKey(text.to_owned())),
+            _ => Err(Invalid::invalid(
+                "Idempotency-Key",
+                "must be 1 to 255 printable ASCII characters",
+            )),
+        }
+    }
+}
+
+/// How the service knows that it has seen an audit before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recognition {
+    /// By its id, which follows from writer, content and time.
+    Id,
+    /// By writer and content, for `REPLAY_WINDOW` only: the body bears no time.
+    Window(ContentHash),
+    /// By writer and `Idempotency-Key`; another content under the same key is an error.
+    Key(ContentHash),
+}
+
+impl Recognition {
+    /// The digest under which the table of keys has it.
+    pub fn key(&self) -> Option<&ContentHash> {
+        match self {
+            Recognition::Id => None,
+            Recognition::Window(key) | Recognition::Key(key) => Some(key),
+        }
+    }
+}
+
+/// What the service adds to a posted body.
+#[derive(Debug, Clone)]
+pub struct Envelope {
+    pub id: AuditId,
+    pub writer: Arc<str>,
+    pub received_at: DateTime<Utc>,
+    pub content: ContentHash,
+    pub recognition: Recognition,
+    /// Set where a time lies outside the accepted window: then only a replay is answered.
+    pub stale: Option<Invalid>,
+}
+
+impl Envelope {
+    /// `bucket_name` is what the audit's bucket follows from; `time` is the audit's own, where it bears one.
+    pub fn new(receipt: &Receipt<'_>, content: ContentHash, bucket_name: &str, time: Option<DateTime<Utc>>) -> Self {
+        let received_at = to_micros(receipt.now);
+        let (recognition, digest) = match (&receipt.key, time) {
+            (Some(key), _) => {
+                let key = digest("key", &receipt.writer, key.0.as_bytes());
+                // Under one key there is one audit; the id still follows from its content.
+                (
+                    Recognition::Key(key),
+                    digest("keyed", &receipt.writer, &[key, content].concat()),
+                )
+            }
+            (None, Some(_)) => (Recognition::Id, digest("content", &receipt.writer, &content)),
+            (None, None) => {
+                let key = digest("window", &receipt.writer, &content);
+                let at = received_at.timestamp_micros().to_be_bytes();
+                (
+                    Recognition::Window(key),
+                    digest("untimed", &receipt.writer, &[&content[..], &at].concat()),
+                )
+            }
+        };
+        Envelope {
+            id: AuditId::new(time.unwrap_or(received_at), Bucket::of(bucket_name), &digest),
+            writer: receipt.writer.clone(),
+            received_at,
+            content,
+            recognition,
+            stale: None,
+        }
+    }
+
+    pub fn bucket(&self) -> Bucket {
+        self.id.bucket()
+    }
+}

@@ -1,0 +1,20 @@
+//! What of an audit is embedded.
+
+use super::remediation::RemediationAudit;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct AuditText {
+    pub alert_name: Option<String>,
+    pub reasoning: Option<String>,
+    pub error_message: Option<String>,
+}
+
+impl AuditText {
+    pub fn of(audit: &RemediationAudit) -> Self {
+        AuditText {
+            alert_name: audit.alert_name.clone(),
+            reasoning: audit.reasoning.clone(),
+            error_message: audit.error_message.clone(),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What an audit says, as one number: two audits with the same content are the same audit.
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+
+/// SHA-256 of an audit's content, or of what takes its place.
+pub type ContentHash = [u8; 32];
+
+/// Hashes the fields of an audit after name mapping, removal of zero values and synonyms, before any default. Each
+/// part is written with its length, so that no two contents run into the same bytes.
+pub struct ContentHasher(Sha256);
+
+impl ContentHasher {
+    /// `path` tells the two kinds of audit apart.
+    pub fn new(path: &str) -> Self {
+        let mut hasher = ContentHasher(Sha256::new());
+        hasher.part(path.as_bytes());
+        hasher
+    }
+
+    fn part(&mut self, bytes: &[u8]) {
+        self.0.update((bytes.len() as u64).to_be_bytes()); // usize fits into 64 bits
+        self.0.update(bytes);
+    }
+
+    pub fn text(&mut self, name: &str, value: Option<&str>) -> &mut Self {
+        if let Some(value) = value {
+            self.part(name.as_bytes());
+            self.part(value.as_bytes());
+        }
+        self
+    }
+
+    /// An instant, whatever zone it was written in.
+    pub fn time(&mut self, name: &str, value: Option<DateTime<Utc>>) -> &mut Self {
+        if let Some(value) = value {
+            self.part(name.as_bytes());
+            self.part(&value.timestamp().to_be_bytes());
+            self.part(&value.timestamp_subsec_nanos().to_be_bytes());
+        }
+        self
+    }
+
+    pub fn integer(&mut self, name: &str, value: Option<i64>) -> &mut Self {
+        if let Some(value) = value {
+            self.part(name.as_bytes());
+            self.part(&value.to_be_bytes());
+        }
+        self
+    }
+
+    pub fn number(&mut self, name: &str, value: Option<f64>) -> &mut Self {
+        if let Some(value) = value {
+            self.part(name.as_bytes());
+            self.part(&value.to_bits().to_be_bytes());
+        }
+        self
+    }
+
+    pub fn finish(self) -> ContentHash {
+        self.0.finalize().into()
+    }
+}
+
+/// SHA-256 of a kind and two names, with no way for one to run into the other.
+pub fn digest(kind: &str, writer: &str, what: &[u8]) -> ContentHash {
+    let mut hasher = ContentHasher::new(kind);
+    hasher.part(writer.as_bytes());
+    hasher.part(what);
+    hasher.finish()
+}

@@ -1,0 +1,19 @@
+//! Who a token belongs to.
+
+use std::sync::Arc;
+
+/// The identity behind a token, as Kubernetes names it: a user such as
+/// `system:serviceaccount:kubernaut-system:gateway-sa`, and its groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub user: Arc<str>,
+    pub groups: Arc<[String]>,
+}
+
+/// What an identity wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    WriteRemediation,
+    WriteWorkflow,
+    Read,
+}

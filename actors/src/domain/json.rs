@@ -1,0 +1,299 @@
+//! JSON, read so that nothing of it is lost: numbers keep their digits, a key that comes twice is an error and
+//! not the end of the first, and what PostgreSQL could not store is refused here, by name.
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::collections::HashSet;
+use std::fmt;
+
+/// How deep arrays and objects may nest, the body itself included.
+pub const MAX_DEPTH: usize = 64;
+
+/// Digits that all numbers of one body may have once written out in full. PostgreSQL writes numbers of `jsonb`
+/// out in full, so a short `1e100000` would come back as 100,000 digits.
+const MAX_PLAIN_DIGITS: usize = 64 * 1024;
+
+/// A JSON value. Numbers are kept as they were written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Json {
+    Null,
+    Bool(bool),
+    Number(String),
+    String(String),
+    Array(Vec<Json>),
+    Object(Vec<(String, Json)>),
+}
+
+/// Why a text is not taken as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    #[error("the body is not valid JSON: line {line}, column {column}")]
+    Syntax { line: usize, column: usize },
+    #[error("the body must be a JSON object")]
+    NotAnObject,
+    /// A fault inside the named member of the body.
+    #[error("{member} {fault}")]
+    Member { member: String, fault: Fault },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    #[error("contains a NUL character, which cannot be stored")]
+    Nul,
+    #[error("contains text that is not valid Unicode")]
+    NotUnicode,
+    #[error("is nested more than {MAX_DEPTH} levels deep")]
+    TooDeep,
+    #[error("contains the same key twice")]
+    Twice,
+    #[error("contains a number that is too large to be stored")]
+    HugeNumber,
+}
+
+/// The members of the JSON object in `body`, in their order; the same name may come twice (the caller knows which
+/// names are the same).
+pub fn parse_members(body: &[u8]) -> Result<Vec<(String, Json)>, JsonError> {
+    let raw: &RawValue = serde_json::from_slice(body).map_err(|e| syntax(&e))?;
+    if !raw.get().starts_with('{') {
+        return Err(JsonError::NotAnObject);
+    }
+    // Lone surrogates in a key of the body itself are only met here, and have a position.
+    let members: Members = serde_json::from_str(raw.get()).map_err(|e| syntax(&e))?;
+    let mut digits = 0;
+    let mut out = Vec::with_capacity(members.0.len());
+    for (member, raw) in members.0 {
+        let value = if member.contains('\0') {
+            Err(Fault::Nul)
+        } else {
+            value(raw, 2, &mut digits)
+        };
+        match value {
+            Ok(value) => out.push((member, value)),
+            Err(fault) => return Err(JsonError::Member { member, fault }),
+        }
+    }
+    Ok(out)
+}
+
+fn syntax(error: &serde_json::Error) -> JsonError {
+    JsonError::Syntax {
+        line: error.line(),
+        column: error.column(),
+    }
+}
+
+/// `raw` is known to be well-formed but for its text.
+fn value(raw: &RawValue, depth: usize, digits: &mut usize) -> Result<Json, Fault> {
+    let text = raw.get();
+    match text.as_bytes().first() {
+        Some(b'n') => Ok(Json::Null),
+        Some(b't') => Ok(Json::Bool(true)),
+        Some(b'f') => Ok(Json::Bool(false)),
+        Some(b'"') => {
+            let text: String = serde_json::from_str(text).map_err(|_| Fault::NotUnicode)?;
+            if text.contains('\0') {
+                Err(Fault::Nul)
+            } else {
+                Ok(Json::String(text))
+            }
+        }
+        Some(b'[' | b'{') if depth > MAX_DEPTH => Err(Fault::TooDeep),
+        Some(b'[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| Fault::NotUnicode)?;
+            let items: Result<_, _> = items.into_iter().map(|raw| value(raw, depth + 1, digits)).collect();
+            Ok(Json::Array(items?))
+        }
+        Some(b'{') => {
+            let members: Members = serde_json::from_str(text).map_err(|_| Fault::NotUnicode)?;
+            let mut seen = HashSet::with_capacity(members.0.len());
+            if !members.0.iter().all(|(key, _)| seen.insert(key.as_str())) {
+                return Err(Fault::Twice);
+            }
+            let mut out = Vec::with_capacity(members.0.len());
+            for (key, raw) in members.0 {
+                if key.contains('\0') {
+                    return Err(Fault::Nul);
+                }
+                out.push((key, value(raw, depth + 1, digits)?));
+            }
+            Ok(Json::Object(out))
+        }
+        _ => {
+            *digits = digits.saturating_add(plain_digits(text));
+            if *digits > MAX_PLAIN_DIGITS && plain_digits(text) > text.len() {
+                return Err(Fault::HugeNumber);
+            }
+            if plain_digits(text) > MAX_PLAIN_DIGITS / 4 {
+                return Err(Fault::HugeNumber);
+            }
+            Ok(Json::Number(text.to_owned()))
+        }
+    }
+}
+
+/// About how many digits a number has without its exponent.
+fn plain_digits(number: &str) -> usize {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let exponent = exponent
+        .parse::<i64>()
+        .map_or(usize::MAX, |e| usize::try_from(e.unsigned_abs()).unwrap_or(usize::MAX));
+    mantissa.len().saturating_add(exponent)
+}
+
+/// An object's members in their order, with nothing looked into.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor;
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        from.deserialize_map(ObjectVisitor)
+    }
+}
+
+impl Json {
+    /// Writes the value with sorted keys and no spaces: equal values are equal texts.
+    pub fn write_canonical(&self, out: &mut String) {
+        match self {
+            Json::Null => out.push_str("null"),
+            Json::Bool(true) => out.push_str("true"),
+            Json::Bool(false) => out.push_str("false"),
+            Json::Number(number) => out.push_str(number),
+            Json::String(text) => write_string(text, out),
+            Json::Array(items) => {
+                out.push('[');
+                for (at, item) in items.iter().enumerate() {
+                    if at > 0 {
+                        out.push(',');
+                    }
+                    item.write_canonical(out);
+                }
+                out.push(']');
+            }
+            Json::Object(members) => {
+                let mut members: Vec<&(String, Json)> = members.iter().collect();
+                members.sort_by(|a, b| a.0.cmp(&b.0));
+                out.push('{');
+                for (at, (key, value)) in members.into_iter().enumerate() {
+                    if at > 0 {
+                        out.push(',');
+                    }
+                    write_string(key, out);
+                    out.push(':');
+                    value.write_canonical(out);
+                }
+                out.push('}');
+            }
+        }
+    }
+}
+
+/// A JSON string, escaped as little as JSON allows.
+fn write_string(text: &str, out: &mut String) {
+    use fmt::Write;
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c < ' ' => {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical(body: &str) -> String {
+        let mut out = String::new();
+        Json::Object(parse_members(body.as_bytes()).expect(body)).write_canonical(&mut out);
+        out
+    }
+
+    #[test]
+    fn numbers_and_text_are_kept_and_keys_sorted() {
+        let body = r#"{"b":{"z":1.10,"a":[1e2,-0,12345678901234567890123.5]},"a":"\u00e9\n\"\ud83d\ude00"}"#;
+        assert_eq!(
+            canonical(body),
+            "{\"a\":\"é\\u000a\\\"😀\",\"b\":{\"a\":[1e2,-0,12345678901234567890123.5],\"z\":1.10}}"
+        );
+    }
+
+    #[test]
+    fn a_key_that_looks_like_a_librarys_own_is_only_a_key() {
+        let body = r#"{"x":{"$serde_json::private::Number":"1"}}"#;
+        assert_eq!(canonical(body), body);
+    }
+
+    #[test]
+    fn faults_are_named() {
+        let nested = |levels: usize| format!(r#"{{"x":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
+        assert!(parse_members(nested(63).as_bytes()).is_ok());
+        let deep = nested(64);
+        for (body, fault) in [
+            (r#"{"x":"a\u0000b"}"#, Fault::Nul),
+            (r#"{"x":{"a\u0000b":1}}"#, Fault::Nul),
+            (r#"{"x":["\ud800"]}"#, Fault::NotUnicode),
+            (r#"{"x":{"\udfff":1}}"#, Fault::NotUnicode),
+            (r#"{"x":{"a":1,"\u0061":2}}"#, Fault::Twice),
+            (r#"{"x":1e999999}"#, Fault::HugeNumber),
+            (r#"{"x":1e-99999999999999999999}"#, Fault::HugeNumber),
+            (deep.as_str(), Fault::TooDeep),
+        ] {
+            let member = "x".to_owned();
+            assert_eq!(
+                parse_members(body.as_bytes()),
+                Err(JsonError::Member { member, fault }),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn bad_syntax_has_a_position() {
+        for body in [
+            "",
+            "{",
+            "{\"a\":}",
+            "{\"a\":1}x",
+            "\u{feff}{}",
+            "{\"a\":01}",
+            "{\"a\":\"\t\"}",
+            "{'a':1}",
+            "{\"\\ud800\":1}",
+        ] {
+            assert!(
+                matches!(parse_members(body.as_bytes()), Err(JsonError::Syntax { .. })),
+                "{body}"
+            );
+        }
+        assert!(matches!(
+            parse_members(b"{\"a\":\"\xff\"}"),
+            Err(JsonError::Syntax { .. })
+        ));
+        assert_eq!(parse_members(b"[]"), Err(JsonError::NotAnObject));
+        assert_eq!(parse_members(b"\"x\""), Err(JsonError::NotAnObject));
+        let deep = format!("{{\"x\":{}", "[".repeat(500_000));
+        assert!(parse_members(deep.as_bytes()).is_err());
+    }
+}

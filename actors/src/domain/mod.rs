@@ -1,0 +1,23 @@
+//! The rules of the product, without a database or a socket: what an audit is, when two audits are the
+//! same, and how the audits of one remediation request add up to one incident.
+
+pub mod attributes;
+pub mod audit;
+pub mod audit_id;
+pub mod audit_text;
+pub mod bucket;
+pub mod content;
+pub mod cursor;
+pub mod fields;
+pub mod filter;
+pub mod go_duration;
+pub mod identity;
+pub mod incident;
+pub mod invalid;
+pub mod json;
+pub mod remediation;
+pub mod severity;
+pub mod status;
+pub mod time;
+pub mod words;
+pub mod workflow;

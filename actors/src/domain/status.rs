@@ -1,0 +1,67 @@
+//! What became of a remediation, or of a step of one.
+
+use super::words::fold;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    Pending,
+    InProgress,
+    Completed,
+    Failed,
+    Cancelled,
+    RolledBack,
+}
+
+impl Status {
+    /// Any of the words and synonyms that the contract lists.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match fold(word).as_str() {
+            "pending" => Status::Pending,
+            "inprogress" | "executing" | "running" | "processing" => Status::InProgress,
+            "completed" | "success" | "succeeded" => Status::Completed,
+            "failed" | "error" | "timedout" => Status::Failed,
+            "cancelled" | "canceled" | "skipped" => Status::Cancelled,
+            "rolledback" => Status::RolledBack,
+            _ => return None,
+        })
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Pending => "pending",
+            Status::InProgress => "in_progress",
+            Status::Completed => "completed",
+            Status::Failed => "failed",
+            Status::Cancelled => "cancelled",
+            Status::RolledBack => "rolled_back",
+        }
+    }
+
+    /// Whether nothing more is expected: only then is a duration the whole one.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Status::Pending | Status::InProgress)
+    }
+}
+
+pub const WORDS: &str = "pending, in_progress, completed, failed, cancelled or rolled_back";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn synonyms_are_one_word() {
+        for (word, status) in [
+            ("In-Progress", Status::InProgress),
+            ("EXECUTING", Status::InProgress),
+            ("timed_out", Status::Failed),
+            ("rolled back", Status::RolledBack),
+            ("Succeeded", Status::Completed),
+            ("skipped", Status::Cancelled),
+        ] {
+            assert_eq!(Status::parse(word), Some(status), "{word}");
+        }
+        assert_eq!(Status::parse("done"), None);
+        assert_eq!(Status::parse(""), None);
+    }
+}

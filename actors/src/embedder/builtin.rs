@@ -1,0 +1,221 @@
+//! The built-in embedder: hashed words. Deterministic, without state, without a model to fetch.
+//!
+//! Alert name, reasoning and error text are embedded each by itself, brought to length 1, weighted and summed, so that a
+//! long error text does not drown a short alert name. What is volatile (digits, pod suffixes, ids) leaves no feature.
+
+use super::{DIMENSIONS, Embedding};
+use crate::domain::audit_text::AuditText;
+use rust_stemmers::{Algorithm, Stemmer};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Names the vectors' space; it changes whenever a text would get another vector.
+pub const ID: &str = "builtin-1";
+
+/// Alert name, reasoning, error text.
+const WEIGHTS: [f32; 3] = [1.0, 1.0, 0.3];
+/// A compound name as a whole, beside its words.
+const COMPOUND: f32 = 0.5;
+
+/// A feature's weight by its word; sorted, so that equal features are equal sums.
+type Features = BTreeMap<String, f32>;
+
+pub(super) struct Builtin {
+    stemmer: Stemmer,
+}
+
+impl Default for Builtin {
+    fn default() -> Self {
+        Builtin {
+            stemmer: Stemmer::create(Algorithm::English),
+        }
+    }
+}
+
+impl Builtin {
+    /// The vector of a text; `None` without any feature.
+    pub fn embed(&self, text: &AuditText) -> Option<Embedding> {
+        let mut features = Features::new();
+        for (part, weight) in [&text.alert_name, &text.reasoning, &text.error_message]
+            .into_iter()
+            .zip(WEIGHTS)
+        {
+            for (word, value) in self.field(part.as_deref().unwrap_or_default()) {
+                *features.entry(word).or_default() += weight * value;
+            }
+        }
+        let mut vector = vec![0f32; DIMENSIONS];
+        for (word, value) in &features {
+            let hash = fnv1a(word);
+            let sign = if hash >> 63 == 0 { 1.0 } else { -1.0 };
+            vector[(hash % DIMENSIONS as u64) as usize] += sign * value; // below DIMENSIONS
+        }
+        let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+        // Features may cancel each other out; then there is no direction either.
+        if length < 1e-6 {
+            return None;
+        }
+        vector.iter_mut().for_each(|x| *x /= length);
+        Some(Embedding {
+            vector,
+            pattern: pattern(&features),
+        })
+    }
+
+    /// The features of one field, with length 1.
+    fn field(&self, text: &str) -> Features {
+        let mut counts: BTreeMap<String, (u32, f32)> = BTreeMap::new();
+        let mut count = |word: String, weight: f32| {
+            let entry = counts.entry(word).or_insert((0, weight));
+            entry.0 += 1;
+            entry.1 = entry.1.max(weight);
+        };
+        for token in tokens(text) {
+            let words = split_camel_case(token);
+            if words.len() > 1 {
+                count(token.to_ascii_lowercase(), COMPOUND);
+            }
+            for word in words {
+                let word = word.to_ascii_lowercase();
+                if word.len() > 1 && STOP_WORDS.binary_search(&word.as_str()).is_err() {
+                    count(self.stemmer.stem(&word).into_owned(), 1.0);
+                }
+            }
+        }
+        let mut features: Features = counts
+            .into_iter()
+            .map(|(word, (count, weight))| (word, weight * (1.0 + (count as f32).ln()))) // far below 2^24
+            .collect();
+        let length = features.values().map(|x| x * x).sum::<f32>().sqrt();
+        features.values_mut().for_each(|x| *x /= length);
+        features
+    }
+}
+
+/// Runs of letters and digits that start with a letter, without their digits; ids are left out.
+fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric())
+        .map(|run| run.trim_matches(|c: char| c.is_ascii_digit()))
+        .filter(|run| !run.is_empty() && !is_volatile(run))
+}
+
+/// Whether a run looks made up by a machine: digits within it, or five and more letters without a vowel, as in the suffixes
+/// that Kubernetes gives to pods.
+fn is_volatile(run: &str) -> bool {
+    let vowel = |c: char| matches!(c.to_ascii_lowercase(), 'a' | 'e' | 'i' | 'o' | 'u' | 'y');
+    run.contains(|c: char| c.is_ascii_digit()) || (run.len() >= 5 && !run.contains(vowel))
+}
+
+/// `KubePodOOMKilled` → `Kube`, `Pod`, `OOM`, `Killed`.
+fn split_camel_case(token: &str) -> Vec<&str> {
+    let bytes = token.as_bytes();
+    let mut words = Vec::new();
+    let mut start = 0;
+    for at in 1..bytes.len() {
+        let after_lower = bytes[at - 1].is_ascii_lowercase() && bytes[at].is_ascii_uppercase();
+        let last_of_capitals = bytes[at - 1].is_ascii_uppercase()
+            && bytes[at].is_ascii_uppercase()
+            && bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase);
+        if after_lower || last_of_capitals {
+            words.push(&token[start..at]);
+            start = at;
+        }
+    }
+    words.push(&token[start..]);
+    words
+}
+
+/// Equal for texts with equal features.
+fn pattern(features: &Features) -> Uuid {
+    let mut hash = Sha256::new();
+    for (word, value) in features {
+        hash.update(word);
+        hash.update([0]);
+        hash.update(value.to_bits().to_be_bytes());
+    }
+    let digest = hash.finalize();
+    let mut head = [0; 16];
+    head.copy_from_slice(&digest[..16]);
+    Uuid::from_bytes(head)
+}
+
+/// FNV-1a with a final mix, so that short words spread.
+fn fnv1a(word: &str) -> u64 {
+    let mut hash = word.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^ hash >> 33
+}
+
+/// Sorted.
+const STOP_WORDS: &[&str] = &[
+    "about", "above", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "because",
+    "been", "before", "being", "below", "between", "both", "but", "by", "can", "could", "did", "do", "does", "doing",
+    "during", "each", "few", "for", "from", "further", "had", "has", "have", "having", "he", "her", "here", "hers",
+    "him", "his", "how", "if", "in", "into", "is", "it", "its", "just", "me", "more", "most", "my", "no", "nor", "not",
+    "now", "of", "off", "on", "once", "only", "or", "other", "our", "out", "over", "own", "same", "she", "should",
+    "so", "some", "such", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those",
+    "through", "to", "too", "under", "until", "up", "very", "was", "we", "were", "what", "when", "where", "which",
+    "while", "who", "why", "will", "with", "would", "you", "your",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(alert: &str, reasoning: &str) -> AuditText {
+        AuditText {
+            alert_name: Some(alert.into()),
+            reasoning: Some(reasoning.into()),
+            error_message: None,
+        }
+    }
+
+    fn cosine(a: &AuditText, b: &AuditText) -> f32 {
+        let embedder = Builtin::default();
+        let (a, b) = (
+            embedder.embed(a).expect("features"),
+            embedder.embed(b).expect("features"),
+        );
+        a.vector.iter().zip(&b.vector).map(|(a, b)| a * b).sum()
+    }
+
+    #[test]
+    fn stop_words_are_sorted() {
+        assert!(STOP_WORDS.is_sorted());
+    }
+
+    #[test]
+    fn what_is_volatile_makes_no_pattern() {
+        let embedder = Builtin::default();
+        let of = |pod: &str, n: u32| {
+            embedder
+                .embed(&text("KubePodOOMKilled", &format!("pod {pod} restarted {n} times")))
+                .expect("features")
+        };
+        assert_eq!(of("web-7d9f8b6c5-xk2lp", 3), of("web-5c4b7d9f88-zzqvw", 17));
+        assert_ne!(
+            of("web-7d9f8b6c5-xk2lp", 3).pattern,
+            of("db-7d9f8b6c5-xk2lp", 3).pattern
+        );
+    }
+
+    #[test]
+    fn likeness_follows_the_words() {
+        let asked = text("HighMemoryUsage", "memory of the web pods is high, scale up");
+        let near = text("KubePodMemoryHigh", "pods used too much memory; scaled");
+        let far = text("CertificateExpiry", "renewed the certificate of the ingress");
+        assert!((cosine(&asked, &asked) - 1.0).abs() < 1e-5);
+        assert!(cosine(&asked, &near) > cosine(&asked, &far) + 0.2);
+    }
+
+    #[test]
+    fn a_text_without_features_has_no_vector() {
+        for empty in ["", "12345 67", "…", "the a of", "日本語"] {
+            assert_eq!(Builtin::default().embed(&text(empty, empty)), None, "{empty}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Turns texts into vectors, on threads of its own.
+
+mod builtin;
+mod embed;
+
+pub use builtin::ID as BUILTIN_ID;
+pub use embed::Embed;
+
+use crate::domain::audit_text::AuditText;
+use crate::error::ActorError;
+use crate::handle::Ping;
+use crate::metrics::Metrics;
+use crate::supervise::Alive;
+use actix::prelude::*;
+use moka::sync::Cache;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Numbers of a vector.
+pub const DIMENSIONS: usize = 768;
+
+/// A vector of length 1, and the pattern of the texts that have it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    pub vector: Vec<f32>,
+    pub pattern: Uuid,
+}
+
+/// Texts whose vectors are kept. A vector takes 3 KiB.
+const CACHED: u64 = 1024;
+
+type CacheKey = [u8; 32];
+
+pub struct EmbedderActor {
+    embedder: builtin::Builtin,
+    /// `None` for a text without any feature.
+    cache: Cache<CacheKey, Option<Arc<Embedding>>>,
+    metrics: Metrics,
+    _alive: Arc<Alive>,
+}
+
+impl EmbedderActor {
+    pub fn new(metrics: Metrics, alive: Arc<Alive>) -> Self {
+        EmbedderActor {
+            embedder: builtin::Builtin::default(),
+            cache: Cache::new(CACHED),
+            metrics,
+            _alive: alive,
+        }
+    }
+
+    fn embed(&self, text: &AuditText) -> Option<Arc<Embedding>> {
+        let key = cache_key(text);
+        if let Some(known) = self.cache.get(&key) {
+            self.metrics.cache_hits_total.inc();
+            return known;
+        }
+        self.metrics.cache_misses_total.inc();
+        let embedding = self.embedder.embed(text).map(Arc::new);
+        self.cache.insert(key, embedding.clone());
+        embedding
+    }
+}
+
+fn cache_key(text: &AuditText) -> CacheKey {
+    let mut hash = Sha256::new();
+    for part in [&text.alert_name, &text.reasoning, &text.error_message] {
+        let part = part.as_deref().unwrap_or_default();
+        hash.update((part.len() as u64).to_be_bytes()); // usize fits into 64 bits
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+impl Actor for EmbedderActor {
+    type Context = SyncContext<Self>;
+}
+
+impl Handler<Ping> for EmbedderActor {
+    type Result = Result<(), ActorError>;
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Self::Result {
+        Ok(())
+    }
+}

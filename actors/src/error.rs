@@ -1,0 +1,28 @@
+//! What an actor replies when it cannot do what it was asked. A reply, never the death of an actor.
+
+use crate::domain::invalid::Invalid;
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ActorError {
+    /// The request is wrong.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The token is not known.
+    #[error("the token is not valid")]
+    Unauthenticated,
+    /// The identity may not do this.
+    #[error("not authorized")]
+    Forbidden,
+    /// The `Idempotency-Key` came with another content before.
+    #[error("the Idempotency-Key was used with another content")]
+    KeyReused,
+    /// There is no such thing.
+    #[error("not found")]
+    NotFound,
+    /// Something that is needed does not answer now; a repeat may succeed. The words are for clients.
+    #[error("{0}")]
+    Unavailable(&'static str),
+    /// A fault of the service.
+    #[error("internal error")]
+    Internal,
+}

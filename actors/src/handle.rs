@@ -1,0 +1,183 @@
+//! The only way to reach an actor: its address, which changes when it is restarted, and what keeps a flood of requests
+//! from piling up in its mailbox.
+
+use crate::error::ActorError;
+use crate::metrics::Metrics;
+use actix::dev::ToEnvelope;
+use actix::{Actor, Addr, Handler, MailboxError, Message};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+
+/// What bounds the use of an actor.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Requests that may be with the actor at once.
+    pub permits: usize,
+    /// How long a request waits for a permit.
+    pub permit_wait: Duration,
+    /// How long a request waits for its answer.
+    pub deadline: Duration,
+}
+
+/// A clonable way to one actor.
+pub struct Handle<A: Actor>(Arc<Inner<A>>);
+
+struct Inner<A: Actor> {
+    name: &'static str,
+    limits: Limits,
+    permits: Semaphore,
+    address: watch::Sender<Option<Addr<A>>>,
+    broken: AtomicBool,
+    metrics: Metrics,
+}
+
+impl<A: Actor> Clone for Handle<A> {
+    fn clone(&self) -> Self {
+        Handle(self.0.clone())
+    }
+}
+
+/// Liveness: an actor that handles it is alive and not stuck. It never waits for a database.
+#[derive(Message)]
+#[rtype(result = "Result<(), ActorError>")]
+pub struct Ping;
+
+/// Asks an actor to try its database; the answer is the database's.
+#[derive(Message)]
+#[rtype(result = "Result<(), ActorError>")]
+pub struct Probe;
+
+impl<A: Actor> Handle<A> {
+    /// A handle whose actor is still to be started (`supervise`).
+    pub fn new(name: &'static str, limits: Limits, metrics: &Metrics) -> Self {
+        metrics
+            .actor_permits
+            .with_label_values(&[name])
+            .set(limits.permits as i64); // far below 2^63
+        metrics.actor_restarts_total.with_label_values(&[name]).reset();
+        Handle(Arc::new(Inner {
+            name,
+            limits,
+            permits: Semaphore::new(limits.permits),
+            address: watch::Sender::new(None),
+            broken: AtomicBool::new(false),
+            metrics: metrics.clone(),
+        }))
+    }
+
+    pub fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(crate) fn set_address(&self, address: Option<Addr<A>>) {
+        self.0.address.send_replace(address);
+    }
+
+    /// Set when the actor could not be brought back, too often in a row.
+    pub(crate) fn set_broken(&self, broken: bool) {
+        self.0.broken.store(broken, Ordering::Relaxed);
+    }
+
+    /// Sends a message within the limits and waits for the reply.
+    ///
+    /// # Errors
+    /// What the actor replies; `Unavailable` without a permit, without an actor or past the deadline; `Internal` when
+    /// the handling panicked.
+    pub async fn call<M, T>(&self, message: M) -> Result<T, ActorError>
+    where
+        M: Message<Result = Result<T, ActorError>> + Send + 'static,
+        T: Send + 'static,
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+    {
+        let inner = &self.0;
+        let Ok(Ok(_permit)) = timeout(inner.limits.permit_wait, inner.permits.acquire()).await else {
+            return Err(self.reject("no_permit", "the service is overloaded"));
+        };
+        let in_use = inner.metrics.actor_permits_in_use.with_label_values(&[inner.name]);
+        in_use.inc();
+        let started = Instant::now();
+        let reply = self.ask(message, inner.limits.deadline).await;
+        in_use.dec();
+        inner
+            .metrics
+            .actor_duration_seconds
+            .with_label_values(&[inner.name])
+            .observe(started.elapsed().as_secs_f64());
+        reply
+    }
+
+    /// As [`Self::call`], without a permit: for the service's own questions, which must get through in a flood.
+    pub async fn ask<M, T>(&self, message: M, deadline: Duration) -> Result<T, ActorError>
+    where
+        M: Message<Result = Result<T, ActorError>> + Send + 'static,
+        T: Send + 'static,
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+    {
+        let Some(address) = self.live_address().await else {
+            return Err(self.reject("down", "a part of the service is being restarted"));
+        };
+        match timeout(deadline, address.send(message)).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(MailboxError::Closed)) => {
+                tracing::error!(actor = self.0.name, "request lost to a panic");
+                Err(ActorError::Internal)
+            }
+            Ok(Err(MailboxError::Timeout)) | Err(_) => Err(self.reject("deadline", "the request took too long")),
+        }
+    }
+
+    /// Hands a message over without waiting for it to be handled; `false` when there is no actor.
+    pub fn tell<M>(&self, message: M) -> bool
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+    {
+        match &*self.0.address.borrow() {
+            Some(address) if address.connected() => {
+                address.do_send(message);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the actor answers, or is being restarted and not given up.
+    pub async fn is_alive(&self, deadline: Duration) -> bool
+    where
+        A: Handler<Ping>,
+        A::Context: ToEnvelope<A, Ping>,
+    {
+        !self.0.broken.load(Ordering::Relaxed) && self.ask(Ping, deadline).await.is_ok()
+    }
+
+    /// The address of an actor that runs; a restart is waited for.
+    async fn live_address(&self) -> Option<Addr<A>> {
+        let live = |address: &Option<Addr<A>>| address.as_ref().is_some_and(Addr::connected);
+        let mut watch = self.0.address.subscribe();
+        let address = timeout(self.0.limits.permit_wait, watch.wait_for(live)).await;
+        match address {
+            Ok(Ok(address)) => address.clone(),
+            _ => None,
+        }
+    }
+
+    fn reject(&self, reason: &str, words: &'static str) -> ActorError {
+        self.0
+            .metrics
+            .actor_rejected_total
+            .with_label_values(&[self.0.name, reason])
+            .inc();
+        ActorError::Unavailable(words)
+    }
+}

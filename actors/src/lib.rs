@@ -1,0 +1,17 @@
+//! The actors of the Data Storage Service, each with its pool, and the rules that they work by. Nothing here knows HTTP.
+
+pub mod auth;
+pub mod check;
+pub mod db;
+pub mod domain;
+pub mod embedder;
+pub mod error;
+pub mod handle;
+pub mod metrics;
+pub mod migrate;
+pub mod pg_writer;
+pub mod query;
+pub mod reindex;
+pub mod similarity;
+pub mod supervise;
+pub mod vector_writer;

@@ -1,0 +1,140 @@
+//! Every metric of the service. The text beside a metric is its help text.
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $field:ident: $kind:ident = $name:literal $([$($label:literal),*])?;)*) => {
+        /// The metrics, registered once; clones are cheap and count together.
+        #[derive(Clone)]
+        pub struct Metrics { $($(#[doc = $help])+ pub $field: $kind,)* }
+
+        impl Metrics {
+            /// Registers all metrics.
+            ///
+            /// # Errors
+            /// When one of the names is registered already.
+            pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+                Ok(Metrics { $($field: {
+                    let metric = <$kind as Metric>::build($name, concat!($($help),+).trim(), &[$($($label),*)?])?;
+                    registry.register(Box::new(metric.clone()))?;
+                    metric
+                },)* })
+            }
+        }
+    };
+}
+
+/// A kind of metric that is built from a name, a help text and labels.
+trait Metric: Sized {
+    fn build(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error>;
+}
+
+impl Metric for IntCounter {
+    fn build(name: &str, help: &str, _: &[&str]) -> Result<Self, prometheus::Error> {
+        IntCounter::with_opts(Opts::new(name, help))
+    }
+}
+
+impl Metric for IntCounterVec {
+    fn build(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
+        IntCounterVec::new(Opts::new(name, help), labels)
+    }
+}
+
+impl Metric for IntGauge {
+    fn build(name: &str, help: &str, _: &[&str]) -> Result<Self, prometheus::Error> {
+        IntGauge::with_opts(Opts::new(name, help))
+    }
+}
+
+impl Metric for IntGaugeVec {
+    fn build(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
+        IntGaugeVec::new(Opts::new(name, help), labels)
+    }
+}
+
+/// Seconds, from a tenth of a millisecond to ten seconds; rows of a flush are counted on the same scale by the thousand.
+const SECONDS: &[f64] = &[
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+const ROWS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+fn buckets(name: &str) -> Vec<f64> {
+    if name.ends_with("_seconds") {
+        SECONDS.to_vec()
+    } else {
+        ROWS.to_vec()
+    }
+}
+
+impl Metric for Histogram {
+    fn build(name: &str, help: &str, _: &[&str]) -> Result<Self, prometheus::Error> {
+        Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets(name)))
+    }
+}
+
+impl Metric for HistogramVec {
+    fn build(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
+        HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets(name)), labels)
+    }
+}
+
+metrics! {
+    /// Audits written, by table and status (success, failure). A replay is not a write.
+    write_total: IntCounterVec = "datastorage_write_total" ["table", "status"];
+    /// Time from an audit's receipt by the writer to its commit, by table.
+    write_duration_seconds: HistogramVec = "datastorage_write_duration_seconds" ["table"];
+    /// Audits that were answered as replays.
+    write_replays_total: IntCounter = "datastorage_write_replays_total";
+    /// Reads, by operation and status (success, failure).
+    query_total: IntCounterVec = "datastorage_query_total" ["operation", "status"];
+    /// Time of a read, by operation.
+    query_duration_seconds: HistogramVec = "datastorage_query_duration_seconds" ["operation"];
+    /// Requests refused for a field, by field and reason (required, invalid, too_long, unknown_word). Fields that the
+    /// contract does not name count as other.
+    validation_failures_total: IntCounterVec = "datastorage_validation_failures_total" ["field", "reason"];
+    /// Time to embed a batch of texts.
+    embedding_generation_duration_seconds: Histogram = "datastorage_embedding_generation_duration_seconds";
+    /// Audits whose vector was written after their commit.
+    dualwrite_success_total: IntCounter = "datastorage_dualwrite_success_total";
+    /// Audits whose vector could not be written at a try, by reason (embedder, vector_store, queue_full). They stay in the outbox.
+    dualwrite_failure_total: IntCounterVec = "datastorage_dualwrite_failure_total" ["reason"];
+    /// Times that the service went on without its vector store.
+    fallback_mode_total: IntCounter = "datastorage_fallback_mode_total";
+    /// Texts whose embedding was found in the cache.
+    cache_hits_total: IntCounter = "datastorage_cache_hits_total";
+    /// Texts whose embedding was not found in the cache.
+    cache_misses_total: IntCounter = "datastorage_cache_misses_total";
+    /// Tokens that the token cache knew.
+    token_cache_hits_total: IntCounter = "datastorage_token_cache_hits_total";
+    /// Tokens that the token cache did not know.
+    token_cache_misses_total: IntCounter = "datastorage_token_cache_misses_total";
+    /// Audits that wait for their flush.
+    write_queue_depth: IntGauge = "datastorage_write_queue_depth";
+    /// Audits committed together.
+    flush_rows: Histogram = "datastorage_flush_rows";
+    /// Rows in the outbox: audits whose vector is still to be written.
+    outbox_rows: IntGauge = "datastorage_outbox_rows";
+    /// Age of the oldest row in the outbox.
+    outbox_lag_seconds: IntGauge = "datastorage_outbox_lag_seconds";
+    /// Permits of an actor's handle, all of them.
+    actor_permits: IntGaugeVec = "datastorage_actor_permits" ["actor"];
+    /// Permits of an actor's handle that requests hold now.
+    actor_permits_in_use: IntGaugeVec = "datastorage_actor_permits_in_use" ["actor"];
+    /// Requests that an actor's handle turned away, by reason (no_permit, deadline, down).
+    actor_rejected_total: IntCounterVec = "datastorage_actor_rejected_total" ["actor", "reason"];
+    /// Time that an actor took to answer.
+    actor_duration_seconds: HistogramVec = "datastorage_actor_duration_seconds" ["actor"];
+    /// Actors started again after they died.
+    actor_restarts_total: IntCounterVec = "datastorage_actor_restarts_total" ["actor"];
+    /// Connections of a pool, by state (open, idle).
+    pool_connections: IntGaugeVec = "datastorage_pool_connections" ["pool", "state"];
+    /// Most connections that a pool may have.
+    pool_connections_max: IntGaugeVec = "datastorage_pool_connections_max" ["pool"];
+    /// Time of a database transaction, by the name that opens its statements.
+    db_transaction_duration_seconds: HistogramVec = "datastorage_db_transaction_duration_seconds" ["name"];
+    /// Whether a database answered the last probe (1) or not (0), by pool.
+    database_up: IntGaugeVec = "datastorage_database_up" ["pool"];
+}

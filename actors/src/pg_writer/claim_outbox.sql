@@ -1,0 +1,22 @@
+-- pg_writer.claim_outbox
+-- Claims stale rows of one bucket and returns their texts.
+WITH claimed AS (
+    UPDATE embedding_outbox AS o
+    SET claimed_until = $3, attempts = o.attempts + 1
+    FROM (
+        SELECT s.audit_id
+        FROM embedding_outbox AS s
+        WHERE s.bucket = $1 AND s.claimed_until <= $2
+        ORDER BY s.audit_id
+        LIMIT $4
+        FOR UPDATE SKIP LOCKED
+    ) AS stale
+    WHERE o.bucket = $1 AND o.audit_id = stale.audit_id
+    RETURNING o.bucket, o.audit_id
+)
+SELECT
+    c.audit_id,
+    CASE WHEN 'alert_name' = ANY (a.assumed) THEN NULL ELSE a.alert_name END AS alert_name,
+    a.reasoning, a.error_message
+FROM claimed AS c
+LEFT JOIN remediation_audit AS a ON a.bucket = c.bucket AND a.id = c.audit_id

@@ -1,0 +1,24 @@
+use super::PgWriterActor;
+use crate::error::ActorError;
+use actix::prelude::*;
+
+/// Takes no more audits, commits what is queued, and ends the actor. Answered when that is done.
+#[derive(Message)]
+#[rtype(result = "Result<(), ActorError>")]
+pub struct Drain;
+
+impl Handler<Drain> for PgWriterActor {
+    type Result = ResponseFuture<Result<(), ActorError>>;
+
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
+        let running = self.running.take();
+        Box::pin(async move {
+            if let Some(running) = running {
+                drop(running.lane);
+                // An error means that the lane has ended otherwise.
+                let _ = running.ended.await;
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,42 @@
+use super::PgWriterActor;
+use crate::db::timed::timed;
+use crate::error::ActorError;
+use actix::prelude::*;
+use chrono::{DateTime, Utc};
+
+/// Counts what is still to be embedded, for the metrics and whoever asks.
+#[derive(Message)]
+#[rtype(result = "Result<OutboxSize, ActorError>")]
+pub struct MeasureOutbox;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboxSize {
+    pub rows: i64,
+    /// When the oldest of them was received.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+impl Handler<MeasureOutbox> for PgWriterActor {
+    type Result = ResponseFuture<Result<OutboxSize, ActorError>>;
+
+    fn handle(&mut self, _: MeasureOutbox, _: &mut Self::Context) -> Self::Result {
+        let (pool, metrics, now) = (self.pool(), self.metrics.clone(), (self.clock)());
+        Box::pin(async move {
+            let pool = pool?;
+            let mut connection = pool.get().await?;
+            let row = timed(&metrics, "pg_writer.measure_outbox", async {
+                let statement = connection.prepare(include_str!("measure_outbox.sql")).await?;
+                connection.client.query_one(&statement, &[]).await
+            })
+            .await?;
+            let size = OutboxSize {
+                rows: row.get(0),
+                oldest: row.get(1),
+            };
+            metrics.outbox_rows.set(size.rows);
+            let lag = size.oldest.map_or(0, |oldest| (now - oldest).num_seconds().max(0));
+            metrics.outbox_lag_seconds.set(lag);
+            Ok(size)
+        })
+    }
+}

@@ -1,0 +1,220 @@
+//! The write path. Audits that wait together are committed together, each is answered after its commit, and the
+//! incident of each remediation request is kept up in the same transaction.
+
+mod claim_outbox;
+mod clear_outbox;
+mod columns;
+mod drain;
+mod find_replay;
+mod flush;
+mod lane;
+mod measure_outbox;
+mod partitions;
+mod write_remediation_audit;
+mod write_workflow_audit;
+
+pub use claim_outbox::ClaimOutbox;
+pub use clear_outbox::ClearOutbox;
+pub use drain::Drain;
+pub use measure_outbox::{MeasureOutbox, OutboxSize};
+pub use partitions::make_partitions;
+pub use write_remediation_audit::WriteRemediationAudit;
+pub use write_workflow_audit::WriteWorkflowAudit;
+
+use crate::db::pool::{Pool, PoolSettings};
+use crate::domain::audit::Envelope;
+use crate::domain::audit_id::AuditId;
+use crate::domain::audit_text::AuditText;
+use crate::domain::remediation::RemediationAudit;
+use crate::domain::time::Clock;
+use crate::domain::workflow::WorkflowAudit;
+use crate::error::ActorError;
+use crate::handle::{Ping, Probe};
+use crate::metrics::Metrics;
+use crate::supervise::Alive;
+use actix::prelude::*;
+use lane::{Lane, Pending};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+
+/// The text of one audit that is to be embedded.
+#[derive(Debug, Clone)]
+pub struct EmbeddingJob {
+    pub id: AuditId,
+    pub text: AuditText,
+}
+
+/// Told the texts of a flush after its commit. It must not wait.
+pub type OnCommit = Arc<dyn Fn(Vec<EmbeddingJob>) + Send + Sync>;
+
+#[derive(Clone)]
+pub struct PgWriterSettings {
+    pub pool: PoolSettings,
+    /// Most audits of one flush, and most bytes of their texts.
+    pub flush_max_rows: usize,
+    pub flush_max_bytes: usize,
+    /// Most audits that may wait for a flush.
+    pub queue: usize,
+    /// How long the content of a body without any time is remembered.
+    pub replay_window: Duration,
+    /// Whether audits with text get a row in the outbox.
+    pub embed: bool,
+}
+
+pub struct PgWriterActor {
+    settings: PgWriterSettings,
+    metrics: Metrics,
+    clock: Clock,
+    on_commit: OnCommit,
+    running: Option<Running>,
+    _alive: Alive,
+}
+
+/// What lives on the actor's own runtime.
+struct Running {
+    pool: Pool,
+    lane: mpsc::Sender<Pending>,
+    /// Answered when the lane has ended.
+    ended: oneshot::Receiver<()>,
+}
+
+/// How an audit was acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    pub id: AuditId,
+    /// Whether it had been written before.
+    pub replayed: bool,
+}
+
+/// Either kind of audit, on its way through a flush.
+pub(crate) enum Audit {
+    Remediation(Box<RemediationAudit>),
+    Workflow(Box<WorkflowAudit>),
+}
+
+impl Audit {
+    fn envelope(&self) -> &Envelope {
+        match self {
+            Audit::Remediation(audit) => &audit.envelope,
+            Audit::Workflow(audit) => &audit.envelope,
+        }
+    }
+
+    fn table(&self) -> &'static str {
+        match self {
+            Audit::Remediation(_) => "remediation_audit",
+            Audit::Workflow(_) => "workflow_audit",
+        }
+    }
+}
+
+/// How often partitions are looked after.
+const UPKEEP: Duration = Duration::from_secs(3600);
+
+impl PgWriterActor {
+    pub fn new(settings: PgWriterSettings, metrics: Metrics, clock: Clock, on_commit: OnCommit, alive: Alive) -> Self {
+        PgWriterActor {
+            settings,
+            metrics,
+            clock,
+            on_commit,
+            running: None,
+            _alive: alive,
+        }
+    }
+
+    /// The pool, from the start to the drain.
+    fn pool(&self) -> Result<Pool, ActorError> {
+        let running = self
+            .running
+            .as_ref()
+            .ok_or(ActorError::Unavailable("the writer is stopping"))?;
+        Ok(running.pool.clone())
+    }
+
+    /// Queues an audit for the next flush and waits for its commit; one with a stale time is only looked up.
+    fn write(&self, audit: Audit, bytes: usize) -> ResponseFuture<Result<Written, ActorError>> {
+        let Some(running) = &self.running else {
+            return Box::pin(async { Err(ActorError::Unavailable("the writer is stopping")) });
+        };
+        if let Some(stale) = &audit.envelope().stale {
+            let stale = stale.clone();
+            let (pool, metrics, envelope) = (running.pool.clone(), self.metrics.clone(), audit.envelope().clone());
+            return Box::pin(async move {
+                let replay = find_replay::find_replay(&pool, &metrics, &envelope).await?;
+                replay.ok_or(ActorError::Invalid(stale))
+            });
+        }
+        let (reply, committed) = oneshot::channel();
+        let pending = Pending {
+            audit,
+            bytes,
+            queued_at: Instant::now(),
+            replies: vec![reply],
+        };
+        let queued = running.lane.try_send(pending);
+        let metrics = self.metrics.clone();
+        Box::pin(async move {
+            if queued.is_err() {
+                return Err(ActorError::Unavailable("the write queue is full"));
+            }
+            metrics.write_queue_depth.inc();
+            // The lane drops a reply only when it panics.
+            committed.await.unwrap_or(Err(ActorError::Internal))
+        })
+    }
+}
+
+impl Actor for PgWriterActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let pool = Pool::new(&self.settings.pool, &self.metrics);
+        let (sender, receiver) = mpsc::channel(self.settings.queue);
+        let lane = Lane::new(
+            receiver,
+            pool.clone(),
+            self.settings.clone(),
+            self.metrics.clone(),
+            self.clock.clone(),
+            self.on_commit.clone(),
+        );
+        // A lane ends with its actor, and an actor with its lane.
+        let (ending, ended) = oneshot::channel();
+        let lane = actix::spawn(lane.run());
+        ctx.spawn(lane.into_actor(self).map(|_, _, ctx| {
+            // Only a drain listens.
+            let _ = ending.send(());
+            ctx.stop();
+        }));
+        ctx.run_interval(UPKEEP, |actor, _| {
+            if let Ok(pool) = actor.pool() {
+                let today = (actor.clock)();
+                actix::spawn(async move { partitions::keep_ahead(&pool, today).await });
+            }
+        });
+        self.running = Some(Running {
+            pool,
+            lane: sender,
+            ended,
+        });
+    }
+}
+
+impl Handler<Ping> for PgWriterActor {
+    type Result = Result<(), ActorError>;
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Self::Result {
+        Ok(())
+    }
+}
+
+impl Handler<Probe> for PgWriterActor {
+    type Result = ResponseFuture<Result<(), ActorError>>;
+
+    fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
+        let pool = self.pool();
+        Box::pin(async move { pool?.probe().await })
+    }
+}

@@ -1,0 +1,77 @@
+//! The monthly partitions of `resource_action_traces`.
+
+use crate::db::pool::{Connection, Pool};
+use crate::db::sqlstate;
+use crate::domain::time::month_of;
+use chrono::{DateTime, Months, NaiveDate, Utc};
+use std::collections::BTreeSet;
+use tokio_postgres::{Client, Error};
+
+/// Months that have their partition before their time comes.
+const AHEAD: u32 = 3;
+
+/// One process at a time makes partitions. The number is only a name.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7261001)";
+
+/// Makes the partitions of this month and the next ones, on any connection.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn make_partitions(client: &Client, now: DateTime<Utc>) -> Result<(), Error> {
+    let first = month_of(now);
+    let months: BTreeSet<NaiveDate> = (0..=AHEAD)
+        .filter_map(|n| first.checked_add_months(Months::new(n)))
+        .collect();
+    create_missing(client, &months).await
+}
+
+/// As [`make_partitions`], for the running service.
+pub(super) async fn keep_ahead(pool: &Pool, now: DateTime<Utc>) {
+    let Ok(connection) = pool.get().await else { return };
+    if let Err(error) = make_partitions(&connection.client, now).await {
+        sqlstate::handle(&error, "pg_writer.make_partitions");
+    }
+}
+
+/// Makes the partitions of these months where they are missing.
+pub(super) async fn create(connection: &mut Connection, months: &BTreeSet<NaiveDate>) -> Result<(), Error> {
+    create_missing(&connection.client, months).await
+}
+
+/// A new table is attached rather than made as a partition: that takes no lock that readers or writers wait for.
+async fn create_missing(client: &Client, months: &BTreeSet<NaiveDate>) -> Result<(), Error> {
+    for from in months {
+        let name = from.format("resource_action_traces_y%Ym%m").to_string();
+        let exists = client
+            .query_one(
+                "-- pg_writer.find_partition\nSELECT to_regclass($1) IS NOT NULL",
+                &[&name],
+            )
+            .await?;
+        if exists.get(0) {
+            continue;
+        }
+        let until = from.checked_add_months(Months::new(1)).unwrap_or(NaiveDate::MAX);
+        // Of this text only names and dates vary, and they are ours.
+        let sql = format!(
+            "-- pg_writer.make_partition
+            BEGIN;
+            {LOCK};
+            DO $$ BEGIN
+                IF to_regclass('{name}') IS NULL THEN
+                    CREATE TABLE {name} (LIKE resource_action_traces INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+                    ALTER TABLE resource_action_traces ATTACH PARTITION {name}
+                        FOR VALUES FROM ('{from} 00:00:00+00') TO ('{until} 00:00:00+00');
+                END IF;
+            END $$;
+            COMMIT;"
+        );
+        if let Err(error) = client.batch_execute(&sql).await {
+            // The error to report is the first one; a lost connection has nothing to roll back.
+            let _ = client.batch_execute("ROLLBACK").await;
+            return Err(error);
+        }
+        tracing::info!(partition = name, "partition made");
+    }
+    Ok(())
+}

@@ -1,0 +1,44 @@
+use super::rows::{AuditRecord, REMEDIATION_COLUMNS, RemediationRecord, WORKFLOW_COLUMNS, WorkflowRecord};
+use super::{Connection, QueryActor};
+use crate::domain::audit_id::AuditId;
+use crate::error::ActorError;
+use actix::prelude::*;
+use futures_util::join;
+use tokio_postgres::Error;
+use tokio_postgres::types::ToSql;
+
+/// Asks for one audit of either kind.
+#[derive(Message)]
+#[rtype(result = "Result<AuditRecord, ActorError>")]
+pub struct GetAudit {
+    pub id: AuditId,
+}
+
+impl Handler<GetAudit> for QueryActor {
+    type Result = ResponseFuture<Result<AuditRecord, ActorError>>;
+
+    fn handle(&mut self, message: GetAudit, _: &mut Self::Context) -> Self::Result {
+        let found = self.read("get_audit", "query.get_audit", async move |connection| {
+            get(connection, message.id).await
+        });
+        Box::pin(async move { found.await?.ok_or(ActorError::NotFound) })
+    }
+}
+
+async fn get(connection: &mut Connection, id: AuditId) -> Result<Option<AuditRecord>, Error> {
+    let sql = |table: &str, columns: &str| {
+        format!("-- query.get_audit\nSELECT {columns} FROM {table} AS a WHERE a.bucket = $1 AND a.id = $2")
+    };
+    let remediation = connection
+        .prepare(&sql("remediation_audit", REMEDIATION_COLUMNS))
+        .await?;
+    let workflow = connection.prepare(&sql("workflow_audit", WORKFLOW_COLUMNS)).await?;
+    let (bucket, id) = (id.bucket().get(), id.to_string());
+    let params: [&(dyn ToSql + Sync); 2] = [&bucket, &id];
+    let (remediation, workflow) = join!(
+        connection.client.query_opt(&remediation, &params),
+        connection.client.query_opt(&workflow, &params),
+    );
+    let remediation = remediation?.map(|row| AuditRecord::Remediation(RemediationRecord::from_row(&row)));
+    Ok(remediation.or(workflow?.map(|row| AuditRecord::Workflow(WorkflowRecord::from_row(&row)))))
+}

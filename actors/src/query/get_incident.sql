@@ -1,0 +1,23 @@
+-- query.get_incident
+-- The audit that states a fact last is the one with the greatest id.
+SELECT
+    {columns},
+    t.created_at, t.updated_at,
+    (SELECT a.reasoning FROM remediation_audit AS a
+     WHERE a.bucket = t.bucket AND a.remediation_request_id = t.correlation_id AND a.reasoning IS NOT NULL
+     ORDER BY a.id DESC LIMIT 1) AS reasoning,
+    (SELECT a.priority FROM remediation_audit AS a
+     WHERE a.bucket = t.bucket AND a.remediation_request_id = t.correlation_id AND a.priority IS NOT NULL
+     ORDER BY a.id DESC LIMIT 1) AS priority,
+    (SELECT jsonb_object_agg(m.key, m.value)::text
+     FROM (
+        SELECT DISTINCT ON (e.key) e.key, e.value
+        FROM remediation_audit AS a, jsonb_each(a.attributes) AS e
+        WHERE a.bucket = t.bucket AND a.remediation_request_id = t.correlation_id AND a.attributes IS NOT NULL
+        ORDER BY e.key, a.id DESC
+     ) AS m) AS attributes,
+    (SELECT count(*) FROM remediation_audit AS a
+     WHERE a.bucket = t.bucket AND a.remediation_request_id = t.correlation_id) AS audits_total
+FROM resource_action_traces AS t
+WHERE t.bucket = $1 AND t.id = $2
+  AND t.action_timestamp = (SELECT i.action_timestamp FROM incident_ids AS i WHERE i.bucket = $1 AND i.id = $2)

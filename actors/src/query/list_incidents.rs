@@ -1,0 +1,189 @@
+use super::rows::{Incident, incident_columns};
+use super::{Connection, QueryActor};
+use crate::domain::bucket::Bucket;
+use crate::domain::cursor::Cursor;
+use crate::domain::filter::IncidentFilter;
+use crate::error::ActorError;
+use actix::prelude::*;
+use chrono::{DateTime, Utc};
+use futures_util::join;
+use tokio_postgres::Error;
+use tokio_postgres::types::ToSql;
+
+/// Asks for a page of incidents, newest first.
+#[derive(Message)]
+#[rtype(result = "Result<IncidentPage, ActorError>")]
+pub struct ListIncidents {
+    pub filter: IncidentFilter,
+    /// 1–1000.
+    pub limit: i64,
+    pub start: PageStart,
+    /// Whether the exact total of the filter is wanted.
+    pub total: bool,
+}
+
+/// Where a page begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageStart {
+    Offset(i64),
+    After(Cursor),
+}
+
+#[derive(Debug)]
+pub struct IncidentPage {
+    pub incidents: Vec<Incident>,
+    pub total: Option<i64>,
+    /// Set where there is more.
+    pub next: Option<Cursor>,
+}
+
+impl Handler<ListIncidents> for QueryActor {
+    type Result = ResponseFuture<Result<IncidentPage, ActorError>>;
+
+    fn handle(&mut self, message: ListIncidents, _: &mut Self::Context) -> Self::Result {
+        self.read("list_incidents", "query.list_incidents", async move |connection| {
+            list(connection, &message).await
+        })
+    }
+}
+
+async fn list(connection: &mut Connection, message: &ListIncidents) -> Result<IncidentPage, Error> {
+    let (page, total) = statements(message);
+    let page_statement = connection.prepare(&page.sql).await?;
+    let client = &connection.client;
+    let (rows, total) = if message.total {
+        let total_statement = connection.prepare(&total.sql).await?;
+        let client = &connection.client;
+        let (page, total) = (page.params(), total.params());
+        let (rows, total) = join!(
+            client.query(&page_statement, &page),
+            client.query_one(&total_statement, &total)
+        );
+        (rows?, Some(total?.get(0)))
+    } else {
+        (client.query(&page_statement, &page.params()).await?, None)
+    };
+    let limit = usize::try_from(message.limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    let incidents: Vec<Incident> = rows.iter().take(limit).map(Incident::from_row).collect();
+    let next = incidents.last().filter(|_| more).map(|last| Cursor {
+        action_timestamp: last.action_timestamp,
+        id: last.id,
+    });
+    Ok(IncidentPage { incidents, total, next })
+}
+
+/// A statement that has only the conditions of the filters that are there.
+struct Statement<'a> {
+    sql: String,
+    values: Vec<Value<'a>>,
+}
+
+enum Value<'a> {
+    Text(&'a str),
+    Number(i64),
+    Bucket(i32),
+    Time(DateTime<Utc>),
+}
+
+impl Statement<'_> {
+    fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.values
+            .iter()
+            .map(|value| match value {
+                Value::Text(text) => text as &(dyn ToSql + Sync),
+                Value::Number(number) => number,
+                Value::Bucket(bucket) => bucket,
+                Value::Time(time) => time,
+            })
+            .collect()
+    }
+}
+
+/// The conditions of a filter, and their values.
+fn conditions(filter: &IncidentFilter) -> (Vec<String>, Vec<Value<'_>>) {
+    let mut clauses = Vec::new();
+    let mut values = Vec::new();
+    let texts = [
+        ("alert_name", filter.alert_name.as_deref()),
+        (
+            "t.alert_severity = ?",
+            filter.severity.map(|severity| severity.as_str()),
+        ),
+        ("action_type", filter.action_type.as_deref()),
+        ("namespace", filter.namespace.as_deref()),
+        ("cluster_name", filter.cluster.as_deref()),
+        ("execution_status", filter.status.map(|status| status.as_str())),
+    ];
+    for (column, text) in texts {
+        if let Some(text) = text {
+            values.push(Value::Text(text));
+            clauses.push(format!("t.{column} = ${}", values.len()));
+        }
+    }
+    if let Some(request) = filter.remediation_request_id.as_deref() {
+        // Through the table of ids, which knows the partition.
+        values.push(Value::Bucket(Bucket::of(request).get()));
+        values.push(Value::Text(request));
+        let (bucket, name) = (values.len() - 1, values.len());
+        clauses.push(format!(
+            "t.bucket = ${bucket} AND (t.id, t.action_timestamp) = (SELECT i.id, i.action_timestamp \
+             FROM incident_ids AS i WHERE i.bucket = ${bucket} AND i.correlation_id = ${name})"
+        ));
+    }
+    if let Some(since) = filter.since {
+        values.push(Value::Time(since));
+        clauses.push(format!("t.action_timestamp >= ${}", values.len()));
+    }
+    if let Some(until) = filter.until {
+        values.push(Value::Time(until));
+        clauses.push(format!("t.action_timestamp < ${}", values.len()));
+    }
+    (clauses, values)
+}
+
+fn where_all(clauses: &[String]) -> String {
+    if clauses.is_empty() {
+        String::new()
+    } else {
+        format!("\nWHERE {}", clauses.join("\n  AND "))
+    }
+}
+
+/// The page's statement, and the total's.
+fn statements(message: &ListIncidents) -> (Statement<'_>, Statement<'_>) {
+    let (clauses, values) = conditions(&message.filter);
+    let total = Statement {
+        sql: format!(
+            "-- query.count_incidents\nSELECT count(*)\nFROM resource_action_traces AS t{}",
+            where_all(&clauses)
+        ),
+        values,
+    };
+    let (mut clauses, mut values) = conditions(&message.filter);
+    if let PageStart::After(cursor) = message.start {
+        values.push(Value::Time(cursor.action_timestamp));
+        values.push(Value::Number(cursor.id));
+        clauses.push(format!(
+            "(t.action_timestamp, t.id) < (${}, ${})",
+            values.len() - 1,
+            values.len()
+        ));
+    }
+    // One more than asked for tells whether there is more.
+    values.push(Value::Number(message.limit + 1));
+    let columns = incident_columns!("left(t.error_message, 1000)");
+    let mut sql = format!(
+        "-- query.list_incidents\nSELECT {columns}\nFROM resource_action_traces AS t{}\n\
+         ORDER BY t.action_timestamp DESC, t.id DESC\nLIMIT ${}",
+        where_all(&clauses),
+        values.len()
+    );
+    if let PageStart::Offset(offset) = message.start
+        && offset > 0
+    {
+        values.push(Value::Number(offset));
+        sql.push_str(&format!(" OFFSET ${}", values.len()));
+    }
+    (Statement { sql, values }, total)
+}

@@ -1,0 +1,24 @@
+//! `data-storage migrate`
+
+use super::{CommandError, databases};
+use crate::config::Config;
+use data_storage_actors::domain::time::system_clock;
+use data_storage_actors::migrate::{Schema, migrate};
+
+pub async fn run(config: Config) -> Result<(), CommandError> {
+    let (databases, embedded) = databases::open(&config).await?;
+    let now = system_clock()();
+    let result = async {
+        for (schema, database) in [(Schema::Audit, &databases.write), (Schema::Vector, &databases.vector)] {
+            let failed = |error| format!("the {} database: {error}", schema.as_str());
+            migrate(database, schema, now).await.map_err(failed)?;
+            println!("{} schema: up to date", schema.as_str());
+        }
+        Ok(())
+    }
+    .await;
+    if let Some(embedded) = embedded {
+        embedded.stop().await;
+    }
+    result
+}

@@ -1,0 +1,80 @@
+//! The commands of the program, one file each.
+
+mod check;
+mod databases;
+mod migrate;
+mod openapi;
+mod reindex;
+mod serve;
+mod tokens;
+
+use crate::config::{Config, Settings};
+use std::process::ExitCode;
+
+/// The memory of a cluster that heals itself: audits in, incidents out.
+#[derive(Debug, clap::Parser)]
+#[command(name = "data-storage", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Run the service
+    Serve(Options),
+    /// Bring both databases to the schema of this program
+    Migrate(Options),
+    /// Test what `serve` would need, part by part
+    Check(Options),
+    /// Have every audit with text embedded that has no vector yet
+    Reindex(Options),
+    /// Print the OpenAPI document of the REST API
+    Openapi,
+}
+
+#[derive(Debug, clap::Args)]
+struct Options {
+    /// Run a private PostgreSQL in EMBEDDED_DIR
+    #[arg(long)]
+    embedded: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Runs a command to its end.
+pub fn run(cli: Cli) -> ExitCode {
+    let options = match &cli.command {
+        Command::Openapi => return openapi::run(),
+        Command::Serve(options) | Command::Migrate(options) | Command::Check(options) | Command::Reindex(options) => {
+            options
+        }
+    };
+    let config = match Config::parse(&options.settings, options.embedded) {
+        Ok(config) => config,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::from(2);
+        }
+    };
+    crate::telemetry::init(config.log_format, &config.log_level);
+    actix_web::rt::System::new().block_on(async {
+        let result = match cli.command {
+            Command::Serve(_) => serve::run(config).await,
+            Command::Migrate(_) => migrate::run(config).await,
+            Command::Check(_) => check::run(config).await,
+            Command::Reindex(_) => reindex::run(config).await,
+            Command::Openapi => Ok(()), // returned above
+        };
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+/// Why a command failed, in a sentence for the operator.
+type CommandError = Box<dyn std::error::Error>;

@@ -1,0 +1,75 @@
+//! `data-storage serve`
+
+use super::{CommandError, databases, tokens};
+use crate::config::Config;
+use crate::embedded::Embedded;
+use crate::startup::Application;
+use std::net::SocketAddr;
+use std::path::Path;
+use tokio::signal::unix::{SignalKind, signal};
+
+pub async fn run(config: Config) -> Result<(), CommandError> {
+    // Before PostgreSQL starts, so that a signal in the meantime is not lost.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (databases, embedded) = tokio::select! {
+        opened = databases::open(&config) => opened?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    let result = serve(&config, databases, embedded.as_ref(), async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+    .await;
+    if let Some(embedded) = embedded {
+        embedded.stop().await;
+    }
+    result
+}
+
+async fn serve(
+    config: &Config,
+    databases: crate::startup::DatabaseConfigs,
+    embedded: Option<&Embedded>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), CommandError> {
+    let file = tokens::file(config, embedded)?;
+    let tokens = tokens::read(&file)?;
+    let application = Application::build(config, databases, tokens)?;
+    let address = application.address();
+    let is_embedded = embedded.is_some();
+    let greet = move || {
+        if is_embedded {
+            println!("{}", example(address, &file));
+        }
+    };
+    Ok(application.run(stop, greet).await?)
+}
+
+/// A command that works as it stands: the token is read from the file, and is not printed.
+fn example(address: SocketAddr, tokens: &Path) -> String {
+    let host = if address.ip().is_unspecified() {
+        "127.0.0.1".to_owned()
+    } else {
+        address.ip().to_string()
+    };
+    let host = if address.is_ipv6() && !address.ip().is_unspecified() {
+        format!("[{host}]")
+    } else {
+        host
+    };
+    let tokens = std::path::absolute(tokens).unwrap_or_else(|_| tokens.to_owned());
+    format!(
+        "The service is ready. Post an audit:\n\
+         curl -sS -X POST http://{host}:{port}/api/v1/audit/remediation -H 'Content-Type: application/json' \
+         -H \"Authorization: Bearer $(awk -F, '/:gateway-sa,/{{print $1}}' '{tokens}')\" \
+         -d '{{\"remediationRequestID\":\"rr-abc123\",\"alertName\":\"HighMemoryUsage\",\"namespace\":\"production\",\
+         \"cluster\":\"us-west-2\",\"priority\":\"P0\"}}'\n\
+         Read it back:\n\
+         curl -sS 'http://{host}:{port}/api/v1/incidents?alert_name=HighMemoryUsage&limit=10'",
+        port = address.port(),
+        tokens = tokens.display(),
+    )
+}

@@ -1,0 +1,541 @@
+//! All settings: flags and environment variables are one list, read as text by clap and parsed here. Every fault is
+//! found before anything starts, and all are reported together.
+
+use chrono::TimeDelta;
+use data_storage_actors::auth::AccessLists;
+use data_storage_actors::db::{DatabaseConfig, parse_database};
+use data_storage_actors::domain::time::TimeWindow;
+use data_storage_actors::handle::Limits;
+use std::collections::HashSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+macro_rules! settings {
+    ($($(#[doc = $help:literal])+ $field:ident = $name:literal;)*) => {
+        /// The settings as text, by flag or by environment variable.
+        #[derive(Debug, Clone, Default, clap::Args)]
+        pub struct Settings { $(
+            $(#[doc = $help])+
+            #[arg(long, env = $name, hide_env_values = true, value_name = "VALUE")]
+            pub $field: Option<String>,
+        )* }
+
+        /// The names of all environment variables.
+        pub const VARIABLES: &[&str] = &[$($name),*];
+    };
+}
+
+settings! {
+    /// Address of the REST API and health [default: 0.0.0.0:8080]
+    listen_addr = "LISTEN_ADDR";
+    /// Address of the metrics [default: 0.0.0.0:9090]
+    metrics_addr = "METRICS_ADDR";
+    /// The audit database, as postgresql:// URL
+    database_url = "DATABASE_URL";
+    /// File that holds DATABASE_URL
+    database_url_file = "DATABASE_URL_FILE";
+    /// Database for reads; a replica will do [default: DATABASE_URL]
+    read_database_url = "READ_DATABASE_URL";
+    /// File that holds READ_DATABASE_URL
+    read_database_url_file = "READ_DATABASE_URL_FILE";
+    /// Database of the vectors [default: DATABASE_URL]
+    vector_database_url = "VECTOR_DATABASE_URL";
+    /// File that holds VECTOR_DATABASE_URL
+    vector_database_url_file = "VECTOR_DATABASE_URL_FILE";
+    /// Folder of the embedded PostgreSQL and its tokens [default: ./data; as root /var/lib/data-storage]
+    embedded_dir = "EMBEDDED_DIR";
+    /// Folder of PostgreSQL's programs [default: where `make` put them]
+    embedded_pg_bin = "EMBEDDED_PG_BIN";
+    /// How tokens are checked: kubernetes or static [default: kubernetes; static with --embedded]
+    auth_mode = "AUTH_MODE";
+    /// Static token file: token,user,uid,"group1,group2"
+    auth_tokens_file = "AUTH_TOKENS_FILE";
+    /// Users who may write remediation audits, comma-separated
+    writers_remediation = "WRITERS_REMEDIATION";
+    /// Users who may write workflow audits, comma-separated
+    writers_workflow = "WRITERS_WORKFLOW";
+    /// Connections of the write pool [default: 8]
+    write_pool_max = "WRITE_POOL_MAX";
+    /// Connections of the read pool [default: 8]
+    read_pool_max = "READ_POOL_MAX";
+    /// Connections of the vector write pool [default: 4]
+    vector_write_pool_max = "VECTOR_WRITE_POOL_MAX";
+    /// Connections of the vector read pool [default: 8]
+    vector_read_pool_max = "VECTOR_READ_POOL_MAX";
+    /// Longest life of a connection [default: 5m]
+    pool_max_lifetime = "POOL_MAX_LIFETIME";
+    /// Longest time of a request [default: 5s]
+    request_deadline = "REQUEST_DEADLINE";
+    /// Longest wait for a permit [default: 1s]
+    permit_wait = "PERMIT_WAIT";
+    /// Writes at once [default: 2048]
+    write_permits = "WRITE_PERMITS";
+    /// Reads at once [default: 256]
+    read_permits = "READ_PERMITS";
+    /// Searches at once [default: 64]
+    search_permits = "SEARCH_PERMITS";
+    /// Longest time from SIGTERM to the end [default: 25s]
+    shutdown_grace = "SHUTDOWN_GRACE";
+    /// How long the content of a body without any time is remembered [default: 10m]
+    replay_window = "REPLAY_WINDOW";
+    /// Largest body, in bytes or with KiB or MiB [default: 1MiB]
+    max_body_bytes = "MAX_BODY_BYTES";
+    /// Most audits of one flush [default: 512]
+    flush_max_rows = "FLUSH_MAX_ROWS";
+    /// Most bytes of one flush [default: 4MiB]
+    flush_max_bytes = "FLUSH_MAX_BYTES";
+    /// Oldest time of an audit [default: 400d]
+    audit_max_age = "AUDIT_MAX_AGE";
+    /// Time of an audit that lies farthest ahead [default: 1h]
+    audit_max_ahead = "AUDIT_MAX_AHEAD";
+    /// Whole months of incidents that are kept; 0 keeps all [default: 0]
+    retention_months = "RETENTION_MONTHS";
+    /// Most connections of clients [default: 8192]
+    max_connections = "MAX_CONNECTIONS";
+    /// What embeds audits: builtin or off [default: builtin]
+    embedder = "EMBEDDER";
+    /// json or pretty [default: json; pretty on a terminal]
+    log_format = "LOG_FORMAT";
+    /// Level or filter of the log [default: info]
+    log_level = "LOG_LEVEL";
+}
+
+/// One wrong setting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: {fault}")]
+pub struct ConfigError {
+    pub variable: &'static str,
+    pub fault: String,
+}
+
+/// All wrong settings.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// Where PostgreSQL is.
+#[derive(Clone)]
+pub enum Databases {
+    /// A private one, still to be started.
+    Embedded {
+        dir: Option<PathBuf>,
+        programs: Option<PathBuf>,
+    },
+    External {
+        write: DatabaseConfig,
+        read: DatabaseConfig,
+        vector: DatabaseConfig,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Pretty,
+    /// `pretty` on a terminal, `json` elsewhere.
+    Auto,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct PoolSizes {
+    pub write: u32,
+    pub read: u32,
+    pub vector_write: u32,
+    pub vector_read: u32,
+}
+
+impl PoolSizes {
+    pub fn sum(&self) -> u32 {
+        self.write + self.read + self.vector_write + self.vector_read
+    }
+}
+
+/// All settings, valid.
+#[derive(Clone)]
+pub struct Config {
+    pub listen_addr: SocketAddr,
+    pub metrics_addr: SocketAddr,
+    pub databases: Databases,
+    /// `None`: tokens of its own, in the embedded folder.
+    pub auth_tokens_file: Option<PathBuf>,
+    pub access: AccessLists,
+    pub pools: PoolSizes,
+    pub pool_max_lifetime: Duration,
+    pub request_deadline: Duration,
+    pub permit_wait: Duration,
+    pub write_permits: usize,
+    pub read_permits: usize,
+    pub search_permits: usize,
+    pub shutdown_grace: Duration,
+    pub replay_window: Duration,
+    pub max_body_bytes: usize,
+    pub flush_max_rows: usize,
+    pub flush_max_bytes: usize,
+    pub window: TimeWindow,
+    pub max_connections: usize,
+    pub embed: bool,
+    pub log_format: LogFormat,
+    pub log_level: String,
+}
+
+/// The process's ceiling, as the source document has it.
+pub const CONNECTIONS_CEILING: u32 = 50;
+
+const NAMESPACE: &str = "system:serviceaccount:kubernaut-system";
+
+impl Config {
+    /// Parses the settings.
+    ///
+    /// # Errors
+    /// Every wrong one, by the name of its variable.
+    pub fn parse(settings: &Settings, embedded: bool) -> Result<Self, ConfigErrors> {
+        let mut read = Reader::default();
+        let s = settings;
+        let account = |name: &str| format!("{NAMESPACE}:{name}");
+        let config = Config {
+            listen_addr: read.or("LISTEN_ADDR", &s.listen_addr, "0.0.0.0:8080", address),
+            metrics_addr: read.or("METRICS_ADDR", &s.metrics_addr, "0.0.0.0:9090", address),
+            databases: if embedded {
+                let dir = given(&s.embedded_dir).map(PathBuf::from);
+                Databases::Embedded {
+                    dir,
+                    programs: given(&s.embedded_pg_bin).map(PathBuf::from),
+                }
+            } else {
+                read.databases(s)
+            },
+            auth_tokens_file: read.auth(s, embedded),
+            access: AccessLists {
+                writers_remediation: list(
+                    &s.writers_remediation,
+                    &["gateway-sa", "aianalysis-controller-sa", "kubernetes-executor-sa"].map(account),
+                ),
+                writers_workflow: list(&s.writers_workflow, &["workflowexecution-controller-sa"].map(account)),
+                readers: HashSet::new(),
+            },
+            pools: PoolSizes {
+                write: read.or("WRITE_POOL_MAX", &s.write_pool_max, "8", connections),
+                read: read.or("READ_POOL_MAX", &s.read_pool_max, "8", connections),
+                vector_write: read.or("VECTOR_WRITE_POOL_MAX", &s.vector_write_pool_max, "4", connections),
+                vector_read: read.or("VECTOR_READ_POOL_MAX", &s.vector_read_pool_max, "8", connections),
+            },
+            pool_max_lifetime: read.or("POOL_MAX_LIFETIME", &s.pool_max_lifetime, "5m", positive_duration),
+            request_deadline: read.or("REQUEST_DEADLINE", &s.request_deadline, "5s", positive_duration),
+            permit_wait: read.or("PERMIT_WAIT", &s.permit_wait, "1s", duration),
+            write_permits: read.or("WRITE_PERMITS", &s.write_permits, "2048", permits),
+            read_permits: read.or("READ_PERMITS", &s.read_permits, "256", permits),
+            search_permits: read.or("SEARCH_PERMITS", &s.search_permits, "64", permits),
+            shutdown_grace: read.or("SHUTDOWN_GRACE", &s.shutdown_grace, "25s", duration),
+            replay_window: read.or("REPLAY_WINDOW", &s.replay_window, "10m", duration),
+            max_body_bytes: read.or("MAX_BODY_BYTES", &s.max_body_bytes, "1MiB", bytes),
+            flush_max_rows: read.or("FLUSH_MAX_ROWS", &s.flush_max_rows, "512", |text| {
+                number(text, 1, 10_000)
+            }),
+            flush_max_bytes: read.or("FLUSH_MAX_BYTES", &s.flush_max_bytes, "4MiB", bytes),
+            window: TimeWindow {
+                max_age: read.or("AUDIT_MAX_AGE", &s.audit_max_age, "400d", |text| {
+                    time_span(text, MAX_AGE_DAYS)
+                }),
+                max_ahead: read.or("AUDIT_MAX_AHEAD", &s.audit_max_ahead, "1h", |text| {
+                    time_span(text, MAX_AHEAD_DAYS)
+                }),
+                retention_months: read.or("RETENTION_MONTHS", &s.retention_months, "0", |text| {
+                    number(text, 0, 1200)
+                }),
+            },
+            max_connections: read.or("MAX_CONNECTIONS", &s.max_connections, "8192", permits),
+            embed: read.or("EMBEDDER", &s.embedder, "builtin", |text| match text {
+                "builtin" => Ok(true),
+                "off" => Ok(false),
+                "minilm" | "http" => Err("this version has builtin and off".into()),
+                _ => Err("must be builtin or off".into()),
+            }),
+            log_format: read.or("LOG_FORMAT", &s.log_format, "auto", |text| match text {
+                "json" => Ok(LogFormat::Json),
+                "pretty" => Ok(LogFormat::Pretty),
+                "auto" => Ok(LogFormat::Auto),
+                _ => Err("must be json or pretty".into()),
+            }),
+            log_level: read.or("LOG_LEVEL", &s.log_level, "info", |text| {
+                tracing_subscriber::EnvFilter::builder()
+                    .parse(text)
+                    .map_err(|_| "is no level or filter".to_owned())?;
+                Ok(text.to_owned())
+            }),
+        };
+        if read.errors.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigErrors(read.errors))
+        }
+    }
+
+    /// The limits of a handle with this many permits.
+    pub fn limits(&self, permits: usize) -> Limits {
+        Limits {
+            permits,
+            permit_wait: self.permit_wait,
+            deadline: self.request_deadline,
+        }
+    }
+}
+
+/// What a setting says; an empty one says nothing.
+fn given(value: &Option<String>) -> Option<&str> {
+    value.as_deref().map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// Collects faults, so that parsing goes on.
+#[derive(Default)]
+struct Reader {
+    errors: Vec<ConfigError>,
+}
+
+impl Reader {
+    fn fault(&mut self, variable: &'static str, fault: impl Into<String>) {
+        self.errors.push(ConfigError {
+            variable,
+            fault: fault.into(),
+        });
+    }
+
+    /// The parsed value of a setting, or its default.
+    fn or<T>(
+        &mut self,
+        variable: &'static str,
+        value: &Option<String>,
+        default: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
+        match parse(given(value).unwrap_or(default)) {
+            Ok(value) => value,
+            Err(fault) => {
+                self.fault(variable, fault);
+                // A default parses: the test below tries them all.
+                parse(default).unwrap_or_else(|fault| panic!("the default of {variable} {fault}"))
+            }
+        }
+    }
+
+    /// A setting, or what the file of its `_FILE` variable holds.
+    fn secret(&mut self, names: [&'static str; 2], value: &Option<String>, file: &Option<String>) -> Option<String> {
+        match (given(value), given(file)) {
+            (Some(_), Some(_)) => {
+                self.fault(names[1], format!("and {} must not both be given", names[0]));
+                None
+            }
+            (Some(value), None) => Some(value.to_owned()),
+            (None, Some(file)) => match std::fs::read_to_string(file) {
+                Ok(text) => Some(text.trim().to_owned()),
+                Err(error) => {
+                    self.fault(names[1], format!("{file} cannot be read: {error}"));
+                    None
+                }
+            },
+            (None, None) => None,
+        }
+    }
+
+    fn databases(&mut self, s: &Settings) -> Databases {
+        let write = self.secret(
+            ["DATABASE_URL", "DATABASE_URL_FILE"],
+            &s.database_url,
+            &s.database_url_file,
+        );
+        let names = ["READ_DATABASE_URL", "READ_DATABASE_URL_FILE"];
+        let read = self.secret(names, &s.read_database_url, &s.read_database_url_file);
+        let names = ["VECTOR_DATABASE_URL", "VECTOR_DATABASE_URL_FILE"];
+        let vector = self.secret(names, &s.vector_database_url, &s.vector_database_url_file);
+        if write.is_none() && !self.errors.iter().any(|error| error.variable == "DATABASE_URL_FILE") {
+            let how =
+                "is not set: give the URL of a PostgreSQL database, or start a private one with `serve --embedded`";
+            self.fault("DATABASE_URL", how);
+        }
+        let mut parse = |variable, url: &Option<String>| {
+            let parsed = parse_database(url.as_deref()?);
+            parsed.map_err(|fault| self.fault(variable, fault)).ok()
+        };
+        let write = parse("DATABASE_URL", &write);
+        let read = parse("READ_DATABASE_URL", &read);
+        let vector = parse("VECTOR_DATABASE_URL", &vector);
+        // Where the first is missing a fault is noted, and this value is not used.
+        let write = write.unwrap_or_else(DatabaseConfig::new);
+        Databases::External {
+            read: read.unwrap_or_else(|| write.clone()),
+            vector: vector.unwrap_or_else(|| write.clone()),
+            write,
+        }
+    }
+
+    fn auth(&mut self, s: &Settings, embedded: bool) -> Option<PathBuf> {
+        let default = if embedded { "static" } else { "kubernetes" };
+        let file = given(&s.auth_tokens_file).map(PathBuf::from);
+        match given(&s.auth_mode).unwrap_or(default) {
+            "static" => {
+                if file.is_none() && !embedded {
+                    self.fault("AUTH_TOKENS_FILE", "is needed with AUTH_MODE=static");
+                }
+                file
+            }
+            "kubernetes" => {
+                let how = "kubernetes is not there yet in this version: set AUTH_MODE=static and AUTH_TOKENS_FILE";
+                self.fault("AUTH_MODE", how);
+                None
+            }
+            _ => {
+                self.fault("AUTH_MODE", "must be kubernetes or static");
+                None
+            }
+        }
+    }
+}
+
+/// Ids hold times up to the year 2255; fifty years back is before 1970 for nobody.
+const MAX_AGE_DAYS: i64 = 50 * 365;
+const MAX_AHEAD_DAYS: i64 = 366;
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let text = if text.starts_with(':') {
+        format!("0.0.0.0{text}")
+    } else {
+        text.replace("localhost:", "127.0.0.1:")
+    };
+    SocketAddr::from_str(&text).map_err(|_| "must be an address and a port, like 0.0.0.0:8080".into())
+}
+
+fn number<T: FromStr + PartialOrd + fmt::Display>(text: &str, least: T, most: T) -> Result<T, String> {
+    match text.parse::<T>() {
+        Ok(n) if n >= least && n <= most => Ok(n),
+        _ => Err(format!("must be a whole number from {least} to {most}")),
+    }
+}
+
+fn connections(text: &str) -> Result<u32, String> {
+    number(text, 1, 1000)
+}
+
+fn permits(text: &str) -> Result<usize, String> {
+    number(text, 1, 1_000_000)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let units = [
+        ("ms", 1),
+        ("s", 1_000),
+        ("m", 60_000),
+        ("h", 3_600_000),
+        ("d", 86_400_000),
+    ];
+    units
+        .iter()
+        .find_map(|(unit, millis)| {
+            let n: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            Some(Duration::from_millis(n.checked_mul(*millis)?))
+        })
+        .filter(|duration| *duration <= Duration::from_secs(100 * 366 * 86_400))
+        .ok_or_else(|| "must be a duration, like 500ms, 5s, 10m, 24h or 400d".into())
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|d| {
+        if d.is_zero() {
+            Err("must be longer than 0".into())
+        } else {
+            Ok(d)
+        }
+    })
+}
+
+fn time_span(text: &str, most_days: i64) -> Result<TimeDelta, String> {
+    let span = TimeDelta::from_std(duration(text)?).unwrap_or(TimeDelta::MAX);
+    if span > TimeDelta::days(most_days) {
+        Err(format!("must be at most {most_days}d"))
+    } else {
+        Ok(span)
+    }
+}
+
+fn bytes(text: &str) -> Result<usize, String> {
+    let (digits, factor) = match text.trim() {
+        text if text.ends_with("MiB") => (&text[..text.len() - 3], 1 << 20),
+        text if text.ends_with("KiB") => (&text[..text.len() - 3], 1 << 10),
+        text => (text, 1),
+    };
+    let wrong = || "must be a number of bytes, like 65536, 64KiB or 1MiB, at most 1024MiB".to_owned();
+    let n: usize = digits.trim().parse().map_err(|_| wrong())?;
+    n.checked_mul(factor)
+        .filter(|n| (1..=1 << 30).contains(n))
+        .ok_or_else(wrong)
+}
+
+fn list(value: &Option<String>, default: &[String]) -> HashSet<String> {
+    match given(value) {
+        Some(text) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|user| !user.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        None => default.iter().cloned().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let config = Config::parse(&Settings::default(), true)
+            .map_err(|e| e.to_string())
+            .expect("valid");
+        assert!(config.pools.sum() <= CONNECTIONS_CEILING);
+        assert!(config.request_deadline < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn all_faults_are_reported_at_once() {
+        let settings = Settings {
+            listen_addr: Some("nowhere".into()),
+            request_deadline: Some("5".into()),
+            flush_max_rows: Some("0".into()),
+            database_url: Some("postgresql://u:secret@h/db?sslmode=nonsense".into()),
+            auth_mode: Some("static".into()),
+            embedder: Some("magic".into()),
+            ..Settings::default()
+        };
+        let Err(errors) = Config::parse(&settings, false) else {
+            panic!("all of them are wrong")
+        };
+        let mut variables: Vec<&str> = errors.0.iter().map(|error| error.variable).collect();
+        variables.sort_unstable();
+        let expected = [
+            "AUTH_TOKENS_FILE",
+            "DATABASE_URL",
+            "EMBEDDER",
+            "FLUSH_MAX_ROWS",
+            "LISTEN_ADDR",
+            "REQUEST_DEADLINE",
+        ];
+        assert_eq!(variables, expected);
+        assert!(!errors.to_string().contains("secret"), "{errors}");
+    }
+
+    #[test]
+    fn durations_and_sizes() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("400d"), Ok(Duration::from_secs(400 * 86_400)));
+        assert!(duration("5").is_err() && duration("-5s").is_err() && duration("99999999999d").is_err());
+        assert_eq!((bytes("64KiB"), bytes("1 MiB")), (Ok(65_536), Ok(1 << 20)));
+        assert!(bytes("0").is_err() && bytes("2GiB").is_err());
+    }
+}

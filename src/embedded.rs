@@ -1,0 +1,117 @@
+//! A private PostgreSQL for `--embedded`: found, unpacked, initialised, started, started again after a crash, stopped.
+//!
+//! It listens on a unix socket only, in a folder that only its user may enter, and is as durable as any other. PostgreSQL
+//! refuses to run as root; a service that is root runs it under another user, from programs that this user can reach.
+
+mod command;
+mod folders;
+mod programs;
+mod server;
+
+use command::RunAs;
+use data_storage_actors::db::{DatabaseConfig, socket_database};
+use folders::Folders;
+use server::Postgres;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+const SUPERUSER: &str = "postgres";
+const DATABASE: &str = "data_storage";
+
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    #[error(
+        "no PostgreSQL programs: run `make build`, or set EMBEDDED_PG_BIN to the folder of `postgres` and `initdb`"
+    )]
+    NoPrograms,
+    #[error("EMBEDDED_PG_BIN: {0} has no program `postgres`")]
+    NotPrograms(PathBuf),
+    #[error("EMBEDDED_DIR: another data-storage runs on {0}")]
+    InUse(PathBuf),
+    #[error("{0} cannot be entered by the user {1}, under whom PostgreSQL runs")]
+    Unreachable(PathBuf, String),
+    #[error("EMBEDDED_DIR: {0} holds data of PostgreSQL {1}, this is 16")]
+    OtherVersion(PathBuf, String),
+    #[error("{0}: {1}")]
+    Folder(PathBuf, std::io::Error),
+    #[error("{0} failed: {1}")]
+    Program(&'static str, String),
+    #[error("PostgreSQL did not start: {0}")]
+    NotStarted(String),
+}
+
+/// A private server that runs. It is stopped by [`Embedded::stop`]; where this process dies before, by the system.
+pub struct Embedded {
+    folders: Folders,
+    stopping: watch::Sender<bool>,
+    keeper: JoinHandle<()>,
+    /// Held as long as this process lives.
+    _lock: File,
+}
+
+impl Embedded {
+    /// Starts the server on the data in `dir`, which is made where it is missing.
+    ///
+    /// # Errors
+    /// What is in the way, with the name of the folder.
+    pub async fn start(dir: Option<&Path>, programs: Option<&Path>) -> Result<Self, EmbeddedError> {
+        let run_as = RunAs::choose(dir);
+        let bin = programs::find(programs, &run_as)?;
+        let folders = Folders::make(dir, &run_as)?;
+        let lock = lock(folders.dir())?;
+        run_as.check_reach(&folders.data_parent())?;
+        run_as.check_reach(&bin)?;
+        tracing::info!(folder = %folders.dir().display(), user = run_as.name(), "embedded PostgreSQL");
+        let postgres = Arc::new(Postgres {
+            bin,
+            folders: folders.clone(),
+            run_as,
+        });
+        postgres.stop_leftover().await?;
+        postgres.init().await?;
+        let child = postgres.start().await?;
+        let (stopping, stopped) = watch::channel(false);
+        // On this thread: the system ends the server with the thread that started it.
+        let keeper = actix::spawn(async move { postgres.keep(child, stopped).await });
+        Ok(Embedded {
+            folders,
+            stopping,
+            keeper,
+            _lock: lock,
+        })
+    }
+
+    /// The folder of the data, tokens and log.
+    pub fn dir(&self) -> &Path {
+        self.folders.dir()
+    }
+
+    /// How to reach the database of the service.
+    pub fn database(&self) -> DatabaseConfig {
+        socket_database(self.folders.socket(), SUPERUSER, DATABASE)
+    }
+
+    /// Stops the server in order.
+    pub async fn stop(self) {
+        self.stopping.send_replace(true);
+        // The keeper ends with the server; it does not panic.
+        let _ = self.keeper.await;
+        self.folders.remove_socket();
+        tracing::info!("embedded PostgreSQL stopped");
+    }
+}
+
+/// One service a folder.
+fn lock(dir: &Path) -> Result<File, EmbeddedError> {
+    let path = dir.join("data-storage.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|error| EmbeddedError::Folder(path.clone(), error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(EmbeddedError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(EmbeddedError::Folder(path, error)),
+    }
+}

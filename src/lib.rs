@@ -1,0 +1,14 @@
+//! The HTTP edge of the Data Storage Service: it parses requests, sends each to one actor, and maps the reply. The actors
+//! and the rules of the domain are in `data-storage-actors`.
+
+pub mod cli;
+pub mod config;
+pub mod embedded;
+mod extract;
+mod health;
+mod middleware;
+pub mod problem;
+mod routes;
+pub mod startup;
+mod state;
+pub mod telemetry;

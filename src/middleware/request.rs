@@ -1,0 +1,199 @@
+//! The first and the last to see a request: gives it its id, bounds its head, turns a panic and every error into the one
+//! shape, and logs one line.
+
+use crate::problem::{Problem, ProblemKind};
+use crate::state::AppState;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpResponse, web};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+use uuid::Uuid;
+
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id that answer, log line and `correlation_id` bear.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub Rc<str>);
+
+/// Who made the request, for the log line; set by whoever finds out.
+#[derive(Debug, Clone)]
+pub struct Caller(pub std::sync::Arc<str>);
+
+/// The largest head, in bytes.
+const MAX_HEAD: usize = 32 * 1024;
+
+pub async fn request(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
+    let id = RequestId(request_id(&request));
+    request.extensions_mut().insert(id.clone());
+    // The state is set for every application.
+    let state = request.app_data::<web::Data<AppState>>().cloned();
+    let _in_flight = state.as_ref().map(|state| InFlight::enter(state));
+    let (method, path) = (request.method().clone(), request.path().to_owned());
+    let peer = request
+        .peer_addr()
+        .map(|peer| peer.ip().to_string())
+        .unwrap_or_default();
+
+    let (answer, route, caller) = if head_size(&request) > MAX_HEAD {
+        let problem = Problem::new(ProblemKind::HeadersTooLarge, "The head of a request may have 32 KiB").closing();
+        (
+            request
+                .into_response(problem.render(&path, &id.0))
+                .map_into_boxed_body(),
+            None,
+            None,
+        )
+    } else {
+        match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+            Ok(Ok(response)) => {
+                let route = response.request().match_pattern();
+                let caller = response.request().extensions().get::<Caller>().cloned();
+                (finish(response, &path, &id), route, caller)
+            }
+            Ok(Err(error)) => return Err(error),
+            Err(_) => {
+                let problem = Problem::new(ProblemKind::InternalError, "The service made a mistake; it is logged");
+                log(&id, method.as_str(), None, 500, started, &peer, None);
+                let mut response = problem.render(&path, &id.0);
+                set_id(&mut response, &id);
+                let error = actix_web::error::InternalError::from_response("panic", response);
+                return Err(error.into());
+            }
+        }
+    };
+    let mut answer = answer;
+    set_id(answer.response_mut(), &id);
+    if state.is_some_and(|state| state.draining.load(Ordering::Relaxed)) {
+        answer
+            .response_mut()
+            .head_mut()
+            .set_connection_type(actix_web::http::ConnectionType::Close);
+    }
+    let caller = caller.as_ref().map(|caller| &*caller.0);
+    log(
+        &id,
+        method.as_str(),
+        route.as_deref(),
+        answer.status().as_u16(),
+        started,
+        &peer,
+        caller,
+    );
+    Ok(answer)
+}
+
+/// Errors get their full body here; other answers pass.
+fn finish<B: MessageBody + 'static>(
+    response: ServiceResponse<B>,
+    path: &str,
+    id: &RequestId,
+) -> ServiceResponse<BoxBody> {
+    let status = response.status();
+    let problem = match response.response().error() {
+        Some(error) => match error.as_error::<Problem>() {
+            Some(problem) => problem.clone(),
+            None => Problem::new(ProblemKind::of_status(status), "The request cannot be read"),
+        },
+        // No handler answers with an error status without a problem, but for readiness.
+        None => return response.map_into_boxed_body(),
+    };
+    if problem.kind.status().is_server_error() {
+        tracing::warn!(
+            request_id = &*id.0,
+            error = problem.kind.word(),
+            detail = problem.detail,
+            "request failed"
+        );
+    }
+    let (request, _) = response.into_parts();
+    ServiceResponse::new(request, problem.render(path, &id.0))
+}
+
+fn set_id<B>(response: &mut HttpResponse<B>, id: &RequestId) {
+    // Made of characters that a header may have.
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+}
+
+fn log(
+    id: &RequestId,
+    method: &str,
+    route: Option<&str>,
+    status: u16,
+    started: Instant,
+    peer: &str,
+    caller: Option<&str>,
+) {
+    let duration_ms = started.elapsed().as_secs_f64() * 1e3;
+    let route = route.unwrap_or("unknown");
+    tracing::info!(
+        request_id = &*id.0,
+        method,
+        route,
+        status,
+        duration_ms,
+        peer,
+        caller,
+        "request"
+    );
+}
+
+/// The client's id when it is sane: 1–128 letters, digits, `.`, `_`, `-` and `:`.
+fn request_id(request: &ServiceRequest) -> Rc<str> {
+    let sane = |id: &&str| {
+        (1..=128).contains(&id.len())
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':'))
+    };
+    match request
+        .headers()
+        .get(&REQUEST_ID)
+        .and_then(|id| id.to_str().ok())
+        .filter(sane)
+    {
+        Some(id) => id.into(),
+        None => format!("req-{}", Uuid::new_v4().simple()).into(),
+    }
+}
+
+/// Bytes of the request line and the headers.
+fn head_size(request: &ServiceRequest) -> usize {
+    let headers: usize = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    request.method().as_str().len() + target + 12 + headers
+}
+
+/// Counts a request for as long as it is being answered.
+struct InFlight(web::Data<AppState>);
+
+impl InFlight {
+    fn enter(state: &web::Data<AppState>) -> Self {
+        state.in_flight.fetch_add(1, Ordering::SeqCst);
+        InFlight(state.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let before = self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+        if before == 1 && self.0.draining.load(Ordering::SeqCst) {
+            self.0.idle.notify_one();
+        }
+    }
+}

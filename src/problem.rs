@@ -1,0 +1,235 @@
+//! What a client reads when something is wrong: one shape (RFC 9457), a closed set of errors. The one place where an error
+//! becomes an HTTP status.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use actix_web::{HttpResponse, ResponseError};
+use data_storage_actors::domain::invalid::Invalid;
+use data_storage_actors::error::ActorError;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::fmt;
+
+/// The closed set of errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemKind {
+    ValidationFailed,
+    AuthenticationFailed,
+    AuthorizationFailed,
+    NotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    IdempotencyKeyReused,
+    RateLimitExceeded,
+    HeadersTooLarge,
+    InternalError,
+    ServiceUnavailable,
+}
+
+impl ProblemKind {
+    pub const ALL: [ProblemKind; 13] = [
+        ProblemKind::ValidationFailed,
+        ProblemKind::AuthenticationFailed,
+        ProblemKind::AuthorizationFailed,
+        ProblemKind::NotFound,
+        ProblemKind::MethodNotAllowed,
+        ProblemKind::RequestTimeout,
+        ProblemKind::PayloadTooLarge,
+        ProblemKind::UnsupportedMediaType,
+        ProblemKind::IdempotencyKeyReused,
+        ProblemKind::RateLimitExceeded,
+        ProblemKind::HeadersTooLarge,
+        ProblemKind::InternalError,
+        ProblemKind::ServiceUnavailable,
+    ];
+
+    /// The word in `error`, the title, and the status.
+    fn parts(self) -> (&'static str, &'static str, u16) {
+        match self {
+            ProblemKind::ValidationFailed => ("validation_failed", "Validation failed", 400),
+            ProblemKind::AuthenticationFailed => ("authentication_failed", "Authentication failed", 401),
+            ProblemKind::AuthorizationFailed => ("authorization_failed", "Authorization failed", 403),
+            ProblemKind::NotFound => ("not_found", "Not found", 404),
+            ProblemKind::MethodNotAllowed => ("method_not_allowed", "Method not allowed", 405),
+            ProblemKind::RequestTimeout => ("request_timeout", "Request timeout", 408),
+            ProblemKind::PayloadTooLarge => ("payload_too_large", "Payload too large", 413),
+            ProblemKind::UnsupportedMediaType => ("unsupported_media_type", "Unsupported media type", 415),
+            ProblemKind::IdempotencyKeyReused => ("idempotency_key_reused", "Idempotency key reused", 422),
+            ProblemKind::RateLimitExceeded => ("rate_limit_exceeded", "Rate limit exceeded", 429),
+            ProblemKind::HeadersTooLarge => ("headers_too_large", "Headers too large", 431),
+            ProblemKind::InternalError => ("internal_error", "Internal error", 500),
+            ProblemKind::ServiceUnavailable => ("service_unavailable", "Service unavailable", 503),
+        }
+    }
+
+    pub fn word(self) -> &'static str {
+        self.parts().0
+    }
+
+    pub fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.parts().2).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The kind of a status that something else than a handler answered with.
+    pub fn of_status(status: StatusCode) -> Self {
+        let known = Self::ALL.into_iter().find(|kind| kind.status() == status);
+        known.unwrap_or(if status.is_client_error() {
+            Self::ValidationFailed
+        } else {
+            Self::InternalError
+        })
+    }
+}
+
+/// One error on its way to a client.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub kind: ProblemKind,
+    pub detail: String,
+    pub field: Option<Cow<'static, str>>,
+    /// Methods for the `Allow` header.
+    allow: Option<&'static str>,
+    /// Whether the rest of the request is not worth reading.
+    close: bool,
+}
+
+/// The body. `title`, `detail` … are RFC 9457's, `error`, `message` … the source document's.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    type_uri: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    error: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    correlation_id: &'a str,
+}
+
+impl Problem {
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Problem {
+            kind,
+            detail: detail.into(),
+            field: None,
+            allow: None,
+            close: false,
+        }
+    }
+
+    pub fn not_found() -> Self {
+        Self::new(ProblemKind::NotFound, "There is nothing at this path")
+    }
+
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let problem = Self::new(ProblemKind::MethodNotAllowed, format!("This path allows {allow}"));
+        Problem {
+            allow: Some(allow),
+            ..problem
+        }
+    }
+
+    pub fn unauthenticated(detail: &str) -> Self {
+        Self::new(ProblemKind::AuthenticationFailed, detail)
+    }
+
+    /// Ends the connection after the answer.
+    pub fn closing(self) -> Self {
+        Problem { close: true, ..self }
+    }
+
+    /// The answer, for the request of this path and id.
+    pub fn render(&self, instance: &str, correlation_id: &str) -> HttpResponse {
+        let (error, title, status) = self.kind.parts();
+        let body = Body {
+            type_uri: format!("https://kubernaut.ai/problems/{}", error.replace('_', "-")),
+            title,
+            status,
+            detail: &self.detail,
+            instance,
+            error,
+            message: &self.detail,
+            field: self.field.as_deref(),
+            correlation_id,
+        };
+        let mut response = HttpResponse::build(self.kind.status());
+        for (name, value) in self.headers() {
+            response.insert_header((name, value));
+        }
+        if self.close {
+            response.force_close();
+        }
+        // Strings and a number: serializing them cannot fail.
+        response.body(serde_json::to_vec(&body).unwrap_or_default())
+    }
+
+    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))];
+        match self.kind {
+            ProblemKind::AuthenticationFailed => headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            ProblemKind::ServiceUnavailable => headers.push((RETRY_AFTER, HeaderValue::from_static("1"))),
+            _ => {}
+        }
+        if let Some(allow) = self.allow {
+            headers.push((ALLOW, HeaderValue::from_static(allow)));
+        }
+        if self.close {
+            headers.push((CONNECTION, HeaderValue::from_static("close")));
+        }
+        headers
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Self {
+        let problem = Self::new(ProblemKind::ValidationFailed, invalid.detail);
+        Problem {
+            field: invalid.field,
+            ..problem
+        }
+    }
+}
+
+impl From<ActorError> for Problem {
+    fn from(error: ActorError) -> Self {
+        match error {
+            ActorError::Invalid(invalid) => invalid.into(),
+            ActorError::Unauthenticated => Self::unauthenticated("Token validation failed"),
+            ActorError::Forbidden => Self::new(
+                ProblemKind::AuthorizationFailed,
+                "Service account not authorized for this operation",
+            ),
+            ActorError::KeyReused => Self::new(
+                ProblemKind::IdempotencyKeyReused,
+                "This Idempotency-Key was used before with another content",
+            ),
+            ActorError::NotFound => Self::new(ProblemKind::NotFound, "There is no such thing"),
+            ActorError::Unavailable(words) => Self::new(ProblemKind::ServiceUnavailable, words),
+            ActorError::Internal => Self::new(ProblemKind::InternalError, "The service made a mistake; it is logged"),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.word(), self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.kind.status()
+    }
+
+    /// Rendered in full by the request middleware, which knows path and id.
+    fn error_response(&self) -> HttpResponse {
+        self.render("", "")
+    }
+}

@@ -1,0 +1,16 @@
+//! `GET /api/v1/incidents/{id}`
+
+use super::counted;
+use crate::extract::{Query, path_id};
+use crate::problem::Problem;
+use crate::state::AppState;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use data_storage_actors::query::GetIncident;
+
+pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let id = path_id(&request).and_then(|id| Query::parse(&request, &[]).map(|_| id));
+    let id = id.map_err(|invalid| counted(&state, invalid))?;
+    let incident = state.actors.query.call(GetIncident { id }).await?;
+    Ok(HttpResponse::Ok().json(incident))
+}

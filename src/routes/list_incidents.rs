@@ -1,0 +1,77 @@
+//! `GET /api/v1/incidents`
+
+use super::counted;
+use crate::extract::{MAX_ID, Query};
+use crate::problem::Problem;
+use crate::state::AppState;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use data_storage_actors::domain::cursor::Cursor;
+use data_storage_actors::domain::filter::{FILTERS, IncidentFilter};
+use data_storage_actors::domain::invalid::Invalid;
+use data_storage_actors::query::{Incident, ListIncidents, PageStart};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Answer {
+    data: Vec<Incident>,
+    pagination: Pagination,
+}
+
+#[derive(Serialize)]
+struct Pagination {
+    limit: i64,
+    offset: i64,
+    total: Option<i64>,
+    has_more: bool,
+    next_cursor: Option<String>,
+}
+
+pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let message = parse(&request).map_err(|invalid| counted(&state, invalid))?;
+    let (filter, limit) = (message.filter.clone(), message.limit);
+    let offset = match message.start {
+        PageStart::Offset(offset) => offset,
+        PageStart::After(_) => 0,
+    };
+    let page = state.actors.query.call(message).await?;
+    let next_cursor = page.next.map(|cursor| cursor.encode(&filter));
+    let pagination = Pagination {
+        limit,
+        offset,
+        total: page.total,
+        has_more: page.next.is_some(),
+        next_cursor,
+    };
+    Ok(HttpResponse::Ok().json(Answer {
+        data: page.incidents,
+        pagination,
+    }))
+}
+
+fn parse(request: &HttpRequest) -> Result<ListIncidents, Invalid> {
+    let known: Vec<&'static str> = [FILTERS, &["limit", "offset", "total", "cursor"]].concat();
+    let query = Query::parse(request, &known)?;
+    let mut filter = IncidentFilter::default();
+    for name in FILTERS {
+        if let Some(value) = query.get(name) {
+            filter.set(name, value)?;
+        }
+    }
+    let limit = query.number("limit", 1, 1000, 100)?;
+    let offset = query.number("offset", 0, MAX_ID, 0)?;
+    let total = query.boolean("total", true)?;
+    let start = match query.get("cursor") {
+        None => PageStart::Offset(offset),
+        Some(_) if query.get("offset").is_some() => {
+            return Err(Invalid::invalid("cursor", "and offset must not both be given"));
+        }
+        Some(cursor) => PageStart::After(Cursor::decode(cursor, &filter)?),
+    };
+    Ok(ListIncidents {
+        filter,
+        limit,
+        start,
+        total,
+    })
+}

@@ -1,0 +1,54 @@
+//! `GET /api/v1/workflows/{workflowID}/steps`
+
+use super::counted;
+use crate::extract::{MAX_ID, Query, path_name};
+use crate::problem::Problem;
+use crate::state::AppState;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use data_storage_actors::domain::invalid::Invalid;
+use data_storage_actors::query::{ListSteps, WorkflowRecord};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Answer {
+    data: Vec<WorkflowRecord>,
+    pagination: Pagination,
+}
+
+#[derive(Serialize)]
+struct Pagination {
+    limit: i64,
+    offset: i64,
+    total: i64,
+    has_more: bool,
+}
+
+pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let message = parse(&request).map_err(|invalid| counted(&state, invalid))?;
+    let (limit, offset) = (message.limit, message.offset);
+    let page = state.actors.query.call(message).await?;
+    let has_more = offset.saturating_add(limit) < page.total;
+    let pagination = Pagination {
+        limit,
+        offset,
+        total: page.total,
+        has_more,
+    };
+    Ok(HttpResponse::Ok().json(Answer {
+        data: page.steps,
+        pagination,
+    }))
+}
+
+fn parse(request: &HttpRequest) -> Result<ListSteps, Invalid> {
+    let workflow_id = path_name(request)?;
+    let query = Query::parse(request, &["limit", "offset"])?;
+    let limit = query.number("limit", 1, 1000, 1000)?;
+    let offset = query.number("offset", 0, MAX_ID, 0)?;
+    Ok(ListSteps {
+        workflow_id,
+        limit,
+        offset,
+    })
+}

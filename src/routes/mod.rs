@@ -1,0 +1,87 @@
+//! One file an operation. A handler parses, sends one message to one actor, and maps the reply.
+
+mod get_audit;
+mod get_incident;
+mod health;
+mod health_live;
+mod health_ready;
+mod list_incidents;
+mod list_steps;
+mod write_remediation_audit;
+mod write_workflow_audit;
+
+use crate::problem::Problem;
+use crate::state::AppState;
+use actix_web::guard::{Any, Get, Head, Post};
+use actix_web::{HttpResponse, Resource, Route, web};
+use data_storage_actors::domain::invalid::Invalid;
+use data_storage_actors::pg_writer::Written;
+use serde::Serialize;
+
+/// All paths of the REST API and health.
+pub fn configure(app: &mut web::ServiceConfig) {
+    app.service(post(
+        "/api/v1/audit/remediation",
+        web::to(write_remediation_audit::handle),
+    ))
+    .service(post("/api/v1/audit/workflow", web::to(write_workflow_audit::handle)))
+    .service(get("/api/v1/incidents", web::to(list_incidents::handle)))
+    .service(get("/api/v1/incidents/{id}", web::to(get_incident::handle)))
+    .service(get("/api/v1/audits/{id}", web::to(get_audit::handle)))
+    .service(get("/api/v1/workflows/{id}/steps", web::to(list_steps::handle)))
+    .service(get("/health", web::to(health::handle)))
+    .service(get("/health/live", web::to(health_live::handle)))
+    .service(get("/health/ready", web::to(health_ready::handle)))
+    .default_service(web::to(async || Err::<HttpResponse, _>(Problem::not_found())));
+}
+
+fn get(path: &str, handler: Route) -> Resource {
+    resource(path, "GET, HEAD", handler.guard(Any(Get()).or(Head())))
+}
+
+fn post(path: &str, handler: Route) -> Resource {
+    resource(path, "POST", handler.guard(Post()))
+}
+
+/// A path with one operation; other methods are told which.
+fn resource(path: &str, allow: &'static str, handler: Route) -> Resource {
+    web::resource(path)
+        .route(handler)
+        .default_service(web::to(move || async move {
+            Err::<HttpResponse, _>(Problem::method_not_allowed(allow))
+        }))
+}
+
+/// Counts a fault of a request on its way out.
+fn counted(state: &AppState, invalid: Invalid) -> Problem {
+    let field = match &invalid.field {
+        Some(field) if invalid.named => field.as_ref(),
+        _ => "other",
+    };
+    state
+        .metrics
+        .validation_failures_total
+        .with_label_values(&[field, invalid.reason.as_str()])
+        .inc();
+    invalid.into()
+}
+
+/// The answer to a POST.
+#[derive(Serialize)]
+struct Persisted {
+    #[serde(rename = "auditID")]
+    audit_id: String,
+    status: &'static str,
+}
+
+/// 201, and for a replay the header that says so.
+fn persisted(written: Written) -> HttpResponse {
+    let mut response = HttpResponse::Created();
+    if written.replayed {
+        response.insert_header(("Idempotent-Replayed", "true"));
+    }
+    response.json(Persisted {
+        audit_id: written.id.to_string(),
+        status: "persisted",
+    })
+}

@@ -1,0 +1,25 @@
+//! `POST /api/v1/audit/remediation`
+
+use super::{counted, persisted};
+use crate::extract::{authorize, json_body, receipt};
+use crate::problem::Problem;
+use crate::state::AppState;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use data_storage_actors::domain::identity::Access;
+use data_storage_actors::domain::remediation::RemediationAudit;
+use data_storage_actors::pg_writer::WriteRemediationAudit;
+
+pub async fn handle(state: Data<AppState>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+    let identity = authorize(&state, &request, Access::WriteRemediation).await?;
+    let body = json_body(&state, &request, payload).await?;
+    let audit = receipt(&state, &request, &identity)
+        .and_then(|receipt| RemediationAudit::parse(&body, &receipt))
+        .map_err(|invalid| counted(&state, invalid))?;
+    let message = WriteRemediationAudit {
+        audit: Box::new(audit),
+        bytes: body.len(),
+    };
+    let written = state.actors.pg_writer.call(message).await?;
+    Ok(persisted(written))
+}

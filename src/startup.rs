@@ -1,0 +1,380 @@
+//! Builds the service, and runs it: two steps, so that a test or a command can do the first alone.
+
+use crate::config::{CONNECTIONS_CEILING, Config};
+use crate::health::Health;
+use crate::middleware::request::request;
+use crate::routes;
+use crate::state::{Actors, AppState};
+use actix::{Actor, Arbiter, SyncArbiter};
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web_prom::PrometheusMetricsBuilder;
+use data_storage_actors::auth::{AuthActor, StaticTokens};
+use data_storage_actors::db::DatabaseConfig;
+use data_storage_actors::db::pool::PoolSettings;
+use data_storage_actors::domain::time::{Clock, system_clock};
+use data_storage_actors::embedder::EmbedderActor;
+use data_storage_actors::handle::Handle;
+use data_storage_actors::metrics::Metrics;
+use data_storage_actors::migrate::{Schema, connect, is_current, migrate};
+use data_storage_actors::pg_writer::{Drain, OnCommit, PgWriterActor, PgWriterSettings};
+use data_storage_actors::query::QueryActor;
+use data_storage_actors::similarity::SimilarityActor;
+use data_storage_actors::supervise::supervise;
+use data_storage_actors::vector_writer::{VectorWriterActor, WriteEmbedding};
+use prometheus::{Encoder, Registry, TextEncoder};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+/// The three databases; two or all of them may be one.
+#[derive(Clone)]
+pub struct DatabaseConfigs {
+    pub write: DatabaseConfig,
+    pub read: DatabaseConfig,
+    pub vector: DatabaseConfig,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("LISTEN_ADDR: {0} cannot be bound: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    #[error("METRICS_ADDR: {0} cannot be bound: {1}")]
+    MetricsListen(SocketAddr, std::io::Error),
+    #[error("metrics cannot be registered: {0}")]
+    Metrics(String),
+}
+
+/// A service that is ready to run: its actors live, its sockets are bound.
+pub struct Application {
+    server: Server,
+    metrics_server: Server,
+    address: SocketAddr,
+    metrics_address: SocketAddr,
+    state: web::Data<AppState>,
+    databases: DatabaseConfigs,
+    stopping: watch::Sender<bool>,
+    grace: Duration,
+    /// The threads that the actors live on.
+    arbiters: Vec<Arbiter>,
+}
+
+/// How long a client may take to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// What the server gives its connections after the last request was answered, in seconds.
+const LAST_SECONDS: u64 = 2;
+
+impl Application {
+    /// Starts the actors and binds the sockets. Databases are not waited for.
+    ///
+    /// # Errors
+    /// When an address cannot be bound.
+    pub fn build(config: &Config, databases: DatabaseConfigs, tokens: StaticTokens) -> Result<Self, StartError> {
+        if config.pools.sum() > CONNECTIONS_CEILING {
+            let sum = config.pools.sum();
+            tracing::warn!(
+                sum,
+                ceiling = CONNECTIONS_CEILING,
+                "the pools may open more connections than they should"
+            );
+        }
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).map_err(|error| StartError::Metrics(error.to_string()))?;
+        let (stopping, _) = watch::channel(false);
+        let clock = system_clock();
+        let (actors, arbiters) = start_actors(config, &databases, tokens, &metrics, &clock, &stopping);
+        let state = web::Data::new(AppState {
+            actors,
+            metrics,
+            clock,
+            window: config.window,
+            max_body_bytes: config.max_body_bytes,
+            request_deadline: config.request_deadline,
+            embed: config.embed,
+            health: Arc::new(Health::default()),
+            draining: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
+            idle: Notify::new(),
+        });
+        let (server, address) = serve_api(config, &state, &registry)?;
+        let (metrics_server, metrics_address) = serve_metrics(config.metrics_addr, registry)?;
+        Ok(Application {
+            server,
+            metrics_server,
+            address,
+            metrics_address,
+            state,
+            databases,
+            stopping,
+            grace: config.shutdown_grace,
+            arbiters,
+        })
+    }
+
+    /// Where the REST API listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is ready, then drains: requests in flight finish, and what is queued is committed. `on_ready` is
+    /// called once, when the audit database is migrated.
+    ///
+    /// # Errors
+    /// When a server fails.
+    pub async fn run(self, stop: impl Future<Output = ()>, on_ready: impl FnOnce() + 'static) -> std::io::Result<()> {
+        tracing::info!(listen_addr = %self.address, metrics_addr = %self.metrics_address, "listening");
+        let (health, actors) = (self.state.health.clone(), self.state.actors.clone());
+        actix::spawn(migrate_audit(
+            self.databases.clone(),
+            health.clone(),
+            self.state.clock.clone(),
+            on_ready,
+        ));
+        actix::spawn(migrate_vector(
+            self.databases.vector.clone(),
+            health.clone(),
+            self.state.clock.clone(),
+        ));
+        actix::spawn(async move { health.watch(&actors).await });
+        let (api, metrics) = (self.server.handle(), self.metrics_server.handle());
+        let api_server = actix::spawn(self.server);
+        actix::spawn(self.metrics_server);
+        tokio::pin!(stop);
+        tokio::select! {
+            () = &mut stop => {}
+            ended = api_server => return ended.unwrap_or(Ok(())),
+        }
+        drain(&self.state, &api, self.grace).await;
+        self.stopping.send_replace(true);
+        metrics.stop(false).await;
+        for arbiter in self.arbiters {
+            arbiter.stop();
+            // An arbiter that panicked has nothing left to wait for.
+            let _ = arbiter.join();
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Answers what has been asked, commits what is queued.
+async fn drain(state: &web::Data<AppState>, server: &ServerHandle, grace: Duration) {
+    let until = Instant::now() + grace;
+    state.draining.store(true, Ordering::SeqCst);
+    tracing::info!(in_flight = state.in_flight.load(Ordering::SeqCst), "draining");
+    let idle = async {
+        while state.in_flight.load(Ordering::SeqCst) > 0 {
+            state.idle.notified().await;
+        }
+    };
+    if tokio::time::timeout_at(until, idle).await.is_err() {
+        tracing::warn!("requests were still in flight at the end of the grace");
+    }
+    server.stop(true).await;
+    let left = until
+        .saturating_duration_since(Instant::now())
+        .max(Duration::from_secs(1));
+    if state.actors.pg_writer.ask(Drain, left).await.is_err() {
+        tracing::error!("the write queue was not emptied in time");
+    }
+}
+
+fn serve_api(
+    config: &Config,
+    state: &web::Data<AppState>,
+    registry: &Registry,
+) -> Result<(Server, SocketAddr), StartError> {
+    let requests = PrometheusMetricsBuilder::new("datastorage")
+        .registry(registry.clone())
+        .mask_unmatched_patterns("unknown")
+        .build()
+        .map_err(|error| StartError::Metrics(error.to_string()))?;
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    let state = state.clone();
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(state.clone())
+            .wrap(from_fn(request))
+            .wrap(requests.clone())
+            .configure(routes::configure)
+    })
+    .workers(workers)
+    .max_connections(config.max_connections.div_ceil(workers))
+    .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(HEAD_TIMEOUT)
+    .shutdown_timeout(LAST_SECONDS)
+    .disable_signals()
+    .bind(config.listen_addr)
+    .map_err(|error| StartError::Listen(config.listen_addr, error))?;
+    let address = server.addrs().first().copied().unwrap_or(config.listen_addr);
+    Ok((server.run(), address))
+}
+
+fn serve_metrics(address: SocketAddr, registry: Registry) -> Result<(Server, SocketAddr), StartError> {
+    let server = HttpServer::new(move || {
+        let registry = registry.clone();
+        App::new().route("/metrics", web::get().to(move || metrics_text(registry.clone())))
+    })
+    .workers(1)
+    .disable_signals()
+    .bind(address)
+    .map_err(|error| StartError::MetricsListen(address, error))?;
+    let address = server.addrs().first().copied().unwrap_or(address);
+    Ok((server.run(), address))
+}
+
+async fn metrics_text(registry: Registry) -> HttpResponse {
+    let encoder = TextEncoder::new();
+    let mut text = Vec::new();
+    match encoder.encode(&registry.gather(), &mut text) {
+        Ok(()) => HttpResponse::Ok()
+            .insert_header((CONTENT_TYPE, encoder.format_type()))
+            .body(text),
+        Err(_) => HttpResponse::InternalServerError().finish(),
+    }
+}
+
+/// Starts each actor on a thread of its own, behind its handle.
+fn start_actors(
+    config: &Config,
+    databases: &DatabaseConfigs,
+    tokens: StaticTokens,
+    metrics: &Metrics,
+    clock: &Clock,
+    stopping: &watch::Sender<bool>,
+) -> (Actors, Vec<Arbiter>) {
+    let limits = |permits| config.limits(permits);
+    let actors = Actors {
+        auth: Handle::new("auth", limits(config.write_permits + config.read_permits), metrics),
+        pg_writer: Handle::new("pg_writer", limits(config.write_permits), metrics),
+        vector_writer: Handle::new("vector_writer", limits(config.search_permits), metrics),
+        query: Handle::new("query", limits(config.read_permits), metrics),
+        similarity: Handle::new("similarity", limits(config.search_permits), metrics),
+        embedder: Handle::new("embedder", limits(config.search_permits), metrics),
+    };
+    let pool = |name, database: &DatabaseConfig, max| PoolSettings {
+        name,
+        database: database.clone(),
+        max,
+        max_lifetime: config.pool_max_lifetime,
+        wait: Duration::from_secs(2).min(config.request_deadline),
+    };
+    let arbiters: Vec<Arbiter> = (0..5).map(|_| Arbiter::new()).collect();
+    let thread = |n: usize| arbiters[n].handle();
+
+    let (arbiter, m) = (thread(0), metrics.clone());
+    let (tokens, access) = (Arc::new(tokens), Arc::new(config.access.clone()));
+    supervise(actors.auth.clone(), stopping.subscribe(), move |alive| {
+        let (tokens, access, m) = (tokens.clone(), access.clone(), m.clone());
+        AuthActor::start_in_arbiter(&arbiter, move |_| AuthActor::new(tokens, access, m, alive))
+    });
+
+    let settings = PgWriterSettings {
+        pool: pool("write", &databases.write, config.pools.write),
+        flush_max_rows: config.flush_max_rows,
+        flush_max_bytes: config.flush_max_bytes,
+        queue: config.write_permits,
+        replay_window: config.replay_window,
+        embed: config.embed,
+    };
+    let vector_writer = actors.vector_writer.clone();
+    let on_commit: OnCommit = Arc::new(move |jobs| {
+        // While it is being restarted the outbox keeps the jobs.
+        vector_writer.tell(WriteEmbedding { jobs });
+    });
+    let (arbiter, m, c) = (thread(1), metrics.clone(), clock.clone());
+    supervise(actors.pg_writer.clone(), stopping.subscribe(), move |alive| {
+        let (settings, m, c, on_commit) = (settings.clone(), m.clone(), c.clone(), on_commit.clone());
+        PgWriterActor::start_in_arbiter(&arbiter, move |_| PgWriterActor::new(settings, m, c, on_commit, alive))
+    });
+
+    let settings = pool("vector_write", &databases.vector, config.pools.vector_write);
+    let (embedder, pg_writer) = (actors.embedder.clone(), actors.pg_writer.clone());
+    let (arbiter, m, c) = (thread(2), metrics.clone(), clock.clone());
+    supervise(actors.vector_writer.clone(), stopping.subscribe(), move |alive| {
+        let (settings, e, w, m, c) = (
+            settings.clone(),
+            embedder.clone(),
+            pg_writer.clone(),
+            m.clone(),
+            c.clone(),
+        );
+        VectorWriterActor::start_in_arbiter(&arbiter, move |_| VectorWriterActor::new(settings, e, w, m, c, alive))
+    });
+
+    let settings = pool("read", &databases.read, config.pools.read);
+    let (arbiter, m) = (thread(3), metrics.clone());
+    supervise(actors.query.clone(), stopping.subscribe(), move |alive| {
+        let (settings, m) = (settings.clone(), m.clone());
+        QueryActor::start_in_arbiter(&arbiter, move |_| QueryActor::new(settings, m, alive))
+    });
+
+    let settings = pool("vector_read", &databases.vector, config.pools.vector_read);
+    let (arbiter, m) = (thread(4), metrics.clone());
+    supervise(actors.similarity.clone(), stopping.subscribe(), move |alive| {
+        let (settings, m) = (settings.clone(), m.clone());
+        SimilarityActor::start_in_arbiter(&arbiter, move |_| SimilarityActor::new(settings, m, alive))
+    });
+
+    let m = metrics.clone();
+    supervise(actors.embedder.clone(), stopping.subscribe(), move |alive| {
+        let (m, alive) = (m.clone(), Arc::new(alive));
+        SyncArbiter::start(1, move || EmbedderActor::new(m.clone(), alive.clone()))
+    });
+    (actors, arbiters)
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Migrates the audit database as soon as it is there. A replica that is up to date lets reads begin without it.
+async fn migrate_audit(databases: DatabaseConfigs, health: Arc<Health>, clock: Clock, on_ready: impl FnOnce()) {
+    let mut on_ready = Some(on_ready);
+    let mut ready = || {
+        health.audit_migrated.store(true, Ordering::Relaxed);
+        if let Some(on_ready) = on_ready.take() {
+            tracing::info!("ready");
+            on_ready();
+        }
+    };
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match migrate(&databases.write, Schema::Audit, clock()).await {
+            Ok(()) => {
+                health.write_database.set(true);
+                ready();
+                return;
+            }
+            Err(error) => tracing::warn!(%error, "the audit database cannot be migrated yet"),
+        }
+        health.write_database.set(false);
+        if replica_is_current(&databases.read).await {
+            health.read_database.set(true);
+            ready();
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn replica_is_current(database: &DatabaseConfig) -> bool {
+    let check = async { is_current(&connect(database).await?, Schema::Audit).await };
+    matches!(timeout(Duration::from_secs(3), check).await, Ok(Ok(true)))
+}
+
+/// Migrates the vector store whenever it is there; nobody waits for it.
+async fn migrate_vector(database: DatabaseConfig, health: Arc<Health>, clock: Clock) {
+    let mut pause = FIRST_PAUSE;
+    while let Err(error) = migrate(&database, Schema::Vector, clock()).await {
+        tracing::warn!(%error, "the vector store cannot be migrated yet");
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    health.vector_migrated.store(true, Ordering::Relaxed);
+}
