@@ -206,10 +206,7 @@ impl Config {
             metrics_addr: read.or("METRICS_ADDR", &s.metrics_addr, "0.0.0.0:9090", address),
             databases: if embedded {
                 let dir = given(&s.embedded_dir).map(PathBuf::from);
-                Databases::Embedded {
-                    dir,
-                    programs: given(&s.embedded_pg_bin).map(PathBuf::from),
-                }
+                Databases::Embedded { dir, programs: given(&s.embedded_pg_bin).map(PathBuf::from) }
             } else {
                 read.databases(s)
             },
@@ -237,20 +234,12 @@ impl Config {
             shutdown_grace: read.or("SHUTDOWN_GRACE", &s.shutdown_grace, "25s", duration),
             replay_window: read.or("REPLAY_WINDOW", &s.replay_window, "10m", duration),
             max_body_bytes: read.or("MAX_BODY_BYTES", &s.max_body_bytes, "1MiB", bytes),
-            flush_max_rows: read.or("FLUSH_MAX_ROWS", &s.flush_max_rows, "512", |text| {
-                number(text, 1, 10_000)
-            }),
+            flush_max_rows: read.or("FLUSH_MAX_ROWS", &s.flush_max_rows, "512", |text| number(text, 1, 10_000)),
             flush_max_bytes: read.or("FLUSH_MAX_BYTES", &s.flush_max_bytes, "4MiB", bytes),
             window: TimeWindow {
-                max_age: read.or("AUDIT_MAX_AGE", &s.audit_max_age, "400d", |text| {
-                    time_span(text, MAX_AGE_DAYS)
-                }),
-                max_ahead: read.or("AUDIT_MAX_AHEAD", &s.audit_max_ahead, "1h", |text| {
-                    time_span(text, MAX_AHEAD_DAYS)
-                }),
-                retention_months: read.or("RETENTION_MONTHS", &s.retention_months, "0", |text| {
-                    number(text, 0, 1200)
-                }),
+                max_age: read.or("AUDIT_MAX_AGE", &s.audit_max_age, "400d", |text| time_span(text, MAX_AGE_DAYS)),
+                max_ahead: read.or("AUDIT_MAX_AHEAD", &s.audit_max_ahead, "1h", |text| time_span(text, MAX_AHEAD_DAYS)),
+                retention_months: read.or("RETENTION_MONTHS", &s.retention_months, "0", |text| number(text, 0, 1200)),
             },
             max_connections: read.or("MAX_CONNECTIONS", &s.max_connections, "8192", permits),
             embed: read.or("EMBEDDER", &s.embedder, "builtin", |text| match text {
@@ -266,26 +255,16 @@ impl Config {
                 _ => Err("must be json or pretty".into()),
             }),
             log_level: read.or("LOG_LEVEL", &s.log_level, "info", |text| {
-                tracing_subscriber::EnvFilter::builder()
-                    .parse(text)
-                    .map_err(|_| "is no level or filter".to_owned())?;
+                tracing_subscriber::EnvFilter::builder().parse(text).map_err(|_| "is no level or filter".to_owned())?;
                 Ok(text.to_owned())
             }),
         };
-        if read.errors.is_empty() {
-            Ok(config)
-        } else {
-            Err(ConfigErrors(read.errors))
-        }
+        if read.errors.is_empty() { Ok(config) } else { Err(ConfigErrors(read.errors)) }
     }
 
     /// The limits of a handle with this many permits.
     pub fn limits(&self, permits: usize) -> Limits {
-        Limits {
-            permits,
-            permit_wait: self.permit_wait,
-            deadline: self.request_deadline,
-        }
+        Limits { permits, permit_wait: self.permit_wait, deadline: self.request_deadline }
     }
 }
 
@@ -302,10 +281,7 @@ struct Reader {
 
 impl Reader {
     fn fault(&mut self, variable: &'static str, fault: impl Into<String>) {
-        self.errors.push(ConfigError {
-            variable,
-            fault: fault.into(),
-        });
+        self.errors.push(ConfigError { variable, fault: fault.into() });
     }
 
     /// The parsed value of a setting, or its default.
@@ -346,11 +322,7 @@ impl Reader {
     }
 
     fn databases(&mut self, s: &Settings) -> Databases {
-        let write = self.secret(
-            ["DATABASE_URL", "DATABASE_URL_FILE"],
-            &s.database_url,
-            &s.database_url_file,
-        );
+        let write = self.secret(["DATABASE_URL", "DATABASE_URL_FILE"], &s.database_url, &s.database_url_file);
         let names = ["READ_DATABASE_URL", "READ_DATABASE_URL_FILE"];
         let read = self.secret(names, &s.read_database_url, &s.read_database_url_file);
         let names = ["VECTOR_DATABASE_URL", "VECTOR_DATABASE_URL_FILE"];
@@ -404,11 +376,7 @@ const MAX_AGE_DAYS: i64 = 50 * 365;
 const MAX_AHEAD_DAYS: i64 = 366;
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    let text = if text.starts_with(':') {
-        format!("0.0.0.0{text}")
-    } else {
-        text.replace("localhost:", "127.0.0.1:")
-    };
+    let text = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.replace("localhost:", "127.0.0.1:") };
     SocketAddr::from_str(&text).map_err(|_| "must be an address and a port, like 0.0.0.0:8080".into())
 }
 
@@ -428,13 +396,7 @@ fn permits(text: &str) -> Result<usize, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let units = [
-        ("ms", 1),
-        ("s", 1_000),
-        ("m", 60_000),
-        ("h", 3_600_000),
-        ("d", 86_400_000),
-    ];
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     units
         .iter()
         .find_map(|(unit, millis)| {
@@ -446,22 +408,12 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn positive_duration(text: &str) -> Result<Duration, String> {
-    duration(text).and_then(|d| {
-        if d.is_zero() {
-            Err("must be longer than 0".into())
-        } else {
-            Ok(d)
-        }
-    })
+    duration(text).and_then(|d| if d.is_zero() { Err("must be longer than 0".into()) } else { Ok(d) })
 }
 
 fn time_span(text: &str, most_days: i64) -> Result<TimeDelta, String> {
     let span = TimeDelta::from_std(duration(text)?).unwrap_or(TimeDelta::MAX);
-    if span > TimeDelta::days(most_days) {
-        Err(format!("must be at most {most_days}d"))
-    } else {
-        Ok(span)
-    }
+    if span > TimeDelta::days(most_days) { Err(format!("must be at most {most_days}d")) } else { Ok(span) }
 }
 
 fn bytes(text: &str) -> Result<usize, String> {
@@ -472,19 +424,12 @@ fn bytes(text: &str) -> Result<usize, String> {
     };
     let wrong = || "must be a number of bytes, like 65536, 64KiB or 1MiB, at most 1024MiB".to_owned();
     let n: usize = digits.trim().parse().map_err(|_| wrong())?;
-    n.checked_mul(factor)
-        .filter(|n| (1..=1 << 30).contains(n))
-        .ok_or_else(wrong)
+    n.checked_mul(factor).filter(|n| (1..=1 << 30).contains(n)).ok_or_else(wrong)
 }
 
 fn list(value: &Option<String>, default: &[String]) -> HashSet<String> {
     match given(value) {
-        Some(text) => text
-            .split(',')
-            .map(str::trim)
-            .filter(|user| !user.is_empty())
-            .map(str::to_owned)
-            .collect(),
+        Some(text) => text.split(',').map(str::trim).filter(|user| !user.is_empty()).map(str::to_owned).collect(),
         None => default.iter().cloned().collect(),
     }
 }
@@ -495,9 +440,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_valid() {
-        let config = Config::parse(&Settings::default(), true)
-            .map_err(|e| e.to_string())
-            .expect("valid");
+        let config = Config::parse(&Settings::default(), true).map_err(|e| e.to_string()).expect("valid");
         assert!(config.pools.sum() <= CONNECTIONS_CEILING);
         assert!(config.request_deadline < Duration::from_secs(10));
     }
@@ -513,19 +456,11 @@ mod tests {
             embedder: Some("magic".into()),
             ..Settings::default()
         };
-        let Err(errors) = Config::parse(&settings, false) else {
-            panic!("all of them are wrong")
-        };
+        let Err(errors) = Config::parse(&settings, false) else { panic!("all of them are wrong") };
         let mut variables: Vec<&str> = errors.0.iter().map(|error| error.variable).collect();
         variables.sort_unstable();
-        let expected = [
-            "AUTH_TOKENS_FILE",
-            "DATABASE_URL",
-            "EMBEDDER",
-            "FLUSH_MAX_ROWS",
-            "LISTEN_ADDR",
-            "REQUEST_DEADLINE",
-        ];
+        let expected =
+            ["AUTH_TOKENS_FILE", "DATABASE_URL", "EMBEDDER", "FLUSH_MAX_ROWS", "LISTEN_ADDR", "REQUEST_DEADLINE"];
         assert_eq!(variables, expected);
         assert!(!errors.to_string().contains("secret"), "{errors}");
     }

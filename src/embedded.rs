@@ -65,28 +65,24 @@ impl Embedded {
         run_as.check_reach(&folders.data_parent())?;
         run_as.check_reach(&bin)?;
         tracing::info!(folder = %folders.dir().display(), user = run_as.name(), "embedded PostgreSQL");
-        let postgres = Arc::new(Postgres {
-            bin,
-            folders: folders.clone(),
-            run_as,
-        });
+        let postgres = Arc::new(Postgres { bin, folders: folders.clone(), run_as });
         postgres.stop_leftover().await?;
         postgres.init().await?;
         let child = postgres.start().await?;
         let (stopping, stopped) = watch::channel(false);
         // On this thread: the system ends the server with the thread that started it.
         let keeper = actix::spawn(async move { postgres.keep(child, stopped).await });
-        Ok(Embedded {
-            folders,
-            stopping,
-            keeper,
-            _lock: lock,
-        })
+        Ok(Embedded { folders, stopping, keeper, _lock: lock })
     }
 
     /// The folder of the data, tokens and log.
     pub fn dir(&self) -> &Path {
         self.folders.dir()
+    }
+
+    /// The folder of the server's socket.
+    pub fn socket(&self) -> &Path {
+        self.folders.socket()
     }
 
     /// How to reach the database of the service.

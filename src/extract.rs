@@ -20,23 +20,14 @@ pub async fn authorize(state: &AppState, request: &HttpRequest, access: Access) 
     let token = bearer_token(request)?;
     let identity = state.actors.auth.call(Authenticate { token }).await?;
     request.extensions_mut().insert(Caller(identity.user.clone()));
-    state
-        .actors
-        .auth
-        .call(Authorize {
-            identity: identity.clone(),
-            access,
-        })
-        .await?;
+    state.actors.auth.call(Authorize { identity: identity.clone(), access }).await?;
     Ok(identity)
 }
 
 fn bearer_token(request: &HttpRequest) -> Result<Token, Problem> {
     let mut headers = request.headers().get_all(AUTHORIZATION);
     let (Some(header), None) = (headers.next(), headers.next()) else {
-        return Err(Problem::unauthenticated(
-            "One Authorization header with a Bearer token is needed",
-        ));
+        return Err(Problem::unauthenticated("One Authorization header with a Bearer token is needed"));
     };
     let token = header.to_str().ok().and_then(|text| {
         let (scheme, token) = text.split_once(' ')?;
@@ -58,10 +49,7 @@ pub async fn json_body(
         let detail = format!("The body may have {} bytes", state.max_body_bytes);
         Problem::new(ProblemKind::PayloadTooLarge, detail).closing()
     };
-    let announced = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > state.max_body_bytes as u64) {
         return Err(too_large());
     }
@@ -86,11 +74,7 @@ pub async fn json_body(
 /// `application/json` and its relatives, in UTF-8, as it is.
 fn check_media_type(request: &HttpRequest) -> Result<(), Problem> {
     let unsupported = |detail: &str| Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
-    let header = request
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let header = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = header.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
     let json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
@@ -118,12 +102,7 @@ pub fn receipt<'a>(state: &'a AppState, request: &HttpRequest, identity: &Identi
         (Some(key), None) => Some(IdempotencyKey::parse(key.as_bytes())?),
         _ => return Err(Invalid::invalid("Idempotency-Key", "is there twice")),
     };
-    Ok(Receipt {
-        writer: identity.user.clone(),
-        key,
-        now: (state.clock)(),
-        window: &state.window,
-    })
+    Ok(Receipt { writer: identity.user.clone(), key, now: (state.clock)(), window: &state.window })
 }
 
 /// The parameters of a query, each of a known name, once, and not empty.
@@ -152,10 +131,7 @@ impl Query {
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
     /// A whole number within bounds, or the default.
@@ -164,10 +140,7 @@ impl Query {
         let digits = text.bytes().all(|b| b.is_ascii_digit());
         match text.parse::<i64>() {
             Ok(number) if digits && (least..=most).contains(&number) => Ok(number),
-            _ => Err(Invalid::invalid(
-                name,
-                format_args!("must be a whole number from {least} to {most}"),
-            )),
+            _ => Err(Invalid::invalid(name, format_args!("must be a whole number from {least} to {most}"))),
         }
     }
 
@@ -184,10 +157,7 @@ impl Query {
 /// Percent signs and plus signs, as in a form.
 fn decode(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced)
-        .decode_utf8()
-        .ok()
-        .map(|text| text.into_owned())
+    percent_decode_str(&spaced).decode_utf8().ok().map(|text| text.into_owned())
 }
 
 /// The largest id of an incident: every number of JSON up to it is exact.
@@ -207,9 +177,7 @@ pub fn path_id(request: &HttpRequest) -> Result<i64, Invalid> {
 pub fn path_name(request: &HttpRequest) -> Result<String, Invalid> {
     // What the router has decoded in part is decoded from the path that came.
     let segment = request.uri().path().split('/').nth(4).unwrap_or_default();
-    let name = percent_decode_str(segment)
-        .decode_utf8()
-        .map_err(|_| Invalid::invalid("id", "is not valid UTF-8"))?;
+    let name = percent_decode_str(segment).decode_utf8().map_err(|_| Invalid::invalid("id", "is not valid UTF-8"))?;
     if name.contains('\0') {
         return Err(Invalid::invalid("id", "must not contain a NUL character"));
     }

@@ -77,11 +77,7 @@ impl ProblemKind {
     /// The kind of a status that something else than a handler answered with.
     pub fn of_status(status: StatusCode) -> Self {
         let known = Self::ALL.into_iter().find(|kind| kind.status() == status);
-        known.unwrap_or(if status.is_client_error() {
-            Self::ValidationFailed
-        } else {
-            Self::InternalError
-        })
+        known.unwrap_or(if status.is_client_error() { Self::ValidationFailed } else { Self::InternalError })
     }
 }
 
@@ -115,13 +111,7 @@ struct Body<'a> {
 
 impl Problem {
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Problem {
-            kind,
-            detail: detail.into(),
-            field: None,
-            allow: None,
-            close: false,
-        }
+        Problem { kind, detail: detail.into(), field: None, allow: None, close: false }
     }
 
     pub fn not_found() -> Self {
@@ -130,10 +120,7 @@ impl Problem {
 
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let problem = Self::new(ProblemKind::MethodNotAllowed, format!("This path allows {allow}"));
-        Problem {
-            allow: Some(allow),
-            ..problem
-        }
+        Problem { allow: Some(allow), ..problem }
     }
 
     pub fn unauthenticated(detail: &str) -> Self {
@@ -190,10 +177,7 @@ impl Problem {
 impl From<Invalid> for Problem {
     fn from(invalid: Invalid) -> Self {
         let problem = Self::new(ProblemKind::ValidationFailed, invalid.detail);
-        Problem {
-            field: invalid.field,
-            ..problem
-        }
+        Problem { field: invalid.field, ..problem }
     }
 }
 
@@ -202,10 +186,9 @@ impl From<ActorError> for Problem {
         match error {
             ActorError::Invalid(invalid) => invalid.into(),
             ActorError::Unauthenticated => Self::unauthenticated("Token validation failed"),
-            ActorError::Forbidden => Self::new(
-                ProblemKind::AuthorizationFailed,
-                "Service account not authorized for this operation",
-            ),
+            ActorError::Forbidden => {
+                Self::new(ProblemKind::AuthorizationFailed, "Service account not authorized for this operation")
+            }
             ActorError::KeyReused => Self::new(
                 ProblemKind::IdempotencyKeyReused,
                 "This Idempotency-Key was used before with another content",

@@ -78,11 +78,7 @@ impl Application {
     pub fn build(config: &Config, databases: DatabaseConfigs, tokens: StaticTokens) -> Result<Self, StartError> {
         if config.pools.sum() > CONNECTIONS_CEILING {
             let sum = config.pools.sum();
-            tracing::warn!(
-                sum,
-                ceiling = CONNECTIONS_CEILING,
-                "the pools may open more connections than they should"
-            );
+            tracing::warn!(sum, ceiling = CONNECTIONS_CEILING, "the pools may open more connections than they should");
         }
         let registry = Registry::new();
         let metrics = Metrics::register(&registry).map_err(|error| StartError::Metrics(error.to_string()))?;
@@ -130,17 +126,8 @@ impl Application {
     pub async fn run(self, stop: impl Future<Output = ()>, on_ready: impl FnOnce() + 'static) -> std::io::Result<()> {
         tracing::info!(listen_addr = %self.address, metrics_addr = %self.metrics_address, "listening");
         let (health, actors) = (self.state.health.clone(), self.state.actors.clone());
-        actix::spawn(migrate_audit(
-            self.databases.clone(),
-            health.clone(),
-            self.state.clock.clone(),
-            on_ready,
-        ));
-        actix::spawn(migrate_vector(
-            self.databases.vector.clone(),
-            health.clone(),
-            self.state.clock.clone(),
-        ));
+        actix::spawn(migrate_audit(self.databases.clone(), health.clone(), self.state.clock.clone(), on_ready));
+        actix::spawn(migrate_vector(self.databases.vector.clone(), health.clone(), self.state.clock.clone()));
         actix::spawn(async move { health.watch(&actors).await });
         let (api, metrics) = (self.server.handle(), self.metrics_server.handle());
         let api_server = actix::spawn(self.server);
@@ -177,9 +164,7 @@ async fn drain(state: &web::Data<AppState>, server: &ServerHandle, grace: Durati
         tracing::warn!("requests were still in flight at the end of the grace");
     }
     server.stop(true).await;
-    let left = until
-        .saturating_duration_since(Instant::now())
-        .max(Duration::from_secs(1));
+    let left = until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
     if state.actors.pg_writer.ask(Drain, left).await.is_err() {
         tracing::error!("the write queue was not emptied in time");
     }
@@ -198,11 +183,7 @@ fn serve_api(
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let state = state.clone();
     let server = HttpServer::new(move || {
-        App::new()
-            .app_data(state.clone())
-            .wrap(from_fn(request))
-            .wrap(requests.clone())
-            .configure(routes::configure)
+        App::new().app_data(state.clone()).wrap(from_fn(request)).wrap(requests.clone()).configure(routes::configure)
     })
     .workers(workers)
     .max_connections(config.max_connections.div_ceil(workers))
@@ -233,9 +214,7 @@ async fn metrics_text(registry: Registry) -> HttpResponse {
     let encoder = TextEncoder::new();
     let mut text = Vec::new();
     match encoder.encode(&registry.gather(), &mut text) {
-        Ok(()) => HttpResponse::Ok()
-            .insert_header((CONTENT_TYPE, encoder.format_type()))
-            .body(text),
+        Ok(()) => HttpResponse::Ok().insert_header((CONTENT_TYPE, encoder.format_type())).body(text),
         Err(_) => HttpResponse::InternalServerError().finish(),
     }
 }
@@ -298,13 +277,7 @@ fn start_actors(
     let (embedder, pg_writer) = (actors.embedder.clone(), actors.pg_writer.clone());
     let (arbiter, m, c) = (thread(2), metrics.clone(), clock.clone());
     supervise(actors.vector_writer.clone(), stopping.subscribe(), move |alive| {
-        let (settings, e, w, m, c) = (
-            settings.clone(),
-            embedder.clone(),
-            pg_writer.clone(),
-            m.clone(),
-            c.clone(),
-        );
+        let (settings, e, w, m, c) = (settings.clone(), embedder.clone(), pg_writer.clone(), m.clone(), c.clone());
         VectorWriterActor::start_in_arbiter(&arbiter, move |_| VectorWriterActor::new(settings, e, w, m, c, alive))
     });
 

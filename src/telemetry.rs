@@ -8,9 +8,7 @@ use tracing_subscriber::EnvFilter;
 pub fn init(format: LogFormat, level: &str) {
     // Libraries that tell of every start speak only when something is wrong; `level` may say otherwise.
     let filter = EnvFilter::builder().parse_lossy(format!("actix_server=warn,refinery_core=warn,{level}"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let pretty = match format {
         LogFormat::Pretty => true,
         LogFormat::Json => false,
@@ -20,12 +18,7 @@ pub fn init(format: LogFormat, level: &str) {
     let _ = if pretty {
         builder.with_target(false).try_init()
     } else {
-        builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .try_init()
+        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
     };
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(ToString::to_string).unwrap_or_default();

@@ -20,21 +20,11 @@ pub async fn check_database(database: &DatabaseConfig, schema: Schema, connectio
         return Err("the extension vector is not available on this server".into());
     }
     if i64::from(connections) > facts.room {
-        return Err(format!(
-            "the pools may open {connections} connections, the server takes {}",
-            facts.room
-        ));
+        return Err(format!("the pools may open {connections} connections, the server takes {}", facts.room));
     }
-    let pending = if facts.migration == 0 {
-        "not migrated yet".into()
-    } else {
-        format!("migration {}", facts.migration)
-    };
-    Ok(format!(
-        "PostgreSQL {}, {} schema {pending}",
-        facts.server_text,
-        schema.as_str()
-    ))
+    let pending =
+        if facts.migration == 0 { "not migrated yet".into() } else { format!("migration {}", facts.migration) };
+    Ok(format!("PostgreSQL {}, {} schema {pending}", facts.server_text, schema.as_str()))
 }
 
 struct Facts {
@@ -57,11 +47,5 @@ async fn look(database: &DatabaseConfig, schema: Schema) -> Result<Facts, Error>
         )
         .await?;
     let migration = version(&client, schema).await?;
-    Ok(Facts {
-        server: row.get(0),
-        server_text: row.get(1),
-        has_vector: row.get(2),
-        room: row.get(3),
-        migration,
-    })
+    Ok(Facts { server: row.get(0), server_text: row.get(1), has_vector: row.get(2), room: row.get(3), migration })
 }

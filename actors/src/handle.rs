@@ -53,10 +53,7 @@ pub struct Probe;
 impl<A: Actor> Handle<A> {
     /// A handle whose actor is still to be started (`supervise`).
     pub fn new(name: &'static str, limits: Limits, metrics: &Metrics) -> Self {
-        metrics
-            .actor_permits
-            .with_label_values(&[name])
-            .set(limits.permits as i64); // far below 2^63
+        metrics.actor_permits.with_label_values(&[name]).set(limits.permits as i64); // far below 2^63
         metrics.actor_restarts_total.with_label_values(&[name]).reset();
         Handle(Arc::new(Inner {
             name,
@@ -106,11 +103,7 @@ impl<A: Actor> Handle<A> {
         let started = Instant::now();
         let reply = self.ask(message, inner.limits.deadline).await;
         in_use.dec();
-        inner
-            .metrics
-            .actor_duration_seconds
-            .with_label_values(&[inner.name])
-            .observe(started.elapsed().as_secs_f64());
+        inner.metrics.actor_duration_seconds.with_label_values(&[inner.name]).observe(started.elapsed().as_secs_f64());
         reply
     }
 
@@ -173,11 +166,7 @@ impl<A: Actor> Handle<A> {
     }
 
     fn reject(&self, reason: &str, words: &'static str) -> ActorError {
-        self.0
-            .metrics
-            .actor_rejected_total
-            .with_label_values(&[self.0.name, reason])
-            .inc();
+        self.0.metrics.actor_rejected_total.with_label_values(&[self.0.name, reason]).inc();
         ActorError::Unavailable(words)
     }
 }

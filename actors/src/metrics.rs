@@ -56,17 +56,12 @@ impl Metric for IntGaugeVec {
 }
 
 /// Seconds, from a tenth of a millisecond to ten seconds; rows of a flush are counted on the same scale by the thousand.
-const SECONDS: &[f64] = &[
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+const SECONDS: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const ROWS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 fn buckets(name: &str) -> Vec<f64> {
-    if name.ends_with("_seconds") {
-        SECONDS.to_vec()
-    } else {
-        ROWS.to_vec()
-    }
+    if name.ends_with("_seconds") { SECONDS.to_vec() } else { ROWS.to_vec() }
 }
 
 impl Metric for Histogram {

@@ -41,12 +41,7 @@ impl Schema {
 
     /// The migration that this program ends with.
     fn latest(self) -> i64 {
-        self.runner()
-            .get_migrations()
-            .iter()
-            .map(|m| i64::from(m.version()))
-            .max()
-            .unwrap_or(0)
+        self.runner().get_migrations().iter().map(|m| i64::from(m.version())).max().unwrap_or(0)
     }
 }
 
@@ -57,11 +52,7 @@ pub enum MigrateError {
     #[error("{}", describe_refinery(.0))]
     Migration(#[from] Box<refinery::Error>),
     #[error("the database has migration {found} of the {schema} schema, this program knows up to {known}")]
-    FromTheFuture {
-        schema: &'static str,
-        found: i64,
-        known: i64,
-    },
+    FromTheFuture { schema: &'static str, found: i64, known: i64 },
 }
 
 /// The primary message, without DETAIL.
@@ -111,11 +102,7 @@ pub async fn migrate(database: &Config, schema: Schema, now: DateTime<Utc>) -> R
     let mut client = connect(database).await?;
     let (found, known) = (version(&client, schema).await?, schema.latest());
     if found > known {
-        return Err(MigrateError::FromTheFuture {
-            schema: schema.as_str(),
-            found,
-            known,
-        });
+        return Err(MigrateError::FromTheFuture { schema: schema.as_str(), found, known });
     }
     if found < known {
         client.batch_execute(LOCK).await?;
@@ -140,15 +127,11 @@ pub async fn version(client: &Client, schema: Schema) -> Result<i64, tokio_postg
         Schema::Audit => "audit_schema_history",
         Schema::Vector => "vector_schema_history",
     };
-    let exists = client
-        .query_one("SELECT to_regclass($1) IS NOT NULL", &[&table])
-        .await?;
+    let exists = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table]).await?;
     if !exists.get::<_, bool>(0) {
         return Ok(0);
     }
-    let row = client
-        .query_one(&format!("SELECT COALESCE(max(version), 0)::bigint FROM {table}"), &[])
-        .await?;
+    let row = client.query_one(&format!("SELECT COALESCE(max(version), 0)::bigint FROM {table}"), &[]).await?;
     Ok(row.get(0))
 }
 
@@ -166,9 +149,7 @@ pub async fn is_current(client: &Client, schema: Schema) -> Result<bool, tokio_p
 /// PostgreSQL's.
 pub async fn create_database(server: &Config, name: &str) -> Result<(), tokio_postgres::Error> {
     let client = connect(server).await?;
-    let exists = client
-        .query_opt("SELECT FROM pg_database WHERE datname = $1", &[&name])
-        .await?;
+    let exists = client.query_opt("SELECT FROM pg_database WHERE datname = $1", &[&name]).await?;
     if exists.is_none() {
         let quoted = name.replace('"', "\"\"");
         client.batch_execute(&format!("CREATE DATABASE \"{quoted}\"")).await?;

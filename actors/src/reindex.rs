@@ -20,10 +20,7 @@ pub async fn reindex(
     progress: impl Fn(u64, u64),
 ) -> Result<u64, MigrateError> {
     let (audits, vectors) = (connect(audits).await?, connect(vectors).await?);
-    let total: i64 = audits
-        .query_one("-- reindex.count\nSELECT count(*) FROM remediation_audit", &[])
-        .await?
-        .get(0);
+    let total: i64 = audits.query_one("-- reindex.count\nSELECT count(*) FROM remediation_audit", &[]).await?.get(0);
     let list = audits.prepare(include_str!("reindex_list.sql")).await?;
     let queue = audits.prepare(include_str!("reindex_queue.sql")).await?;
     let (mut bucket, mut id) = (-1, String::new());
@@ -33,11 +30,8 @@ pub async fn reindex(
         let Some(last) = rows.last() else { return Ok(queued) };
         (bucket, id) = (last.get("bucket"), last.get("id"));
         done += rows.len() as u64; // usize fits into 64 bits
-        let with_text: Vec<(i32, String)> = rows
-            .iter()
-            .filter(|row| row.get("has_text"))
-            .map(|row| (row.get("bucket"), row.get("id")))
-            .collect();
+        let with_text: Vec<(i32, String)> =
+            rows.iter().filter(|row| row.get("has_text")).map(|row| (row.get("bucket"), row.get("id"))).collect();
         let held = held(&vectors, &with_text).await?;
         let (buckets, ids): (Vec<i32>, Vec<String>) =
             with_text.into_iter().filter(|(_, id)| !held.contains(id)).unzip();

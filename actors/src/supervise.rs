@@ -41,11 +41,7 @@ where
             handle.set_address(None);
             in_a_row = if started.elapsed() > RECOVERED { 1 } else { in_a_row + 1 };
             handle.set_broken(in_a_row >= GIVE_UP);
-            handle
-                .metrics()
-                .actor_restarts_total
-                .with_label_values(&[handle.name()])
-                .inc();
+            handle.metrics().actor_restarts_total.with_label_values(&[handle.name()]).inc();
             tracing::error!(actor = handle.name(), restarts = in_a_row, "actor died; restarting it");
             tokio::time::sleep(pause(in_a_row)).await;
             let (line, next) = oneshot::channel();

@@ -17,27 +17,14 @@ pub async fn run(config: Config) -> Result<(), CommandError> {
         }
     };
     let connections = config.pools.sum();
-    say(
-        "write database",
-        check_database(&databases.write, Schema::Audit, connections).await,
-    );
-    say(
-        "read database",
-        check_database(&databases.read, Schema::Audit, connections).await,
-    );
-    say(
-        "vector database",
-        check_database(&databases.vector, Schema::Vector, connections).await,
-    );
+    say("write database", check_database(&databases.write, Schema::Audit, connections).await);
+    say("read database", check_database(&databases.read, Schema::Audit, connections).await);
+    say("vector database", check_database(&databases.vector, Schema::Vector, connections).await);
     let file = tokens::file(&config, embedded.as_ref());
     let tokens = file.and_then(|file| tokens::read(&file).map(|_| file.display().to_string()));
     say("tokens", tokens.map_err(|error| error.to_string()));
     if let Some(embedded) = embedded {
         embedded.stop().await;
     }
-    if failed > 0 {
-        Err(format!("{failed} of 4 parts do not work").into())
-    } else {
-        Ok(())
-    }
+    if failed > 0 { Err(format!("{failed} of 4 parts do not work").into()) } else { Ok(()) }
 }

@@ -8,21 +8,13 @@ use crate::startup::DatabaseConfigs;
 pub async fn open(config: &Config) -> Result<(DatabaseConfigs, Option<Embedded>), super::CommandError> {
     match &config.databases {
         Databases::External { write, read, vector } => {
-            let databases = DatabaseConfigs {
-                write: write.clone(),
-                read: read.clone(),
-                vector: vector.clone(),
-            };
+            let databases = DatabaseConfigs { write: write.clone(), read: read.clone(), vector: vector.clone() };
             Ok((databases, None))
         }
         Databases::Embedded { dir, programs } => {
             let embedded = Embedded::start(dir.as_deref(), programs.as_deref()).await?;
             let database = embedded.database();
-            let databases = DatabaseConfigs {
-                write: database.clone(),
-                read: database.clone(),
-                vector: database,
-            };
+            let databases = DatabaseConfigs { write: database.clone(), read: database.clone(), vector: database };
             Ok((databases, Some(embedded)))
         }
     }

@@ -50,16 +50,8 @@ async fn serve(
 
 /// A command that works as it stands: the token is read from the file, and is not printed.
 fn example(address: SocketAddr, tokens: &Path) -> String {
-    let host = if address.ip().is_unspecified() {
-        "127.0.0.1".to_owned()
-    } else {
-        address.ip().to_string()
-    };
-    let host = if address.is_ipv6() && !address.ip().is_unspecified() {
-        format!("[{host}]")
-    } else {
-        host
-    };
+    let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
+    let host = if address.is_ipv6() && !address.ip().is_unspecified() { format!("[{host}]") } else { host };
     let tokens = std::path::absolute(tokens).unwrap_or_else(|_| tokens.to_owned());
     format!(
         "The service is ready. Post an audit:\n\

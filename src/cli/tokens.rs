@@ -10,12 +10,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-const WRITERS: [&str; 4] = [
-    "gateway-sa",
-    "aianalysis-controller-sa",
-    "kubernetes-executor-sa",
-    "workflowexecution-controller-sa",
-];
+const WRITERS: [&str; 4] =
+    ["gateway-sa", "aianalysis-controller-sa", "kubernetes-executor-sa", "workflowexecution-controller-sa"];
 
 /// The token file; with a private database and none given, one with random tokens for the four writers.
 pub fn file(config: &Config, embedded: Option<&Embedded>) -> Result<PathBuf, CommandError> {
@@ -45,21 +41,14 @@ fn make(file: &Path) -> std::io::Result<()> {
     for (at, name) in WRITERS.iter().enumerate() {
         let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let groups = "system:serviceaccounts,system:serviceaccounts:kubernaut-system";
-        text.push_str(&format!(
-            "{token},system:serviceaccount:kubernaut-system:{name},{},\"{groups}\"\n",
-            at + 1
-        ));
+        text.push_str(&format!("{token},system:serviceaccount:kubernaut-system:{name},{},\"{groups}\"\n", at + 1));
     }
     let unfinished = file.with_extension("csv.new");
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut out = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&unfinished)?;
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     out.write_all(text.as_bytes())?;
     out.sync_all()?;
     fs::rename(unfinished, file)

@@ -25,27 +25,13 @@ impl RunAs {
         let me = rustix::process::geteuid().as_raw();
         if me != 0 {
             let gid = rustix::process::getegid().as_raw();
-            return RunAs {
-                name: user_name(me),
-                uid: me,
-                gid,
-                other: false,
-            };
+            return RunAs { name: user_name(me), uid: me, gid, other: false };
         }
-        let owner = dir
-            .and_then(|dir| fs::metadata(dir).ok())
-            .map(|found| (found.uid(), found.gid()))
-            .filter(|o| o.0 != 0);
-        let (uid, gid) = owner
-            .or_else(|| user_ids("postgres"))
-            .or_else(|| user_ids("nobody"))
-            .unwrap_or((NOBODY, NOBODY));
-        RunAs {
-            name: user_name(uid),
-            uid,
-            gid,
-            other: true,
-        }
+        let owner =
+            dir.and_then(|dir| fs::metadata(dir).ok()).map(|found| (found.uid(), found.gid())).filter(|o| o.0 != 0);
+        let (uid, gid) =
+            owner.or_else(|| user_ids("postgres")).or_else(|| user_ids("nobody")).unwrap_or((NOBODY, NOBODY));
+        RunAs { name: user_name(uid), uid, gid, other: true }
     }
 
     pub fn name(&self) -> &str {
@@ -63,11 +49,7 @@ impl RunAs {
 
     /// Gives a file or folder to this user.
     pub fn own(&self, path: &Path) -> std::io::Result<()> {
-        if self.other {
-            std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
-        } else {
-            Ok(())
-        }
+        if self.other { std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid)) } else { Ok(()) }
     }
 
     /// Whether this user can enter a folder and all above it.
@@ -75,9 +57,7 @@ impl RunAs {
         if !self.other {
             return Ok(());
         }
-        let folder = folder
-            .canonicalize()
-            .map_err(|error| EmbeddedError::Folder(folder.to_owned(), error))?;
+        let folder = folder.canonicalize().map_err(|error| EmbeddedError::Folder(folder.to_owned(), error))?;
         let mut above: Vec<&Path> = folder.ancestors().collect();
         above.reverse();
         for folder in above {
@@ -122,15 +102,9 @@ fn users() -> Vec<(String, u32, u32)> {
 }
 
 fn user_ids(name: &str) -> Option<(u32, u32)> {
-    users()
-        .into_iter()
-        .find(|user| user.0 == name)
-        .map(|(_, uid, gid)| (uid, gid))
+    users().into_iter().find(|user| user.0 == name).map(|(_, uid, gid)| (uid, gid))
 }
 
 fn user_name(uid: u32) -> String {
-    users()
-        .into_iter()
-        .find(|user| user.1 == uid)
-        .map_or_else(|| uid.to_string(), |user| user.0)
+    users().into_iter().find(|user| user.1 == uid).map_or_else(|| uid.to_string(), |user| user.0)
 }

@@ -26,11 +26,7 @@ impl Folders {
         let dir = dir.unwrap_or(Path::new(default));
         let fault = |error| EmbeddedError::Folder(dir.to_owned(), error);
         // Others may pass through it, to what is theirs.
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o711)
-            .create(dir)
-            .map_err(fault)?;
+        DirBuilder::new().recursive(true).mode(0o711).create(dir).map_err(fault)?;
         let dir = dir.canonicalize().map_err(fault)?;
         let cluster = dir.join("postgres");
         own_folder(&cluster, run_as).map_err(|error| EmbeddedError::Folder(cluster.clone(), error))?;
@@ -84,10 +80,7 @@ fn socket_folder(dir: &Path, run_as: &RunAs) -> Result<PathBuf, EmbeddedError> {
         fs::set_permissions(&path, Permissions::from_mode(0o700)).map_err(fault)?;
         return Ok(path);
     }
-    let path = PathBuf::from(format!(
-        "/tmp/data-storage-{}",
-        &Uuid::new_v4().simple().to_string()[..12]
-    ));
+    let path = PathBuf::from(format!("/tmp/data-storage-{}", &Uuid::new_v4().simple().to_string()[..12]));
     own_folder(&path, run_as).map_err(|error| EmbeddedError::Folder(path.clone(), error))?;
     Ok(path)
 }

@@ -29,9 +29,7 @@ pub fn find(given: Option<&Path>, run_as: &RunAs) -> Result<PathBuf, EmbeddedErr
     match unpacked {
         Some(from) => Ok(copy_for_others(&from)?.join(BIN)),
         // A program that was installed without its project finds what an earlier one left.
-        None => newest_copy()
-            .map(|folder| folder.join(BIN))
-            .ok_or(EmbeddedError::NoPrograms),
+        None => newest_copy().map(|folder| folder.join(BIN)).ok_or(EmbeddedError::NoPrograms),
     }
 }
 
@@ -40,10 +38,7 @@ fn unpacked() -> Option<PathBuf> {
     let program = std::env::current_exe().ok();
     let here = std::env::current_dir().ok();
     let above = program.iter().flat_map(|path| path.ancestors().skip(1));
-    above
-        .chain(here.iter().map(PathBuf::as_path))
-        .map(|folder| folder.join(UNPACKED))
-        .find(|folder| is_whole(folder))
+    above.chain(here.iter().map(PathBuf::as_path)).map(|folder| folder.join(UNPACKED)).find(|folder| is_whole(folder))
 }
 
 fn is_whole(folder: &Path) -> bool {
@@ -51,10 +46,8 @@ fn is_whole(folder: &Path) -> bool {
 }
 
 fn newest_copy() -> Option<PathBuf> {
-    let mut copies: Vec<PathBuf> = fs::read_dir(FOR_OTHERS)
-        .ok()?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect();
+    let mut copies: Vec<PathBuf> =
+        fs::read_dir(FOR_OTHERS).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     copies.retain(|folder| is_whole(folder));
     copies.sort();
     copies.pop()
@@ -100,8 +93,5 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     }
     fs::copy(from, to)?;
     let mode = fs::metadata(from)?.permissions().mode();
-    fs::set_permissions(
-        to,
-        fs::Permissions::from_mode(if mode & 0o100 != 0 { 0o755 } else { 0o644 }),
-    )
+    fs::set_permissions(to, fs::Permissions::from_mode(if mode & 0o100 != 0 { 0o755 } else { 0o644 }))
 }

@@ -65,11 +65,7 @@ impl Postgres {
         let data = self.folders.data();
         if let Ok(version) = fs::read_to_string(data.join("PG_VERSION")) {
             let version = version.trim().to_owned();
-            return if version == MAJOR {
-                Ok(())
-            } else {
-                Err(EmbeddedError::OtherVersion(data, version))
-            };
+            return if version == MAJOR { Ok(()) } else { Err(EmbeddedError::OtherVersion(data, version)) };
         }
         let unfinished = self.folders.data_parent().join("unfinished");
         let fault = |error| EmbeddedError::Folder(unfinished.clone(), error);
@@ -77,8 +73,7 @@ impl Postgres {
             fs::remove_dir_all(&unfinished).map_err(fault)?;
         }
         let mut init = self.program("initdb");
-        init.args(["-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C", "-D"])
-            .arg(&unfinished);
+        init.args(["-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C", "-D"]).arg(&unfinished);
         run("initdb", init).await?;
         fs::write(unfinished.join("pg_hba.conf"), "local all all trust\n").map_err(fault)?;
         fs::rename(&unfinished, &data).map_err(|error| EmbeddedError::Folder(data.clone(), error))
@@ -110,24 +105,15 @@ impl Postgres {
         let fault = |error| EmbeddedError::Folder(log.clone(), error);
         let out = fs::File::create(&log).map_err(fault)?;
         let mut command = self.program("postgres");
-        command
-            .arg("-D")
-            .arg(self.folders.data())
-            .arg("-k")
-            .arg(self.folders.socket());
+        command.arg("-D").arg(self.folders.data()).arg("-k").arg(self.folders.socket());
         for setting in SETTINGS {
             command.args(["-c", setting]);
         }
-        command
-            .stdin(Stdio::null())
-            .stdout(out.try_clone().map_err(fault)?)
-            .stderr(out);
+        command.stdin(Stdio::null()).stdout(out.try_clone().map_err(fault)?).stderr(out);
         // Not in our group: an interrupt from a terminal is for the service, which stops the server in its turn.
         command.process_group(0);
         end_with_parent(&mut command);
-        Command::from(command)
-            .spawn()
-            .map_err(|error| EmbeddedError::NotStarted(error.to_string()))
+        Command::from(command).spawn().map_err(|error| EmbeddedError::NotStarted(error.to_string()))
     }
 
     /// Where the server writes until its own log is open.

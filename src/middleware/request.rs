@@ -39,20 +39,11 @@ pub async fn request(
     let state = request.app_data::<web::Data<AppState>>().cloned();
     let _in_flight = state.as_ref().map(|state| InFlight::enter(state));
     let (method, path) = (request.method().clone(), request.path().to_owned());
-    let peer = request
-        .peer_addr()
-        .map(|peer| peer.ip().to_string())
-        .unwrap_or_default();
+    let peer = request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
 
     let (answer, route, caller) = if head_size(&request) > MAX_HEAD {
         let problem = Problem::new(ProblemKind::HeadersTooLarge, "The head of a request may have 32 KiB").closing();
-        (
-            request
-                .into_response(problem.render(&path, &id.0))
-                .map_into_boxed_body(),
-            None,
-            None,
-        )
+        (request.into_response(problem.render(&path, &id.0)).map_into_boxed_body(), None, None)
     } else {
         match AssertUnwindSafe(next.call(request)).catch_unwind().await {
             Ok(Ok(response)) => {
@@ -74,21 +65,10 @@ pub async fn request(
     let mut answer = answer;
     set_id(answer.response_mut(), &id);
     if state.is_some_and(|state| state.draining.load(Ordering::Relaxed)) {
-        answer
-            .response_mut()
-            .head_mut()
-            .set_connection_type(actix_web::http::ConnectionType::Close);
+        answer.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
     let caller = caller.as_ref().map(|caller| &*caller.0);
-    log(
-        &id,
-        method.as_str(),
-        route.as_deref(),
-        answer.status().as_u16(),
-        started,
-        &peer,
-        caller,
-    );
+    log(&id, method.as_str(), route.as_deref(), answer.status().as_u16(), started, &peer, caller);
     Ok(answer)
 }
 
@@ -108,12 +88,7 @@ fn finish<B: MessageBody + 'static>(
         None => return response.map_into_boxed_body(),
     };
     if problem.kind.status().is_server_error() {
-        tracing::warn!(
-            request_id = &*id.0,
-            error = problem.kind.word(),
-            detail = problem.detail,
-            "request failed"
-        );
+        tracing::warn!(request_id = &*id.0, error = problem.kind.word(), detail = problem.detail, "request failed");
     }
     let (request, _) = response.into_parts();
     ServiceResponse::new(request, problem.render(path, &id.0))
@@ -137,32 +112,16 @@ fn log(
 ) {
     let duration_ms = started.elapsed().as_secs_f64() * 1e3;
     let route = route.unwrap_or("unknown");
-    tracing::info!(
-        request_id = &*id.0,
-        method,
-        route,
-        status,
-        duration_ms,
-        peer,
-        caller,
-        "request"
-    );
+    tracing::info!(request_id = &*id.0, method, route, status, duration_ms, peer, caller, "request");
 }
 
 /// The client's id when it is sane: 1–128 letters, digits, `.`, `_`, `-` and `:`.
 fn request_id(request: &ServiceRequest) -> Rc<str> {
     let sane = |id: &&str| {
         (1..=128).contains(&id.len())
-            && id
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':'))
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':'))
     };
-    match request
-        .headers()
-        .get(&REQUEST_ID)
-        .and_then(|id| id.to_str().ok())
-        .filter(sane)
-    {
+    match request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).filter(sane) {
         Some(id) => id.into(),
         None => format!("req-{}", Uuid::new_v4().simple()).into(),
     }
@@ -170,11 +129,7 @@ fn request_id(request: &ServiceRequest) -> Rc<str> {
 
 /// Bytes of the request line and the headers.
 fn head_size(request: &ServiceRequest) -> usize {
-    let headers: usize = request
-        .headers()
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     request.method().as_str().len() + target + 12 + headers
 }

@@ -22,9 +22,6 @@ pub async fn handle(state: Data<AppState>) -> Result<HttpResponse, Problem> {
     if auth && pg_writer && vector_writer && query && similarity && embedder {
         Ok(HttpResponse::Ok().json(json!({"status": "ok"})))
     } else {
-        Err(Problem::new(
-            ProblemKind::ServiceUnavailable,
-            "An actor does not answer",
-        ))
+        Err(Problem::new(ProblemKind::ServiceUnavailable, "An actor does not answer"))
     }
 }

@@ -36,17 +36,8 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
     };
     let page = state.actors.query.call(message).await?;
     let next_cursor = page.next.map(|cursor| cursor.encode(&filter));
-    let pagination = Pagination {
-        limit,
-        offset,
-        total: page.total,
-        has_more: page.next.is_some(),
-        next_cursor,
-    };
-    Ok(HttpResponse::Ok().json(Answer {
-        data: page.incidents,
-        pagination,
-    }))
+    let pagination = Pagination { limit, offset, total: page.total, has_more: page.next.is_some(), next_cursor };
+    Ok(HttpResponse::Ok().json(Answer { data: page.incidents, pagination }))
 }
 
 fn parse(request: &HttpRequest) -> Result<ListIncidents, Invalid> {
@@ -68,10 +59,5 @@ fn parse(request: &HttpRequest) -> Result<ListIncidents, Invalid> {
         }
         Some(cursor) => PageStart::After(Cursor::decode(cursor, &filter)?),
     };
-    Ok(ListIncidents {
-        filter,
-        limit,
-        start,
-        total,
-    })
+    Ok(ListIncidents { filter, limit, start, total })
 }

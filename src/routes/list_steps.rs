@@ -29,16 +29,8 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
     let (limit, offset) = (message.limit, message.offset);
     let page = state.actors.query.call(message).await?;
     let has_more = offset.saturating_add(limit) < page.total;
-    let pagination = Pagination {
-        limit,
-        offset,
-        total: page.total,
-        has_more,
-    };
-    Ok(HttpResponse::Ok().json(Answer {
-        data: page.steps,
-        pagination,
-    }))
+    let pagination = Pagination { limit, offset, total: page.total, has_more };
+    Ok(HttpResponse::Ok().json(Answer { data: page.steps, pagination }))
 }
 
 fn parse(request: &HttpRequest) -> Result<ListSteps, Invalid> {
@@ -46,9 +38,5 @@ fn parse(request: &HttpRequest) -> Result<ListSteps, Invalid> {
     let query = Query::parse(request, &["limit", "offset"])?;
     let limit = query.number("limit", 1, 1000, 1000)?;
     let offset = query.number("offset", 0, MAX_ID, 0)?;
-    Ok(ListSteps {
-        workflow_id,
-        limit,
-        offset,
-    })
+    Ok(ListSteps { workflow_id, limit, offset })
 }

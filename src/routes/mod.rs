@@ -20,19 +20,16 @@ use serde::Serialize;
 
 /// All paths of the REST API and health.
 pub fn configure(app: &mut web::ServiceConfig) {
-    app.service(post(
-        "/api/v1/audit/remediation",
-        web::to(write_remediation_audit::handle),
-    ))
-    .service(post("/api/v1/audit/workflow", web::to(write_workflow_audit::handle)))
-    .service(get("/api/v1/incidents", web::to(list_incidents::handle)))
-    .service(get("/api/v1/incidents/{id}", web::to(get_incident::handle)))
-    .service(get("/api/v1/audits/{id}", web::to(get_audit::handle)))
-    .service(get("/api/v1/workflows/{id}/steps", web::to(list_steps::handle)))
-    .service(get("/health", web::to(health::handle)))
-    .service(get("/health/live", web::to(health_live::handle)))
-    .service(get("/health/ready", web::to(health_ready::handle)))
-    .default_service(web::to(async || Err::<HttpResponse, _>(Problem::not_found())));
+    app.service(post("/api/v1/audit/remediation", web::to(write_remediation_audit::handle)))
+        .service(post("/api/v1/audit/workflow", web::to(write_workflow_audit::handle)))
+        .service(get("/api/v1/incidents", web::to(list_incidents::handle)))
+        .service(get("/api/v1/incidents/{id}", web::to(get_incident::handle)))
+        .service(get("/api/v1/audits/{id}", web::to(get_audit::handle)))
+        .service(get("/api/v1/workflows/{id}/steps", web::to(list_steps::handle)))
+        .service(get("/health", web::to(health::handle)))
+        .service(get("/health/live", web::to(health_live::handle)))
+        .service(get("/health/ready", web::to(health_ready::handle)))
+        .default_service(web::to(async || Err::<HttpResponse, _>(Problem::not_found())));
 }
 
 fn get(path: &str, handler: Route) -> Resource {
@@ -47,9 +44,7 @@ fn post(path: &str, handler: Route) -> Resource {
 fn resource(path: &str, allow: &'static str, handler: Route) -> Resource {
     web::resource(path)
         .route(handler)
-        .default_service(web::to(move || async move {
-            Err::<HttpResponse, _>(Problem::method_not_allowed(allow))
-        }))
+        .default_service(web::to(move || async move { Err::<HttpResponse, _>(Problem::method_not_allowed(allow)) }))
 }
 
 /// Counts a fault of a request on its way out.
@@ -58,11 +53,7 @@ fn counted(state: &AppState, invalid: Invalid) -> Problem {
         Some(field) if invalid.named => field.as_ref(),
         _ => "other",
     };
-    state
-        .metrics
-        .validation_failures_total
-        .with_label_values(&[field, invalid.reason.as_str()])
-        .inc();
+    state.metrics.validation_failures_total.with_label_values(&[field, invalid.reason.as_str()]).inc();
     invalid.into()
 }
 
@@ -80,8 +71,5 @@ fn persisted(written: Written) -> HttpResponse {
     if written.replayed {
         response.insert_header(("Idempotent-Replayed", "true"));
     }
-    response.json(Persisted {
-        audit_id: written.id.to_string(),
-        status: "persisted",
-    })
+    response.json(Persisted { audit_id: written.id.to_string(), status: "persisted" })
 }

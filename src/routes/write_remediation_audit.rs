@@ -16,10 +16,7 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest, payload: Payloa
     let audit = receipt(&state, &request, &identity)
         .and_then(|receipt| RemediationAudit::parse(&body, &receipt))
         .map_err(|invalid| counted(&state, invalid))?;
-    let message = WriteRemediationAudit {
-        audit: Box::new(audit),
-        bytes: body.len(),
-    };
+    let message = WriteRemediationAudit { audit: Box::new(audit), bytes: body.len() };
     let written = state.actors.pg_writer.call(message).await?;
     Ok(persisted(written))
 }

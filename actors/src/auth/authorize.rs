@@ -20,10 +20,6 @@ impl Handler<Authorize> for AuthActor {
             Access::WriteWorkflow => &self.lists.writers_workflow,
             Access::Read => &self.lists.readers,
         };
-        if list.contains(&*message.identity.user) {
-            Ok(())
-        } else {
-            Err(ActorError::Forbidden)
-        }
+        if list.contains(&*message.identity.user) { Ok(()) } else { Err(ActorError::Forbidden) }
     }
 }

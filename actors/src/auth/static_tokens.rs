@@ -40,27 +40,13 @@ impl StaticTokens {
             let (Some(token), Some(user), Some(_uid)) = (field(0), field(1), field(2)) else {
                 return Err(TokensError::Malformed(line));
             };
-            let groups = field(3)
-                .unwrap_or_default()
-                .split(',')
-                .map(str::trim)
-                .filter(|group| !group.is_empty());
-            let identity = Identity {
-                user: user.into(),
-                groups: groups.map(str::to_owned).collect(),
-            };
-            if tokens
-                .insert(Sha256::digest(token.as_bytes()).into(), identity)
-                .is_some()
-            {
+            let groups = field(3).unwrap_or_default().split(',').map(str::trim).filter(|group| !group.is_empty());
+            let identity = Identity { user: user.into(), groups: groups.map(str::to_owned).collect() };
+            if tokens.insert(Sha256::digest(token.as_bytes()).into(), identity).is_some() {
                 return Err(TokensError::Twice(line));
             }
         }
-        if tokens.is_empty() {
-            Err(TokensError::Empty)
-        } else {
-            Ok(StaticTokens(tokens))
-        }
+        if tokens.is_empty() { Err(TokensError::Empty) } else { Ok(StaticTokens(tokens)) }
     }
 
     pub(super) fn find(&self, digest: &TokenDigest) -> Option<Identity> {
@@ -76,10 +62,7 @@ mod tests {
     fn reads_kubernetes_form() {
         let tokens = StaticTokens::parse("# writers\nt1,alice,1,\"a,b\"\n\nt2,bob,2\n").expect("valid");
         let found = tokens.find(&Sha256::digest(b"t1").into()).expect("there");
-        assert_eq!(
-            (&*found.user, &*found.groups),
-            ("alice", &["a".to_owned(), "b".to_owned()][..])
-        );
+        assert_eq!((&*found.user, &*found.groups), ("alice", &["a".to_owned(), "b".to_owned()][..]));
         assert!(tokens.find(&Sha256::digest(b"t3").into()).is_none());
     }
 

@@ -34,9 +34,7 @@ impl Pool {
     /// Must be called on the runtime where the connections are to live.
     pub fn new(settings: &PoolSettings, metrics: &Metrics) -> Self {
         let mut database = settings.database.clone();
-        database
-            .application_name("data-storage")
-            .keepalives_idle(Duration::from_secs(30));
+        database.application_name("data-storage").keepalives_idle(Duration::from_secs(30));
         if database.get_connect_timeout().is_none() {
             database.connect_timeout(Duration::from_secs(3));
         }
@@ -47,16 +45,8 @@ impl Pool {
             .test_on_check_out(false) // a round trip each; `get` looks at the socket instead
             .error_sink(Box::new(LogErrors(settings.name)))
             .build_unchecked(Manager(PostgresConnectionManager::new(database, NoTls)));
-        metrics
-            .pool_connections_max
-            .with_label_values(&[settings.name])
-            .set(settings.max.into());
-        Pool {
-            name: settings.name,
-            max: settings.max,
-            pool,
-            metrics: metrics.clone(),
-        }
+        metrics.pool_connections_max.with_label_values(&[settings.name]).set(settings.max.into());
+        Pool { name: settings.name, max: settings.max, pool, metrics: metrics.clone() }
     }
 
     /// A connection whose socket is open.
@@ -93,22 +83,15 @@ impl Pool {
                 .map_err(|error| super::sqlstate::handle(&error, "probe")),
             Err(error) => Err(error),
         };
-        self.metrics
-            .database_up
-            .with_label_values(&[self.name])
-            .set(result.is_ok().into());
+        self.metrics.database_up.with_label_values(&[self.name]).set(result.is_ok().into());
         result
     }
 
     fn count(&self) {
         let state = self.pool.state();
         let gauge = &self.metrics.pool_connections;
-        gauge
-            .with_label_values(&[self.name, "open"])
-            .set(state.connections.into());
-        gauge
-            .with_label_values(&[self.name, "idle"])
-            .set(state.idle_connections.into());
+        gauge.with_label_values(&[self.name, "open"]).set(state.connections.into());
+        gauge.with_label_values(&[self.name, "idle"]).set(state.idle_connections.into());
     }
 }
 
@@ -155,11 +138,7 @@ impl bb8::ManageConnection for Manager {
     async fn connect(&self) -> Result<Connection, Error> {
         let client = self.0.connect().await?;
         client.batch_execute(DURABLE).await?;
-        Ok(Connection {
-            client,
-            statements: HashMap::new(),
-            in_transaction: false,
-        })
+        Ok(Connection { client, statements: HashMap::new(), in_transaction: false })
     }
 
     async fn is_valid(&self, connection: &mut Connection) -> Result<(), Error> {

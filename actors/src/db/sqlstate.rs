@@ -20,11 +20,7 @@ pub enum Fault {
 pub fn fault(error: &Error) -> Fault {
     let Some(code) = error.code() else {
         // No answer of the server: the connection is gone, or a value did not fit its type.
-        return if error.is_closed() || is_io(error) {
-            Fault::Unavailable
-        } else {
-            Fault::Other
-        };
+        return if error.is_closed() || is_io(error) { Fault::Unavailable } else { Fault::Other };
     };
     if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
         return Fault::Unavailable;

@@ -16,9 +16,6 @@ pub async fn timed<T>(
 ) -> Result<T, ActorError> {
     let started = Instant::now();
     let result = transaction.await;
-    metrics
-        .db_transaction_duration_seconds
-        .with_label_values(&[name])
-        .observe(started.elapsed().as_secs_f64());
+    metrics.db_transaction_duration_seconds.with_label_values(&[name]).observe(started.elapsed().as_secs_f64());
     result.map_err(|error| super::sqlstate::handle(&error, name))
 }

@@ -29,10 +29,7 @@ impl IdempotencyKey {
         let printable = value.iter().all(|b| (b' '..=b'~').contains(b));
         match std::str::from_utf8(value) {
             Ok(text) if printable && (1..=255).contains(&value.len()) => Ok(IdempotencyKey(text.to_owned())),
-            _ => Err(Invalid::invalid(
-                "Idempotency-Key",
-                "must be 1 to 255 printable ASCII characters",
-            )),
+            _ => Err(Invalid::invalid("Idempotency-Key", "must be 1 to 255 printable ASCII characters")),
         }
     }
 }
@@ -78,19 +75,13 @@ impl Envelope {
             (Some(key), _) => {
                 let key = digest("key", &receipt.writer, key.0.as_bytes());
                 // Under one key there is one audit; the id still follows from its content.
-                (
-                    Recognition::Key(key),
-                    digest("keyed", &receipt.writer, &[key, content].concat()),
-                )
+                (Recognition::Key(key), digest("keyed", &receipt.writer, &[key, content].concat()))
             }
             (None, Some(_)) => (Recognition::Id, digest("content", &receipt.writer, &content)),
             (None, None) => {
                 let key = digest("window", &receipt.writer, &content);
                 let at = received_at.timestamp_micros().to_be_bytes();
-                (
-                    Recognition::Window(key),
-                    digest("untimed", &receipt.writer, &[&content[..], &at].concat()),
-                )
+                (Recognition::Window(key), digest("untimed", &receipt.writer, &[&content[..], &at].concat()))
             }
         };
         Envelope {

@@ -59,10 +59,7 @@ impl FromStr for AuditId {
 
     /// Only the form that `Display` writes.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let uuid = text
-            .strip_prefix("audit-")
-            .and_then(|rest| Uuid::try_parse(rest).ok())
-            .ok_or(NotAnAuditId)?;
+        let uuid = text.strip_prefix("audit-").and_then(|rest| Uuid::try_parse(rest).ok()).ok_or(NotAnAuditId)?;
         let id = AuditId(uuid);
         let known = uuid.get_version_num() == 8 && id.to_string() == text;
         if known { Ok(id) } else { Err(NotAnAuditId) }

@@ -48,10 +48,7 @@ impl Cursor {
         if !(-62_135_596_800..=253_402_300_799).contains(&action_timestamp.timestamp()) {
             return Err(unknown());
         }
-        Ok(Cursor {
-            action_timestamp,
-            id: number(17),
-        })
+        Ok(Cursor { action_timestamp, id: number(17) })
     }
 }
 
@@ -61,14 +58,8 @@ mod tests {
 
     #[test]
     fn a_cursor_goes_with_its_filters() {
-        let filter = IncidentFilter {
-            cluster: Some("a".into()),
-            ..Default::default()
-        };
-        let cursor = Cursor {
-            action_timestamp: DateTime::from_timestamp_micros(-5).expect("in range"),
-            id: 77,
-        };
+        let filter = IncidentFilter { cluster: Some("a".into()), ..Default::default() };
+        let cursor = Cursor { action_timestamp: DateTime::from_timestamp_micros(-5).expect("in range"), id: 77 };
         let text = cursor.encode(&filter);
         assert_eq!(Cursor::decode(&text, &filter), Ok(cursor));
         assert!(Cursor::decode(&text, &IncidentFilter::default()).is_err());

@@ -99,11 +99,7 @@ impl Fields {
         };
         match parse(&text) {
             Some(word) => Ok(Some(word)),
-            None => Err(Invalid::named(
-                name,
-                Reason::UnknownWord,
-                format_args!("must be {words}"),
-            )),
+            None => Err(Invalid::named(name, Reason::UnknownWord, format_args!("must be {words}"))),
         }
     }
 
@@ -140,10 +136,7 @@ impl Fields {
         let nanos = match self.take_any("duration")? {
             None => None,
             Some(Json::Number(number)) => Some(number.parse().map_err(|_| {
-                Invalid::invalid(
-                    "duration",
-                    "must be an integer of nanoseconds or a duration like \"1.5s\"",
-                )
+                Invalid::invalid("duration", "must be an integer of nanoseconds or a duration like \"1.5s\"")
             })?),
             Some(Json::String(text)) => Some(
                 go_duration::parse(&text)
@@ -160,10 +153,7 @@ impl Fields {
             Some(Json::Number(number)) => match number.parse::<i64>() {
                 Ok(millis) if (0..=MAX_NANOS / 1_000_000).contains(&millis) => Some(millis * 1_000_000),
                 _ => {
-                    return Err(Invalid::invalid(
-                        "durationMs",
-                        "must be an integer of milliseconds, not negative",
-                    ));
+                    return Err(Invalid::invalid("durationMs", "must be an integer of milliseconds, not negative"));
                 }
             },
             Some(_) => return Err(Invalid::invalid("durationMs", "must be an integer of milliseconds")),
@@ -187,11 +177,7 @@ impl Fields {
 
 /// The named field that a key of a body means: the same but for case and `_`.
 fn name_of(names: &'static [&'static str], key: &str) -> Option<&'static str> {
-    let letters: Cow<'_, str> = if key.contains('_') {
-        key.replace('_', "").into()
-    } else {
-        key.into()
-    };
+    let letters: Cow<'_, str> = if key.contains('_') { key.replace('_', "").into() } else { key.into() };
     names.iter().find(|name| name.eq_ignore_ascii_case(&letters)).copied()
 }
 
@@ -230,37 +216,23 @@ mod tests {
             assert_eq!(fields.text("alertName", 255), Ok(Some("x".into())), "{key}");
         }
         let mut twice = fields(r#"{"alertName":"x","alert_name":"x"}"#);
-        assert_eq!(
-            twice.text("alertName", 255).map_err(|e| e.detail),
-            Err("alertName is there twice".into())
-        );
+        assert_eq!(twice.text("alertName", 255).map_err(|e| e.detail), Err("alertName is there twice".into()));
         assert!(fields(r#"{"alert-name":"x"}"#).rest().is_ok_and(|rest| rest.is_some()));
     }
 
     #[test]
     fn zero_values_are_absent() {
-        for body in [
-            r#"{"alertName":""}"#,
-            r#"{"alertName":null}"#,
-            r#"{"alertName":0}"#,
-            r#"{"alertName":0.0}"#,
-        ] {
+        for body in [r#"{"alertName":""}"#, r#"{"alertName":null}"#, r#"{"alertName":0}"#, r#"{"alertName":0.0}"#] {
             assert_eq!(fields(body).text("alertName", 255), Ok(None), "{body}");
         }
-        assert_eq!(
-            fields(r#"{"createdAt":"0001-01-01T00:00:00Z"}"#).time("createdAt"),
-            Ok(None)
-        );
+        assert_eq!(fields(r#"{"createdAt":"0001-01-01T00:00:00Z"}"#).time("createdAt"), Ok(None));
         assert_eq!(fields(r#"{"confidence":1e-999}"#).share("confidence"), Ok(Some(0.0)));
     }
 
     #[test]
     fn durations() {
-        let read = |body: &str, zero: bool| {
-            fields(body)
-                .duration(zero)
-                .map_err(|e| e.field.unwrap_or_default().into_owned())
-        };
+        let read =
+            |body: &str, zero: bool| fields(body).duration(zero).map_err(|e| e.field.unwrap_or_default().into_owned());
         assert_eq!(read(r#"{"duration":1500000000}"#, false), Ok(Some(1_500_000_000)));
         assert_eq!(read(r#"{"duration":"1.5s"}"#, false), Ok(Some(1_500_000_000)));
         assert_eq!(read(r#"{"durationMs":1500}"#, false), Ok(Some(1_500_000_000)));

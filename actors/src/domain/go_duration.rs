@@ -28,9 +28,7 @@ pub fn parse(text: &str) -> Option<i64> {
 fn element(text: &str) -> Option<(&str, &str, &str)> {
     let number = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (value, rest) = text.split_at(number);
-    let unit = rest
-        .find(|c: char| c.is_ascii_digit() || c == '.')
-        .unwrap_or(rest.len());
+    let unit = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
     let (unit, after) = rest.split_at(unit);
     Some((value, unit, after))
 }
@@ -49,18 +47,10 @@ fn scale(value: &str, unit: &str) -> Option<i128> {
     if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
         return None;
     }
-    let whole: i128 = if whole.is_empty() {
-        0
-    } else {
-        whole.parse::<i64>().ok()?.into()
-    };
+    let whole: i128 = if whole.is_empty() { 0 } else { whole.parse::<i64>().ok()?.into() };
     // Digits past the 15th are below a nanosecond of the largest unit.
     let digits = &fraction[..fraction.len().min(15)];
-    let part: i128 = if digits.is_empty() {
-        0
-    } else {
-        digits.parse::<i64>().ok()?.into()
-    };
+    let part: i128 = if digits.is_empty() { 0 } else { digits.parse::<i64>().ok()?.into() };
     let divisor = 10i128.pow(u32::try_from(digits.len()).ok()?);
     whole.checked_mul(unit)?.checked_add(part * unit / divisor)
 }

@@ -36,12 +36,7 @@ pub struct Invalid {
 impl Invalid {
     /// A fault of a field that the contract names; the sentence starts with the field's name.
     pub fn named(field: &'static str, reason: Reason, rest: impl std::fmt::Display) -> Self {
-        Invalid {
-            field: Some(Cow::Borrowed(field)),
-            reason,
-            detail: format!("{field} {rest}"),
-            named: true,
-        }
+        Invalid { field: Some(Cow::Borrowed(field)), reason, detail: format!("{field} {rest}"), named: true }
     }
 
     /// A fault of a field that only the client names. At most 64 printable characters of the name are
@@ -58,12 +53,7 @@ impl Invalid {
 
     /// A fault of the body as a whole.
     pub fn body(detail: impl Into<String>) -> Self {
-        Invalid {
-            field: None,
-            reason: Reason::Invalid,
-            detail: detail.into(),
-            named: false,
-        }
+        Invalid { field: None, reason: Reason::Invalid, detail: detail.into(), named: false }
     }
 
     pub fn required(field: &'static str) -> Self {

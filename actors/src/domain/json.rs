@@ -62,11 +62,7 @@ pub fn parse_members(body: &[u8]) -> Result<Vec<(String, Json)>, JsonError> {
     let mut digits = 0;
     let mut out = Vec::with_capacity(members.0.len());
     for (member, raw) in members.0 {
-        let value = if member.contains('\0') {
-            Err(Fault::Nul)
-        } else {
-            value(raw, 2, &mut digits)
-        };
+        let value = if member.contains('\0') { Err(Fault::Nul) } else { value(raw, 2, &mut digits) };
         match value {
             Ok(value) => out.push((member, value)),
             Err(fault) => return Err(JsonError::Member { member, fault }),
@@ -76,10 +72,7 @@ pub fn parse_members(body: &[u8]) -> Result<Vec<(String, Json)>, JsonError> {
 }
 
 fn syntax(error: &serde_json::Error) -> JsonError {
-    JsonError::Syntax {
-        line: error.line(),
-        column: error.column(),
-    }
+    JsonError::Syntax { line: error.line(), column: error.column() }
 }
 
 /// `raw` is known to be well-formed but for its text.
@@ -91,11 +84,7 @@ fn value(raw: &RawValue, depth: usize, digits: &mut usize) -> Result<Json, Fault
         Some(b'f') => Ok(Json::Bool(false)),
         Some(b'"') => {
             let text: String = serde_json::from_str(text).map_err(|_| Fault::NotUnicode)?;
-            if text.contains('\0') {
-                Err(Fault::Nul)
-            } else {
-                Ok(Json::String(text))
-            }
+            if text.contains('\0') { Err(Fault::Nul) } else { Ok(Json::String(text)) }
         }
         Some(b'[' | b'{') if depth > MAX_DEPTH => Err(Fault::TooDeep),
         Some(b'[') => {
@@ -134,9 +123,8 @@ fn value(raw: &RawValue, depth: usize, digits: &mut usize) -> Result<Json, Fault
 /// About how many digits a number has without its exponent.
 fn plain_digits(number: &str) -> usize {
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
-    let exponent = exponent
-        .parse::<i64>()
-        .map_or(usize::MAX, |e| usize::try_from(e.unsigned_abs()).unwrap_or(usize::MAX));
+    let exponent =
+        exponent.parse::<i64>().map_or(usize::MAX, |e| usize::try_from(e.unsigned_abs()).unwrap_or(usize::MAX));
     mantissa.len().saturating_add(exponent)
 }
 
@@ -261,11 +249,7 @@ mod tests {
             (deep.as_str(), Fault::TooDeep),
         ] {
             let member = "x".to_owned();
-            assert_eq!(
-                parse_members(body.as_bytes()),
-                Err(JsonError::Member { member, fault }),
-                "{body}"
-            );
+            assert_eq!(parse_members(body.as_bytes()), Err(JsonError::Member { member, fault }), "{body}");
         }
     }
 
@@ -282,15 +266,9 @@ mod tests {
             "{'a':1}",
             "{\"\\ud800\":1}",
         ] {
-            assert!(
-                matches!(parse_members(body.as_bytes()), Err(JsonError::Syntax { .. })),
-                "{body}"
-            );
+            assert!(matches!(parse_members(body.as_bytes()), Err(JsonError::Syntax { .. })), "{body}");
         }
-        assert!(matches!(
-            parse_members(b"{\"a\":\"\xff\"}"),
-            Err(JsonError::Syntax { .. })
-        ));
+        assert!(matches!(parse_members(b"{\"a\":\"\xff\"}"), Err(JsonError::Syntax { .. })));
         assert_eq!(parse_members(b"[]"), Err(JsonError::NotAnObject));
         assert_eq!(parse_members(b"\"x\""), Err(JsonError::NotAnObject));
         let deep = format!("{{\"x\":{}", "[".repeat(500_000));

@@ -128,9 +128,7 @@ impl RemediationAudit {
         let check = |field, time: Option<DateTime<Utc>>| {
             time.map_or(Ok(()), |time| receipt.window.check(field, time, receipt.now))
         };
-        envelope.stale = check("createdAt", created_at)
-            .and_then(|()| check("executedAt", executed_at))
-            .err();
+        envelope.stale = check("createdAt", created_at).and_then(|()| check("executedAt", executed_at)).err();
 
         let by_outcome = executed_at.map(|_| match error_message {
             Some(_) => Status::Failed,
@@ -171,9 +169,7 @@ impl RemediationAudit {
     pub fn end_time(&self) -> Option<DateTime<Utc>> {
         let duration = TimeDelta::try_milliseconds(self.duration_ms?)?;
         let start = self.executed_at.filter(|_| self.status.is_final())?;
-        start
-            .checked_add_signed(duration)
-            .filter(|end| end.timestamp() < LAST_SECOND)
+        start.checked_add_signed(duration).filter(|end| end.timestamp() < LAST_SECOND)
     }
 
     /// The columns that the service filled in, as a list with commas; `None` where the audit stated all.
@@ -202,23 +198,12 @@ mod tests {
     use super::*;
     use crate::domain::time::{TimeWindow, parse_rfc3339};
 
-    const WINDOW: TimeWindow = TimeWindow {
-        max_age: TimeDelta::days(400),
-        max_ahead: TimeDelta::hours(1),
-        retention_months: 0,
-    };
+    const WINDOW: TimeWindow =
+        TimeWindow { max_age: TimeDelta::days(400), max_ahead: TimeDelta::hours(1), retention_months: 0 };
 
     fn parse(body: &str) -> Result<RemediationAudit, Invalid> {
         let now = parse_rfc3339("2025-11-01T10:00:00Z").expect("a time");
-        RemediationAudit::parse(
-            body.as_bytes(),
-            &Receipt {
-                writer: "gateway".into(),
-                key: None,
-                now,
-                window: &WINDOW,
-            },
-        )
+        RemediationAudit::parse(body.as_bytes(), &Receipt { writer: "gateway".into(), key: None, now, window: &WINDOW })
     }
 
     const GATEWAY: &str =
@@ -232,33 +217,21 @@ mod tests {
                 r#"{"severity":"urgent","cluster":1,"remediationRequestID":"r","alertName":"a","namespace":"n"}"#,
                 "cluster",
             ),
-            (
-                r#"{"executedAt":"now","remediationRequestID":"r","confidence":2}"#,
-                "confidence",
-            ),
+            (r#"{"executedAt":"now","remediationRequestID":"r","confidence":2}"#, "confidence"),
             (r#"{"executedAt":"now","remediationRequestID":"r"}"#, "executedAt"),
         ] {
-            assert_eq!(
-                parse(body).map(|_| ()).map_err(|e| e.field),
-                Err(Some(field.into())),
-                "{body}"
-            );
+            assert_eq!(parse(body).map(|_| ()).map_err(|e| e.field), Err(Some(field.into())), "{body}");
         }
     }
 
     #[test]
     fn an_execution_report_states_its_outcome() {
         let report = |rest: &str| {
-            parse(&format!(
-                r#"{{"RemediationRequestID":"rr","ExecutedAt":"2025-11-01T09:59:00Z"{rest}}}"#
-            ))
-            .expect("valid")
+            parse(&format!(r#"{{"RemediationRequestID":"rr","ExecutedAt":"2025-11-01T09:59:00Z"{rest}}}"#))
+                .expect("valid")
         };
         let failed = report(r#","ErrorMessage":"no","Duration":1999999"#);
-        assert_eq!(
-            (failed.status, failed.status_stated, failed.duration_ms),
-            (Status::Failed, true, Some(1))
-        );
+        assert_eq!((failed.status, failed.status_stated, failed.duration_ms), (Status::Failed, true, Some(1)));
         assert_eq!(failed.assumed().as_deref(), Some("alert_name,namespace,cluster"));
         assert_eq!(report("").status, Status::Completed);
         let gateway = parse(GATEWAY).expect("valid");
@@ -278,9 +251,6 @@ mod tests {
     #[test]
     fn times_outside_the_window_wait_for_the_replay_check() {
         let old = GATEWAY.replace('}', r#","createdAt":"2020-01-01T00:00:00Z"}"#);
-        assert_eq!(
-            parse(&old).expect("parsed").envelope.stale.and_then(|e| e.field),
-            Some("createdAt".into())
-        );
+        assert_eq!(parse(&old).expect("parsed").envelope.stale.and_then(|e| e.field), Some("createdAt".into()));
     }
 }

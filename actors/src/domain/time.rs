@@ -74,11 +74,7 @@ impl TimeWindow {
             months => month_of(now).checked_sub_months(Months::new(months)),
         };
         if time < now - self.max_age || kept_from.is_some_and(|month| time.date_naive() < month) {
-            return Err(Invalid::named(
-                field,
-                Reason::Invalid,
-                "is older than the service keeps audits",
-            ));
+            return Err(Invalid::named(field, Reason::Invalid, "is older than the service keeps audits"));
         }
         if time > now + self.max_ahead {
             return Err(Invalid::named(field, Reason::Invalid, "is too far in the future"));
@@ -113,11 +109,7 @@ mod tests {
 
     #[test]
     fn retention_cuts_at_a_month() {
-        let window = TimeWindow {
-            max_age: TimeDelta::days(400),
-            max_ahead: TimeDelta::hours(1),
-            retention_months: 2,
-        };
+        let window = TimeWindow { max_age: TimeDelta::days(400), max_ahead: TimeDelta::hours(1), retention_months: 2 };
         let now = parse_rfc3339("2026-03-15T00:00:00Z").expect("a time");
         let check = |text: &str| window.check("createdAt", parse_rfc3339(text).expect(text), now).is_ok();
         assert!(check("2026-01-01T00:00:00Z"));

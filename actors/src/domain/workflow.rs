@@ -44,9 +44,8 @@ impl WorkflowAudit {
         let mut fields = Fields::parse(body, NAMES)?;
         let workflow_id = fields.required_text("workflowID", 255)?;
         let step_name = fields.required_text("stepName", 255)?;
-        let step_status = fields
-            .word("stepStatus", Status::parse, status::WORDS)?
-            .ok_or_else(|| Invalid::required("stepStatus"))?;
+        let step_status =
+            fields.word("stepStatus", Status::parse, status::WORDS)?.ok_or_else(|| Invalid::required("stepStatus"))?;
         let duration = fields.duration(true)?;
         let error_message = fields.long_text("errorMessage", MAX_TEXT)?;
         let executed_at = fields.time("executedAt")?;

@@ -27,9 +27,7 @@ pub(super) struct Builtin {
 
 impl Default for Builtin {
     fn default() -> Self {
-        Builtin {
-            stemmer: Stemmer::create(Algorithm::English),
-        }
+        Builtin { stemmer: Stemmer::create(Algorithm::English) }
     }
 }
 
@@ -37,10 +35,7 @@ impl Builtin {
     /// The vector of a text; `None` without any feature.
     pub fn embed(&self, text: &AuditText) -> Option<Embedding> {
         let mut features = Features::new();
-        for (part, weight) in [&text.alert_name, &text.reasoning, &text.error_message]
-            .into_iter()
-            .zip(WEIGHTS)
-        {
+        for (part, weight) in [&text.alert_name, &text.reasoning, &text.error_message].into_iter().zip(WEIGHTS) {
             for (word, value) in self.field(part.as_deref().unwrap_or_default()) {
                 *features.entry(word).or_default() += weight * value;
             }
@@ -57,10 +52,7 @@ impl Builtin {
             return None;
         }
         vector.iter_mut().for_each(|x| *x /= length);
-        Some(Embedding {
-            vector,
-            pattern: pattern(&features),
-        })
+        Some(Embedding { vector, pattern: pattern(&features) })
     }
 
     /// The features of one field, with length 1.
@@ -142,9 +134,9 @@ fn pattern(features: &Features) -> Uuid {
 
 /// FNV-1a with a final mix, so that short words spread.
 fn fnv1a(word: &str) -> u64 {
-    let mut hash = word.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let mut hash = word
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     hash ^= hash >> 33;
     hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ hash >> 33
@@ -167,19 +159,12 @@ mod tests {
     use super::*;
 
     fn text(alert: &str, reasoning: &str) -> AuditText {
-        AuditText {
-            alert_name: Some(alert.into()),
-            reasoning: Some(reasoning.into()),
-            error_message: None,
-        }
+        AuditText { alert_name: Some(alert.into()), reasoning: Some(reasoning.into()), error_message: None }
     }
 
     fn cosine(a: &AuditText, b: &AuditText) -> f32 {
         let embedder = Builtin::default();
-        let (a, b) = (
-            embedder.embed(a).expect("features"),
-            embedder.embed(b).expect("features"),
-        );
+        let (a, b) = (embedder.embed(a).expect("features"), embedder.embed(b).expect("features"));
         a.vector.iter().zip(&b.vector).map(|(a, b)| a * b).sum()
     }
 
@@ -192,15 +177,10 @@ mod tests {
     fn what_is_volatile_makes_no_pattern() {
         let embedder = Builtin::default();
         let of = |pod: &str, n: u32| {
-            embedder
-                .embed(&text("KubePodOOMKilled", &format!("pod {pod} restarted {n} times")))
-                .expect("features")
+            embedder.embed(&text("KubePodOOMKilled", &format!("pod {pod} restarted {n} times"))).expect("features")
         };
         assert_eq!(of("web-7d9f8b6c5-xk2lp", 3), of("web-5c4b7d9f88-zzqvw", 17));
-        assert_ne!(
-            of("web-7d9f8b6c5-xk2lp", 3).pattern,
-            of("db-7d9f8b6c5-xk2lp", 3).pattern
-        );
+        assert_ne!(of("web-7d9f8b6c5-xk2lp", 3).pattern, of("db-7d9f8b6c5-xk2lp", 3).pattern);
     }
 
     #[test]

@@ -42,12 +42,7 @@ pub struct EmbedderActor {
 
 impl EmbedderActor {
     pub fn new(metrics: Metrics, alive: Arc<Alive>) -> Self {
-        EmbedderActor {
-            embedder: builtin::Builtin::default(),
-            cache: Cache::new(CACHED),
-            metrics,
-            _alive: alive,
-        }
+        EmbedderActor { embedder: builtin::Builtin::default(), cache: Cache::new(CACHED), metrics, _alive: alive }
     }
 
     fn embed(&self, text: &AuditText) -> Option<Arc<Embedding>> {

@@ -28,10 +28,7 @@ impl Handler<ClaimOutbox> for PgWriterActor {
                 for bucket in connection.client.query(&list, &[&now]).await? {
                     let bucket: i32 = bucket.get("bucket");
                     let limit = i64::try_from(message.limit - jobs.len()).unwrap_or(i64::MAX);
-                    let rows = connection
-                        .client
-                        .query(&claim, &[&bucket, &now, &(now + CLAIM), &limit])
-                        .await?;
+                    let rows = connection.client.query(&claim, &[&bucket, &now, &(now + CLAIM), &limit]).await?;
                     jobs.extend(rows.iter().filter_map(job));
                     if jobs.len() >= message.limit {
                         break;

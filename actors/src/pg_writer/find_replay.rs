@@ -28,10 +28,7 @@ pub(super) async fn find_replay(
             Recognition::Id => {
                 let statement = connection.prepare(include_str!("find_audit.sql")).await?;
                 let id = envelope.id.to_string();
-                let row = connection
-                    .client
-                    .query_one(&statement, &[&envelope.bucket().get(), &id])
-                    .await?;
+                let row = connection.client.query_one(&statement, &[&envelope.bucket().get(), &id]).await?;
                 Ok(row.get::<_, bool>("found").then_some(envelope.id))
             }
         }

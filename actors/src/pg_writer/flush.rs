@@ -43,13 +43,7 @@ pub(super) async fn flush(
 ) -> Result<Vec<Outcome>, Error> {
     let statements = Statements::prepare(connection).await?;
     connection.in_transaction = true;
-    let flush = Flush {
-        client: &connection.client,
-        statements,
-        audits,
-        settings,
-        now,
-    };
+    let flush = Flush { client: &connection.client, statements, audits, settings, now };
     let result = flush.run().await;
     let ended = match &result {
         Ok(_) => true,
@@ -94,28 +88,17 @@ struct Flush<'a> {
 impl Flush<'_> {
     async fn run(&self) -> Result<Vec<Outcome>, Error> {
         let mut outcomes = vec![Outcome::New; self.audits.len()];
-        let keyed = self
-            .audits
-            .iter()
-            .any(|audit| audit.envelope().recognition.key().is_some());
+        let keyed = self.audits.iter().any(|audit| audit.envelope().recognition.key().is_some());
         if keyed {
             self.keys(&mut outcomes).await?;
         }
         let new = self.new_audits(&outcomes);
         // The transaction begins with the keys, or here.
-        let (begun, ids, remediations, workflows) = join!(
-            self.begin(!keyed),
-            self.incident_ids(&new.0),
-            self.remediations(&new.0),
-            self.workflows(&new.1)
-        );
+        let (begun, ids, remediations, workflows) =
+            join!(self.begin(!keyed), self.incident_ids(&new.0), self.remediations(&new.0), self.workflows(&new.1));
         begun?;
         ids?;
-        let inserted: HashSet<String> = remediations?
-            .iter()
-            .chain(workflows?.iter())
-            .map(|row| row.get(0))
-            .collect();
+        let inserted: HashSet<String> = remediations?.iter().chain(workflows?.iter()).map(|row| row.get(0)).collect();
         for (outcome, audit) in outcomes.iter_mut().zip(self.audits) {
             let id = audit.envelope().id;
             if *outcome == Outcome::New && !inserted.contains(&id.to_string()) {
@@ -138,11 +121,7 @@ impl Flush<'_> {
     }
 
     async fn begin(&self, needed: bool) -> Result<(), Error> {
-        if needed {
-            self.client.batch_execute("BEGIN").await
-        } else {
-            Ok(())
-        }
+        if needed { self.client.batch_execute("BEGIN").await } else { Ok(()) }
     }
 
     /// The audits that are not known to be replays.
@@ -291,16 +270,12 @@ impl Flush<'_> {
         // The audit that came first gives the incident its time.
         let mut first: BTreeMap<(i32, &str), DateTime<Utc>> = BTreeMap::new();
         for audit in audits {
-            first
-                .entry((audit.envelope.bucket().get(), &audit.remediation_request_id))
-                .or_insert(audit.created_at);
+            first.entry((audit.envelope.bucket().get(), &audit.remediation_request_id)).or_insert(audit.created_at);
         }
         let buckets: Vec<i32> = first.keys().map(|(bucket, _)| *bucket).collect();
         let names: Vec<&str> = first.keys().map(|(_, name)| *name).collect();
         let times: Vec<DateTime<Utc>> = first.into_values().collect();
-        self.query(&self.statements.insert_incident_ids, &[&buckets, &names, &times])
-            .await
-            .map(|_| ())
+        self.query(&self.statements.insert_incident_ids, &[&buckets, &names, &times]).await.map(|_| ())
     }
 
     async fn incidents(&self, audits: &[&RemediationAudit]) -> Result<(), Error> {
@@ -370,9 +345,7 @@ impl Flush<'_> {
         let buckets: Vec<i32> = links.iter().map(|link| link.0).collect();
         let requests: Vec<&str> = links.iter().map(|link| link.1).collect();
         let workflows: Vec<&str> = links.iter().map(|link| link.2).collect();
-        self.query(&self.statements.link_workflows, &[&buckets, &requests, &workflows])
-            .await
-            .map(|_| ())
+        self.query(&self.statements.link_workflows, &[&buckets, &requests, &workflows]).await.map(|_| ())
     }
 
     async fn outbox(&self, audits: &[&RemediationAudit]) -> Result<(), Error> {

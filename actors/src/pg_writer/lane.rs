@@ -48,10 +48,7 @@ impl Pending {
             Ok(_) => {
                 metrics.write_total.with_label_values(&[table, "success"]).inc();
                 let seconds = self.queued_at.elapsed().as_secs_f64();
-                metrics
-                    .write_duration_seconds
-                    .with_label_values(&[table])
-                    .observe(seconds);
+                metrics.write_duration_seconds.with_label_values(&[table]).observe(seconds);
             }
             Err(_) => metrics.write_total.with_label_values(&[table, "failure"]).inc(),
         }
@@ -61,10 +58,7 @@ impl Pending {
                     if at > 0 {
                         metrics.write_replays_total.inc();
                     }
-                    Ok(Written {
-                        replayed: written.replayed || at > 0,
-                        ..*written
-                    })
+                    Ok(Written { replayed: written.replayed || at > 0, ..*written })
                 }
                 Err(error) => Err(error.clone()),
             };
@@ -100,16 +94,7 @@ impl Lane {
         on_commit: OnCommit,
     ) -> Self {
         let (deferred, months) = (VecDeque::new(), HashSet::new());
-        Lane {
-            queue,
-            deferred,
-            pool,
-            settings,
-            metrics,
-            clock,
-            on_commit,
-            months,
-        }
+        Lane { queue, deferred, pool, settings, metrics, clock, on_commit, months }
     }
 
     /// Flushes until the queue is closed and empty.
@@ -194,10 +179,7 @@ impl Lane {
             let id = pending.audit.envelope().id;
             match (&outcome, &pending.audit) {
                 (Outcome::New, Audit::Remediation(audit)) if self.settings.embed && audit.has_text() => {
-                    jobs.push(EmbeddingJob {
-                        id,
-                        text: AuditText::of(audit),
-                    });
+                    jobs.push(EmbeddingJob { id, text: AuditText::of(audit) });
                 }
                 _ => {}
             }
@@ -254,10 +236,7 @@ impl Lane {
         };
         self.metrics.flush_rows.observe(batch.len() as f64); // at most FLUSH_MAX_ROWS
         let seconds = started.elapsed().as_secs_f64();
-        self.metrics
-            .db_transaction_duration_seconds
-            .with_label_values(&["pg_writer.flush"])
-            .observe(seconds);
+        self.metrics.db_transaction_duration_seconds.with_label_values(&["pg_writer.flush"]).observe(seconds);
         Ok(outcomes)
     }
 }

@@ -29,10 +29,7 @@ impl Handler<MeasureOutbox> for PgWriterActor {
                 connection.client.query_one(&statement, &[]).await
             })
             .await?;
-            let size = OutboxSize {
-                rows: row.get(0),
-                oldest: row.get(1),
-            };
+            let size = OutboxSize { rows: row.get(0), oldest: row.get(1) };
             metrics.outbox_rows.set(size.rows);
             let lag = size.oldest.map_or(0, |oldest| (now - oldest).num_seconds().max(0));
             metrics.outbox_lag_seconds.set(lag);

@@ -114,22 +114,12 @@ const UPKEEP: Duration = Duration::from_secs(3600);
 
 impl PgWriterActor {
     pub fn new(settings: PgWriterSettings, metrics: Metrics, clock: Clock, on_commit: OnCommit, alive: Alive) -> Self {
-        PgWriterActor {
-            settings,
-            metrics,
-            clock,
-            on_commit,
-            running: None,
-            _alive: alive,
-        }
+        PgWriterActor { settings, metrics, clock, on_commit, running: None, _alive: alive }
     }
 
     /// The pool, from the start to the drain.
     fn pool(&self) -> Result<Pool, ActorError> {
-        let running = self
-            .running
-            .as_ref()
-            .ok_or(ActorError::Unavailable("the writer is stopping"))?;
+        let running = self.running.as_ref().ok_or(ActorError::Unavailable("the writer is stopping"))?;
         Ok(running.pool.clone())
     }
 
@@ -147,12 +137,7 @@ impl PgWriterActor {
             });
         }
         let (reply, committed) = oneshot::channel();
-        let pending = Pending {
-            audit,
-            bytes,
-            queued_at: Instant::now(),
-            replies: vec![reply],
-        };
+        let pending = Pending { audit, bytes, queued_at: Instant::now(), replies: vec![reply] };
         let queued = running.lane.try_send(pending);
         let metrics = self.metrics.clone();
         Box::pin(async move {
@@ -194,11 +179,7 @@ impl Actor for PgWriterActor {
                 actix::spawn(async move { partitions::keep_ahead(&pool, today).await });
             }
         });
-        self.running = Some(Running {
-            pool,
-            lane: sender,
-            ended,
-        });
+        self.running = Some(Running { pool, lane: sender, ended });
     }
 }
 

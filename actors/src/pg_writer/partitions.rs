@@ -19,9 +19,7 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(7261001)";
 /// PostgreSQL's.
 pub async fn make_partitions(client: &Client, now: DateTime<Utc>) -> Result<(), Error> {
     let first = month_of(now);
-    let months: BTreeSet<NaiveDate> = (0..=AHEAD)
-        .filter_map(|n| first.checked_add_months(Months::new(n)))
-        .collect();
+    let months: BTreeSet<NaiveDate> = (0..=AHEAD).filter_map(|n| first.checked_add_months(Months::new(n))).collect();
     create_missing(client, &months).await
 }
 
@@ -42,12 +40,8 @@ pub(super) async fn create(connection: &mut Connection, months: &BTreeSet<NaiveD
 async fn create_missing(client: &Client, months: &BTreeSet<NaiveDate>) -> Result<(), Error> {
     for from in months {
         let name = from.format("resource_action_traces_y%Ym%m").to_string();
-        let exists = client
-            .query_one(
-                "-- pg_writer.find_partition\nSELECT to_regclass($1) IS NOT NULL",
-                &[&name],
-            )
-            .await?;
+        let exists =
+            client.query_one("-- pg_writer.find_partition\nSELECT to_regclass($1) IS NOT NULL", &[&name]).await?;
         if exists.get(0) {
             continue;
         }

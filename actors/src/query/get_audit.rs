@@ -18,9 +18,8 @@ impl Handler<GetAudit> for QueryActor {
     type Result = ResponseFuture<Result<AuditRecord, ActorError>>;
 
     fn handle(&mut self, message: GetAudit, _: &mut Self::Context) -> Self::Result {
-        let found = self.read("get_audit", "query.get_audit", async move |connection| {
-            get(connection, message.id).await
-        });
+        let found =
+            self.read("get_audit", "query.get_audit", async move |connection| get(connection, message.id).await);
         Box::pin(async move { found.await?.ok_or(ActorError::NotFound) })
     }
 }
@@ -29,16 +28,12 @@ async fn get(connection: &mut Connection, id: AuditId) -> Result<Option<AuditRec
     let sql = |table: &str, columns: &str| {
         format!("-- query.get_audit\nSELECT {columns} FROM {table} AS a WHERE a.bucket = $1 AND a.id = $2")
     };
-    let remediation = connection
-        .prepare(&sql("remediation_audit", REMEDIATION_COLUMNS))
-        .await?;
+    let remediation = connection.prepare(&sql("remediation_audit", REMEDIATION_COLUMNS)).await?;
     let workflow = connection.prepare(&sql("workflow_audit", WORKFLOW_COLUMNS)).await?;
     let (bucket, id) = (id.bucket().get(), id.to_string());
     let params: [&(dyn ToSql + Sync); 2] = [&bucket, &id];
-    let (remediation, workflow) = join!(
-        connection.client.query_opt(&remediation, &params),
-        connection.client.query_opt(&workflow, &params),
-    );
+    let (remediation, workflow) =
+        join!(connection.client.query_opt(&remediation, &params), connection.client.query_opt(&workflow, &params),);
     let remediation = remediation?.map(|row| AuditRecord::Remediation(RemediationRecord::from_row(&row)));
     Ok(remediation.or(workflow?.map(|row| AuditRecord::Workflow(WorkflowRecord::from_row(&row)))))
 }

@@ -39,9 +39,8 @@ impl Handler<GetIncident> for QueryActor {
     type Result = ResponseFuture<Result<IncidentDetail, ActorError>>;
 
     fn handle(&mut self, message: GetIncident, _: &mut Self::Context) -> Self::Result {
-        let found = self.read("get_incident", "query.get_incident", async move |connection| {
-            get(connection, message.id).await
-        });
+        let found =
+            self.read("get_incident", "query.get_incident", async move |connection| get(connection, message.id).await);
         Box::pin(async move { found.await?.ok_or(ActorError::NotFound) })
     }
 }
@@ -56,10 +55,7 @@ async fn get(connection: &mut Connection, id: i64) -> Result<Option<IncidentDeta
     let incident = Incident::from_row(&row);
     let sql = include_str!("list_audits.sql").replace("{columns}", REMEDIATION_COLUMNS);
     let statement = connection.prepare(&sql).await?;
-    let audits = connection
-        .client
-        .query(&statement, &[&bucket, &incident.remediation_request_id])
-        .await?;
+    let audits = connection.client.query(&statement, &[&bucket, &incident.remediation_request_id]).await?;
     Ok(Some(IncidentDetail {
         incident,
         reasoning: row.get("reasoning"),
@@ -67,11 +63,7 @@ async fn get(connection: &mut Connection, id: i64) -> Result<Option<IncidentDeta
         created_at: row.get("created_at"),
         updated_at: row.get("updated_at"),
         attributes: raw_json(row.get("attributes")),
-        audits: audits
-            .iter()
-            .map(RemediationRecord::from_row)
-            .map(AuditRecord::Remediation)
-            .collect(),
+        audits: audits.iter().map(RemediationRecord::from_row).map(AuditRecord::Remediation).collect(),
         audits_total: row.get("audits_total"),
     }))
 }

@@ -41,9 +41,7 @@ impl Handler<ListIncidents> for QueryActor {
     type Result = ResponseFuture<Result<IncidentPage, ActorError>>;
 
     fn handle(&mut self, message: ListIncidents, _: &mut Self::Context) -> Self::Result {
-        self.read("list_incidents", "query.list_incidents", async move |connection| {
-            list(connection, &message).await
-        })
+        self.read("list_incidents", "query.list_incidents", async move |connection| list(connection, &message).await)
     }
 }
 
@@ -55,10 +53,7 @@ async fn list(connection: &mut Connection, message: &ListIncidents) -> Result<In
         let total_statement = connection.prepare(&total.sql).await?;
         let client = &connection.client;
         let (page, total) = (page.params(), total.params());
-        let (rows, total) = join!(
-            client.query(&page_statement, &page),
-            client.query_one(&total_statement, &total)
-        );
+        let (rows, total) = join!(client.query(&page_statement, &page), client.query_one(&total_statement, &total));
         (rows?, Some(total?.get(0)))
     } else {
         (client.query(&page_statement, &page.params()).await?, None)
@@ -66,10 +61,8 @@ async fn list(connection: &mut Connection, message: &ListIncidents) -> Result<In
     let limit = usize::try_from(message.limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     let incidents: Vec<Incident> = rows.iter().take(limit).map(Incident::from_row).collect();
-    let next = incidents.last().filter(|_| more).map(|last| Cursor {
-        action_timestamp: last.action_timestamp,
-        id: last.id,
-    });
+    let next =
+        incidents.last().filter(|_| more).map(|last| Cursor { action_timestamp: last.action_timestamp, id: last.id });
     Ok(IncidentPage { incidents, total, next })
 }
 
@@ -106,10 +99,7 @@ fn conditions(filter: &IncidentFilter) -> (Vec<String>, Vec<Value<'_>>) {
     let mut values = Vec::new();
     let texts = [
         ("alert_name", filter.alert_name.as_deref()),
-        (
-            "t.alert_severity = ?",
-            filter.severity.map(|severity| severity.as_str()),
-        ),
+        ("alert_severity", filter.severity.map(|severity| severity.as_str())),
         ("action_type", filter.action_type.as_deref()),
         ("namespace", filter.namespace.as_deref()),
         ("cluster_name", filter.cluster.as_deref()),
@@ -143,11 +133,7 @@ fn conditions(filter: &IncidentFilter) -> (Vec<String>, Vec<Value<'_>>) {
 }
 
 fn where_all(clauses: &[String]) -> String {
-    if clauses.is_empty() {
-        String::new()
-    } else {
-        format!("\nWHERE {}", clauses.join("\n  AND "))
-    }
+    if clauses.is_empty() { String::new() } else { format!("\nWHERE {}", clauses.join("\n  AND ")) }
 }
 
 /// The page's statement, and the total's.
@@ -164,11 +150,7 @@ fn statements(message: &ListIncidents) -> (Statement<'_>, Statement<'_>) {
     if let PageStart::After(cursor) = message.start {
         values.push(Value::Time(cursor.action_timestamp));
         values.push(Value::Number(cursor.id));
-        clauses.push(format!(
-            "(t.action_timestamp, t.id) < (${}, ${})",
-            values.len() - 1,
-            values.len()
-        ));
+        clauses.push(format!("(t.action_timestamp, t.id) < (${}, ${})", values.len() - 1, values.len()));
     }
     // One more than asked for tells whether there is more.
     values.push(Value::Number(message.limit + 1));

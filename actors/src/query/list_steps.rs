@@ -30,17 +30,10 @@ impl Handler<ListSteps> for QueryActor {
 
     /// `NotFound` where no step of the workflow was ever posted.
     fn handle(&mut self, message: ListSteps, _: &mut Self::Context) -> Self::Result {
-        let found = self.read("list_steps", "query.list_steps", async move |connection| {
-            list(connection, &message).await
-        });
+        let found =
+            self.read("list_steps", "query.list_steps", async move |connection| list(connection, &message).await);
         Box::pin(async move {
-            found.await.and_then(|steps| {
-                if steps.total > 0 {
-                    Ok(steps)
-                } else {
-                    Err(ActorError::NotFound)
-                }
-            })
+            found.await.and_then(|steps| if steps.total > 0 { Ok(steps) } else { Err(ActorError::NotFound) })
         })
     }
 }
@@ -57,12 +50,6 @@ async fn list(connection: &mut Connection, message: &ListSteps) -> Result<Steps,
     let page_params: [&(dyn ToSql + Sync); 4] = [&bucket, &message.workflow_id, &message.limit, &message.offset];
     let count_params: [&(dyn ToSql + Sync); 2] = [&bucket, &message.workflow_id];
     let client = &connection.client;
-    let (rows, total) = join!(
-        client.query(&page, &page_params),
-        client.query_one(&count, &count_params)
-    );
-    Ok(Steps {
-        steps: rows?.iter().map(WorkflowRecord::from_row).collect(),
-        total: total?.get(0),
-    })
+    let (rows, total) = join!(client.query(&page, &page_params), client.query_one(&count, &count_params));
+    Ok(Steps { steps: rows?.iter().map(WorkflowRecord::from_row).collect(), total: total?.get(0) })
 }

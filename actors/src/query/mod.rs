@@ -30,12 +30,7 @@ pub struct QueryActor {
 
 impl QueryActor {
     pub fn new(pool: PoolSettings, metrics: Metrics, alive: Alive) -> Self {
-        QueryActor {
-            pool,
-            metrics,
-            running: None,
-            _alive: alive,
-        }
+        QueryActor { pool, metrics, running: None, _alive: alive }
     }
 
     /// Runs a read on a connection of the pool, and counts it under the name of its operation. `transaction` is the name
@@ -62,10 +57,7 @@ impl QueryActor {
             let status = if result.is_ok() { "success" } else { "failure" };
             metrics.query_total.with_label_values(&[operation, status]).inc();
             let seconds = started.elapsed().as_secs_f64();
-            metrics
-                .query_duration_seconds
-                .with_label_values(&[operation])
-                .observe(seconds);
+            metrics.query_duration_seconds.with_label_values(&[operation]).observe(seconds);
             result
         })
     }
@@ -92,10 +84,6 @@ impl Handler<Probe> for QueryActor {
 
     fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
         let pool = self.running.clone();
-        Box::pin(async move {
-            pool.ok_or(ActorError::Unavailable("the query actor is starting"))?
-                .probe()
-                .await
-        })
+        Box::pin(async move { pool.ok_or(ActorError::Unavailable("the query actor is starting"))?.probe().await })
     }
 }

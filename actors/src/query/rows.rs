@@ -149,11 +149,7 @@ impl RemediationRecord {
             created_at: row.get("created_at"),
             executed_at: row.get("executed_at"),
             attributes: raw_json(row.get("attributes")),
-            assumed: assumed
-                .unwrap_or_default()
-                .iter()
-                .map(|column| camel_case(column))
-                .collect(),
+            assumed: assumed.unwrap_or_default().iter().map(|column| camel_case(column)).collect(),
             writer: row.get("writer"),
             received_at: row.get("received_at"),
         }

@@ -16,12 +16,7 @@ pub struct SimilarityActor {
 
 impl SimilarityActor {
     pub fn new(pool: PoolSettings, metrics: Metrics, alive: Alive) -> Self {
-        SimilarityActor {
-            pool,
-            metrics,
-            running: None,
-            _alive: alive,
-        }
+        SimilarityActor { pool, metrics, running: None, _alive: alive }
     }
 }
 

@@ -45,15 +45,7 @@ impl VectorWriterActor {
         clock: Clock,
         alive: Alive,
     ) -> Self {
-        VectorWriterActor {
-            pool,
-            embedder,
-            pg_writer,
-            metrics,
-            clock,
-            running: None,
-            _alive: alive,
-        }
+        VectorWriterActor { pool, embedder, pg_writer, metrics, clock, running: None, _alive: alive }
     }
 }
 
@@ -91,10 +83,6 @@ impl Handler<Probe> for VectorWriterActor {
 
     fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
         let pool = self.running.as_ref().map(|running| running.pool.clone());
-        Box::pin(async move {
-            pool.ok_or(ActorError::Unavailable("the vector writer is starting"))?
-                .probe()
-                .await
-        })
+        Box::pin(async move { pool.ok_or(ActorError::Unavailable("the vector writer is starting"))?.probe().await })
     }
 }

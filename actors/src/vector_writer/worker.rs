@@ -72,17 +72,10 @@ impl Worker {
         let started = Instant::now();
         let mut pause = FIRST_PAUSE;
         while let Err(Failed(reason)) = self.write(&jobs).await {
-            self.metrics
-                .dualwrite_failure_total
-                .with_label_values(&[reason])
-                .inc_by(jobs.len() as u64); // usize fits
+            self.metrics.dualwrite_failure_total.with_label_values(&[reason]).inc_by(jobs.len() as u64); // usize fits
             if pause == FIRST_PAUSE {
                 self.metrics.fallback_mode_total.inc();
-                tracing::warn!(
-                    audits = jobs.len(),
-                    reason,
-                    "vectors not written; the outbox keeps them"
-                );
+                tracing::warn!(audits = jobs.len(), reason, "vectors not written; the outbox keeps them");
             }
             if started.elapsed() > PATIENCE {
                 return;
@@ -105,10 +98,7 @@ impl Worker {
             }
             let found = jobs.len();
             if let Err(Failed(reason)) = self.write(&jobs).await {
-                self.metrics
-                    .dualwrite_failure_total
-                    .with_label_values(&[reason])
-                    .inc_by(found as u64); // usize fits
+                self.metrics.dualwrite_failure_total.with_label_values(&[reason]).inc_by(found as u64); // usize fits
                 break;
             }
             tracing::info!(audits = found, "vectors made up for");
@@ -122,28 +112,16 @@ impl Worker {
 
     async fn write(&self, jobs: &[EmbeddingJob]) -> Result<(), Failed> {
         let texts = jobs.iter().map(|job| job.text.clone()).collect();
-        let embeddings = self
-            .embedder
-            .call(Embed { texts })
-            .await
-            .map_err(|_| Failed("embedder"))?;
-        let vectors: Vec<(AuditId, Arc<Embedding>)> = jobs
-            .iter()
-            .zip(embeddings)
-            .filter_map(|(job, embedding)| Some((job.id, embedding?)))
-            .collect();
+        let embeddings = self.embedder.call(Embed { texts }).await.map_err(|_| Failed("embedder"))?;
+        let vectors: Vec<(AuditId, Arc<Embedding>)> =
+            jobs.iter().zip(embeddings).filter_map(|(job, embedding)| Some((job.id, embedding?))).collect();
         if !vectors.is_empty() {
             let written = write_vectors(&self.pool, &self.metrics, &vectors, (self.clock)()).await;
             written.map_err(|_: ActorError| Failed("vector_store"))?;
         }
         self.metrics.dualwrite_success_total.inc_by(vectors.len() as u64); // usize fits
         let ids = jobs.iter().map(|job| job.id).collect();
-        if self
-            .pg_writer
-            .ask(ClearOutbox { ids }, Duration::from_secs(5))
-            .await
-            .is_err()
-        {
+        if self.pg_writer.ask(ClearOutbox { ids }, Duration::from_secs(5)).await.is_err() {
             // The rows are found again, and writing a vector twice changes nothing.
             tracing::warn!(audits = jobs.len(), "outbox not cleared");
         }

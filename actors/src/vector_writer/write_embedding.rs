@@ -14,15 +14,9 @@ impl Handler<WriteEmbedding> for VectorWriterActor {
 
     fn handle(&mut self, message: WriteEmbedding, _: &mut Self::Context) {
         let missed = message.jobs.len() as u64; // usize fits into 64 bits
-        let taken = self
-            .running
-            .as_ref()
-            .is_some_and(|running| running.jobs.try_send(message.jobs).is_ok());
+        let taken = self.running.as_ref().is_some_and(|running| running.jobs.try_send(message.jobs).is_ok());
         if !taken {
-            self.metrics
-                .dualwrite_failure_total
-                .with_label_values(&["queue_full"])
-                .inc_by(missed);
+            self.metrics.dualwrite_failure_total.with_label_values(&["queue_full"]).inc_by(missed);
         }
     }
 }

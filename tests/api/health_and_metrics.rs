@@ -1,0 +1,161 @@
+//! What operators see: health, metrics, the log, and an orderly end.
+
+use crate::support::{Service, Writer, eventually, gateway_audit, server};
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::json;
+
+#[tokio::test]
+async fn the_promised_metrics_are_there() {
+    let (service, _database) = Service::start().await;
+    service.post(Writer::Gateway, &gateway_audit("rr")).await.audit_id();
+    service.post_step(&json!({"workflowID": "w", "stepName": "s", "stepStatus": "completed"})).await.audit_id();
+    service.read("/api/v1/incidents").await;
+    service.get("/nowhere").await;
+    service.get("/api/v1/incidents?limit=x").await;
+    let metrics = service.metrics().await;
+    for (name, least) in [
+        ("datastorage_write_total{status=\"success\",table=\"remediation_audit\"}", 1.0),
+        ("datastorage_write_total{status=\"success\",table=\"workflow_audit\"}", 1.0),
+        ("datastorage_write_duration_seconds_count{table=\"remediation_audit\"}", 1.0),
+        ("datastorage_query_total{operation=\"list_incidents\",status=\"success\"}", 1.0),
+        ("datastorage_query_duration_seconds_count{operation=\"list_incidents\"}", 1.0),
+        ("datastorage_validation_failures_total{field=\"limit\",reason=\"invalid\"}", 1.0),
+        ("datastorage_embedding_generation_duration_seconds_count", 0.0),
+        ("datastorage_dualwrite_success_total", 0.0),
+        ("datastorage_fallback_mode_total", 0.0),
+        ("datastorage_cache_hits_total", 0.0),
+        ("datastorage_cache_misses_total", 0.0),
+        ("datastorage_token_cache_hits_total", 0.0),
+        ("datastorage_token_cache_misses_total", 2.0),
+        ("datastorage_http_requests_total{endpoint=\"/api/v1/incidents\",method=\"GET\",status=\"200\"}", 1.0),
+        ("datastorage_http_requests_total{endpoint=\"unknown\",method=\"GET\",status=\"404\"}", 1.0),
+        ("datastorage_actor_permits{actor=\"pg_writer\"}", 1.0),
+        ("datastorage_actor_permits_in_use{actor=\"query\"}", 0.0),
+        ("datastorage_actor_restarts_total{actor=\"embedder\"}", 0.0),
+        ("datastorage_flush_rows_count", 2.0),
+        ("datastorage_pool_connections{pool=\"write\",state=\"open\"}", 1.0),
+        ("datastorage_db_transaction_duration_seconds_count{name=\"pg_writer.flush\"}", 2.0),
+        ("datastorage_outbox_rows", 0.0),
+        ("datastorage_write_queue_depth", 0.0),
+    ] {
+        assert!(metrics.get(name).is_some_and(|value| *value >= least), "{name}: {:?}", metrics.get(name));
+    }
+}
+
+#[tokio::test]
+async fn the_request_id_goes_through() {
+    let (service, _database) = Service::start().await;
+    let answer = service.send(Method::GET, "/health", &[("x-request-id", "abc-123:x")], None).await;
+    assert_eq!(answer.header("x-request-id"), Some("abc-123:x"));
+    for bad in ["a b", "\"", &"x".repeat(129), ""] {
+        let answer = service.send(Method::GET, "/health", &[("x-request-id", bad)], None).await;
+        assert!(answer.header("x-request-id").is_some_and(|id| id.starts_with("req-")), "{bad}");
+    }
+    let body = gateway_audit("rr-secret-name");
+    service
+        .post_raw(Writer::Gateway, "/api/v1/audit/remediation", &body.to_string(), &[("x-request-id", "mine")])
+        .await;
+    let line =
+        eventually("its line", async || service.log().into_iter().find(|line| line["request_id"] == "mine")).await;
+    assert_eq!(
+        (&line["status"], &line["route"], &line["method"]),
+        (&json!(201), &json!("/api/v1/audit/remediation"), &json!("POST"))
+    );
+    assert_eq!(line["caller"], "system:serviceaccount:kubernaut-system:gateway-sa");
+    // Neither tokens nor bodies are logged.
+    let log = serde_json::to_string(&service.log()).expect("JSON");
+    assert!(!log.contains("token-of") && !log.contains("rr-secret-name"), "{log}");
+}
+
+/// The service starts without its database, says so, and is ready when it comes.
+#[tokio::test]
+async fn a_database_that_comes_later() {
+    let url = server().url("audits_later");
+    let service = Service::on(&url, &[]).await;
+    assert_eq!(service.get("/health/live").await.status, 200);
+    let answer = service.get("/health/ready").await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")));
+    assert_eq!(service.read("/health").await["status"], "degraded");
+    let answer = service.post(Writer::Gateway, &gateway_audit("rr")).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (503, &json!("service_unavailable")));
+    assert!(answer.header("retry-after").is_some());
+    server().connect("postgres").await.batch_execute("CREATE DATABASE audits_later").await.expect("a database");
+    service.logged("ready").await;
+    assert_eq!(service.post(Writer::Gateway, &gateway_audit("rr")).await.status, 201);
+    eventually("ok", async || (service.read("/health").await["status"] == "ok").then_some(())).await;
+}
+
+/// SIGTERM under load: whoever was asked is answered, and what was acknowledged is there.
+#[tokio::test]
+async fn a_drain_loses_nothing() {
+    let (mut service, database) = Service::start().await;
+    let posts = join_all((0..300).map(|n| {
+        let (client, url) = (service.client.clone(), service.url("/api/v1/audit/remediation"));
+        async move {
+            let body = gateway_audit(&format!("rr-{n}")).to_string();
+            let request =
+                client.post(url).bearer_auth(Writer::Gateway.token()).header("content-type", "application/json");
+            // A refused or closed connection is no answer.
+            request.body(body).send().await.ok().map(|response| response.status().as_u16())
+        }
+    }));
+    let stop = async {
+        tokio::task::yield_now().await;
+        service.stop().await
+    };
+    let (answers, status) = tokio::join!(posts, stop);
+    assert!(status.success(), "{status}");
+    let acknowledged = answers.iter().filter(|status| **status == Some(201)).count();
+    assert!(answers.iter().flatten().all(|status| matches!(status, 201 | 503)), "{answers:?}");
+    let written = database.number("SELECT count(*) FROM remediation_audit").await;
+    assert!(written >= i64::try_from(acknowledged).expect("few"), "{written} of {acknowledged}");
+}
+
+/// Killed with -9 again and again under load: everything acknowledged is there, once.
+#[tokio::test]
+async fn kill_minus_nine_loses_nothing() {
+    let (mut service, database) = Service::start().await;
+    let mut acknowledged = Vec::new();
+    for round in 0..3 {
+        let posts = join_all((0..200).map(|n| {
+            let (client, url) = (service.client.clone(), service.url("/api/v1/audit/remediation"));
+            async move {
+                let body = gateway_audit(&format!("rr-{round}-{n}")).to_string();
+                let request =
+                    client.post(url).bearer_auth(Writer::Gateway.token()).header("content-type", "application/json");
+                let response = request.body(body).send().await.ok()?;
+                let answer: serde_json::Value = response.json().await.ok()?;
+                answer["auditID"].as_str().map(str::to_owned)
+            }
+        }));
+        let kill = async {
+            eventually("the first rows", async || {
+                let count =
+                    format!("SELECT count(*) FROM remediation_audit WHERE remediation_request_id LIKE 'rr-{round}-%'");
+                (database.number(&count).await > 10).then_some(())
+            })
+            .await;
+            service.signal(rustix::process::Signal::KILL);
+        };
+        let (answers, ()) = tokio::join!(posts, kill);
+        acknowledged.extend(answers.into_iter().flatten());
+        service.exited().await;
+        service = Service::on(&database.url, &[]).await;
+        service.logged("ready").await;
+    }
+    assert!(acknowledged.len() > 30);
+    for id in &acknowledged {
+        assert_eq!(service.get(&format!("/api/v1/audits/{id}")).await.status, 200, "{id}");
+    }
+    let orphans = "SELECT count(*) FROM (SELECT DISTINCT remediation_request_id AS id FROM remediation_audit) a
+        FULL JOIN resource_action_traces t ON t.correlation_id = a.id WHERE a.id IS NULL OR t.id IS NULL";
+    assert_eq!(database.number(orphans).await, 0);
+    eventually("an empty outbox", async || {
+        (database.number("SELECT count(*) FROM embedding_outbox").await == 0).then_some(())
+    })
+    .await;
+    let missing = "SELECT count(*) FROM remediation_audit a FULL JOIN audit_embeddings e ON e.audit_id = a.id
+        WHERE a.id IS NULL OR e.audit_id IS NULL";
+    assert_eq!(database.number(missing).await, 0);
+}

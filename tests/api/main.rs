@@ -1,0 +1,13 @@
+//! The REST API from outside, on the built program and a real PostgreSQL.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_requests;
+mod go_clients;
+mod health_and_metrics;
+mod idempotency;
+mod incident_facts;
+mod list_incidents;
+mod posted_fields;
+mod vectors;

@@ -1,0 +1,90 @@
+//! The vector of every audit that has text, after the commit and whatever happens to the vector store.
+
+use crate::support::{Service, Writer, eventually, gateway_audit, server};
+use serde_json::json;
+
+#[tokio::test]
+async fn every_text_gets_its_vector_and_every_pattern_one_entry() {
+    let (service, database) = Service::start().await;
+    for n in 0..20 {
+        let mut body = gateway_audit(&format!("rr-{n}"));
+        body["reasoning"] = json!(format!("pod web-7d9f8b6c5-x{n}2lp was killed {n} times"));
+        service.post(Writer::Gateway, &body).await.audit_id();
+        // An execution report without any text has nothing to embed.
+        let report = json!({"remediationRequestID": format!("rr-{n}"), "executedAt": crate::go_clients::now(-n)});
+        service.post(Writer::Executor, &report).await.audit_id();
+    }
+    let nothing = json!({"remediationRequestID": "rr-x", "alertName": "12345", "namespace": "n", "cluster": "c"});
+    service.post(Writer::Gateway, &nothing).await.audit_id();
+    eventually("an empty outbox", async || {
+        (database.number("SELECT count(*) FROM embedding_outbox").await == 0).then_some(())
+    })
+    .await;
+    assert_eq!(database.number("SELECT count(*) FROM audit_embeddings").await, 20);
+    assert_eq!(database.number("SELECT count(*) FROM embedding_patterns").await, 1);
+    let same = "SELECT count(*) FROM audit_embeddings e JOIN embedding_patterns p USING (pattern, embedder)
+        JOIN remediation_audit a ON a.id = e.audit_id AND a.bucket = e.bucket
+        WHERE e.embedding = p.embedding AND round(vector_norm(e.embedding)::numeric, 4) = 1 AND vector_dims(e.embedding) = 768";
+    assert_eq!(database.number(same).await, 20);
+    let metrics = service.metrics().await;
+    assert_eq!(metrics["datastorage_dualwrite_success_total"], 20.0);
+    assert!(metrics["datastorage_cache_misses_total"] >= 1.0);
+}
+
+/// The vector store is another database, and away when the service starts: no client notices, and all is made up for.
+#[tokio::test]
+async fn a_vector_store_that_comes_later() {
+    let url = server().url("vectors_later");
+    let (mut service, database) = Service::start_with(&[("VECTOR_DATABASE_URL", &url)]).await;
+    for n in 0..30 {
+        assert_eq!(service.post(Writer::Gateway, &gateway_audit(&format!("rr-{n}"))).await.status, 201);
+    }
+    assert_eq!(service.get("/health/ready").await.status, 200);
+    eventually("degraded", async || (service.read("/health").await["status"] == "degraded").then_some(())).await;
+    assert_eq!(database.number("SELECT count(*) FROM embedding_outbox").await, 30);
+    // Killed in between, so that only the outbox knows.
+    service.kill();
+    let service = Service::on(&database.url, &[("VECTOR_DATABASE_URL", &url)]).await;
+    service.logged("ready").await;
+    server().connect("postgres").await.batch_execute("CREATE DATABASE vectors_later").await.expect("a database");
+    let vectors = server().connect("vectors_later").await;
+    eventually("an empty outbox", async || {
+        (database.number("SELECT count(*) FROM embedding_outbox").await == 0).then_some(())
+    })
+    .await;
+    let count: i64 = vectors.query_one("SELECT count(*) FROM audit_embeddings", &[]).await.expect("rows").get(0);
+    assert_eq!(count, 30);
+    eventually("ok again", async || (service.read("/health").await["status"] == "ok").then_some(())).await;
+}
+
+#[tokio::test]
+async fn without_an_embedder_nothing_waits_and_reindex_makes_up_for_it() {
+    let (mut service, database) = Service::start_with(&[("EMBEDDER", "off")]).await;
+    for n in 0..5 {
+        service.post(Writer::Gateway, &gateway_audit(&format!("rr-{n}"))).await.audit_id();
+    }
+    assert_eq!(database.number("SELECT count(*) FROM embedding_outbox").await, 0);
+    service.kill();
+    let service = Service::on(&database.url, &[]).await;
+    service.logged("ready").await;
+    for (queued, _) in [("5 audits", ()), ("0 audits", ())] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
+            .args([
+                "reindex",
+                "--database-url",
+                &database.url,
+                "--auth-mode",
+                "static",
+                "--auth-tokens-file",
+                "/dev/null",
+            ])
+            .output()
+            .expect("it runs");
+        assert!(String::from_utf8_lossy(&output.stdout).starts_with(queued), "{output:?}");
+        eventually("an empty outbox", async || {
+            (database.number("SELECT count(*) FROM embedding_outbox").await == 0).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(database.number("SELECT count(*) FROM audit_embeddings").await, 5);
+}

@@ -1,0 +1,92 @@
+//! A private PostgreSQL for the process of the tests, by the same code that `--embedded` runs.
+
+use data_storage::embedded::Embedded;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls, Row};
+
+/// The server of this process; it ends with it.
+pub struct Server {
+    socket: PathBuf,
+}
+
+const FOLDERS: &str = "/tmp/data-storage-test-";
+
+pub fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        remove_old_folders();
+        let dir = PathBuf::from(format!("{FOLDERS}{}", std::process::id()));
+        fs::create_dir(&dir).expect("a new folder");
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o711)).expect("permissions");
+        let (sender, receiver) = mpsc::channel();
+        // The thread holds the server for as long as the process lives.
+        std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async {
+                let embedded = Embedded::start(Some(&dir), None).await.expect("PostgreSQL: run `make postgres` first");
+                let socket = embedded.socket().to_owned();
+                sender.send(socket).expect("the test waits");
+                std::future::pending::<()>().await;
+            });
+        });
+        Server { socket: receiver.recv().expect("PostgreSQL starts") }
+    })
+}
+
+/// Folders of processes that are gone.
+fn remove_old_folders() {
+    for entry in fs::read_dir("/tmp").expect("/tmp").flatten() {
+        let path = entry.path();
+        let text = path.to_string_lossy().into_owned();
+        let Some(pid) = text.strip_prefix(FOLDERS) else { continue };
+        if !Path::new(&format!("/proc/{pid}")).exists() && !path.join("postgres/data/postmaster.pid").exists() {
+            let _ = fs::remove_dir_all(&path); // another process may do the same
+        }
+    }
+}
+
+impl Server {
+    pub fn url(&self, database: &str) -> String {
+        let host = self.socket.to_string_lossy().replace('/', "%2F");
+        format!("postgresql://postgres@{host}/{database}")
+    }
+
+    pub async fn connect(&self, database: &str) -> Client {
+        let (client, connection) = tokio_postgres::connect(&self.url(database), NoTls).await.expect("a connection");
+        tokio::spawn(connection);
+        client
+    }
+
+    /// A new, empty database.
+    pub async fn database(&self) -> Database {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let admin = self.connect("postgres").await;
+        admin.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a new database");
+        let client = self.connect(&name).await;
+        Database { url: self.url(&name), name, client }
+    }
+}
+
+/// A database of one test.
+pub struct Database {
+    pub url: String,
+    pub name: String,
+    pub client: Client,
+}
+
+impl Database {
+    pub async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
+        self.client.query(sql, params).await.expect(sql)
+    }
+
+    /// The first column of the first row.
+    pub async fn number(&self, sql: &str) -> i64 {
+        self.client.query_one(sql, &[]).await.expect(sql).get(0)
+    }
+}

@@ -1,0 +1,264 @@
+//! The service as its users have it: the built program, over HTTP.
+
+use super::{Database, eventually, server};
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+/// The four writers of the source document, and one who may write nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer {
+    Gateway,
+    AiAnalysis,
+    Executor,
+    Workflow,
+    Stranger,
+}
+
+impl Writer {
+    pub const ALL: [Writer; 5] =
+        [Writer::Gateway, Writer::AiAnalysis, Writer::Executor, Writer::Workflow, Writer::Stranger];
+
+    pub fn account(self) -> &'static str {
+        match self {
+            Writer::Gateway => "gateway-sa",
+            Writer::AiAnalysis => "aianalysis-controller-sa",
+            Writer::Executor => "kubernetes-executor-sa",
+            Writer::Workflow => "workflowexecution-controller-sa",
+            Writer::Stranger => "stranger-sa",
+        }
+    }
+
+    pub fn token(self) -> String {
+        format!("token-of-{}", self.account())
+    }
+}
+
+pub struct Service {
+    child: Child,
+    pub address: SocketAddr,
+    pub metrics_address: SocketAddr,
+    log: Arc<Mutex<Vec<Value>>>,
+    pub client: Client,
+    _tokens: tempfile::NamedTempFile,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The audit id of a 201.
+    pub fn audit_id(&self) -> String {
+        assert_eq!(self.status, 201, "{}", self.text);
+        let body = self.json();
+        assert_eq!(body["status"], "persisted");
+        body["auditID"].as_str().expect("an id").to_owned()
+    }
+
+    pub fn is_replay(&self) -> bool {
+        self.header("idempotent-replayed") == Some("true")
+    }
+}
+
+impl Service {
+    /// A service on this database, with further settings.
+    pub async fn on(database_url: &str, settings: &[(&str, &str)]) -> Self {
+        let tokens = tempfile::NamedTempFile::new().expect("a file");
+        let lines: Vec<String> = Writer::ALL
+            .iter()
+            .map(|writer| {
+                format!("{},system:serviceaccount:kubernaut-system:{},1,\"g1,g2\"", writer.token(), writer.account())
+            })
+            .collect();
+        std::fs::write(tokens.path(), lines.join("\n")).expect("tokens");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_data-storage"));
+        command
+            .arg("serve")
+            .env_clear()
+            .env("DATABASE_URL", database_url)
+            .env("LISTEN_ADDR", "127.0.0.1:0")
+            .env("METRICS_ADDR", "127.0.0.1:0")
+            .env("AUTH_MODE", "static")
+            .env("AUTH_TOKENS_FILE", tokens.path())
+            .env("LOG_FORMAT", "json")
+            .env("RATE_LIMIT_RPS", "0")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        for (name, value) in settings {
+            command.env(name, value);
+        }
+        let mut child = command.spawn().expect("the service starts");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (stderr, lines) = (child.stderr.take().expect("a pipe"), log.clone());
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                lines.lock().expect("no panic").push(line);
+            }
+        });
+        let mut service = Service {
+            child,
+            address: ([0, 0, 0, 0], 0).into(),
+            metrics_address: ([0, 0, 0, 0], 0).into(),
+            log,
+            client: Client::builder().build().expect("a client"),
+            _tokens: tokens,
+        };
+        let listening = service.logged("listening").await;
+        let address = |name: &str| listening[name].as_str().expect(name).parse().expect(name);
+        service.address = address("listen_addr");
+        service.metrics_address = address("metrics_addr");
+        service
+    }
+
+    /// A ready service with default settings on a database of its own.
+    pub async fn start() -> (Self, Database) {
+        Self::start_with(&[]).await
+    }
+
+    pub async fn start_with(settings: &[(&str, &str)]) -> (Self, Database) {
+        let database = server().database().await;
+        let service = Self::on(&database.url, settings).await;
+        service.logged("ready").await;
+        (service, database)
+    }
+
+    /// The first line of the log with this message, once it is there.
+    pub async fn logged(&self, message: &str) -> Value {
+        eventually(&format!("log line {message}"), async || {
+            let log = self.log.lock().expect("no panic");
+            log.iter().find(|line| line["message"] == message).cloned()
+        })
+        .await
+    }
+
+    pub fn log(&self) -> Vec<Value> {
+        self.log.lock().expect("no panic").clone()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Answer {
+        let mut request = self.client.request(method, self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.body(body.to_vec());
+        }
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        Answer { status, headers, text: response.text().await.expect("a body") }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], None).await
+    }
+
+    /// The JSON of a 200.
+    pub async fn read(&self, path: &str) -> Value {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        answer.json()
+    }
+
+    pub async fn post_raw(&self, writer: Writer, path: &str, body: &str, more: &[(&str, &str)]) -> Answer {
+        let token = format!("Bearer {}", writer.token());
+        let mut headers = vec![("authorization", token.as_str()), ("content-type", "application/json")];
+        headers.extend(more);
+        self.send(Method::POST, path, &headers, Some(body.as_bytes())).await
+    }
+
+    /// A remediation audit.
+    pub async fn post(&self, writer: Writer, body: &Value) -> Answer {
+        self.post_raw(writer, "/api/v1/audit/remediation", &body.to_string(), &[]).await
+    }
+
+    /// A workflow audit.
+    pub async fn post_step(&self, body: &Value) -> Answer {
+        self.post_raw(Writer::Workflow, "/api/v1/audit/workflow", &body.to_string(), &[]).await
+    }
+
+    /// The one incident of a remediation request.
+    pub async fn incident_of(&self, request: &str) -> Value {
+        let list = self.read(&format!("/api/v1/incidents?remediation_request_id={request}")).await;
+        assert_eq!(list["pagination"]["total"], 1, "{list}");
+        list["data"][0].clone()
+    }
+
+    /// The values of all metrics, by name and labels.
+    pub async fn metrics(&self) -> HashMap<String, f64> {
+        let url = format!("http://{}/metrics", self.metrics_address);
+        let text = self.client.get(url).send().await.expect("metrics").text().await.expect("text");
+        text.lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| {
+                let (name, value) = line.rsplit_once(' ')?;
+                Some((name.to_owned(), value.parse().ok()?))
+            })
+            .collect()
+    }
+
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a pid")
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.pid()).expect("a pid");
+        rustix::process::kill_process(pid, signal).expect("it lives");
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it lives");
+        self.child.wait().expect("it ends");
+    }
+
+    /// SIGTERM, and the exit status.
+    pub async fn stop(&mut self) -> ExitStatus {
+        self.signal(rustix::process::Signal::TERM);
+        self.exited().await
+    }
+
+    pub async fn exited(&mut self) -> ExitStatus {
+        eventually("the service ends", async || self.child.try_wait().expect("its status")).await
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A gateway's audit of a request.
+pub fn gateway_audit(request: &str) -> Value {
+    json!({
+        "remediationRequestID": request,
+        "alertName": "HighMemoryUsage",
+        "namespace": "production",
+        "cluster": "us-west-2",
+        "priority": "P0",
+    })
+}
