@@ -66,7 +66,6 @@ impl Embedded {
         run_as.check_reach(&bin)?;
         tracing::info!(folder = %folders.dir().display(), user = run_as.name(), "embedded PostgreSQL");
         let postgres = Arc::new(Postgres { bin, folders: folders.clone(), run_as });
-        postgres.stop_leftover().await?;
         postgres.init().await?;
         let child = postgres.start().await?;
         let (stopping, stopped) = watch::channel(false);

@@ -91,8 +91,8 @@ impl<A: Actor> Handle<A> {
     where
         M: Message<Result = Result<T, ActorError>> + Send + 'static,
         T: Send + 'static,
-        A: Handler<M>,
-        A::Context: ToEnvelope<A, M>,
+        A: Handler<M> + Handler<Ping>,
+        A::Context: ToEnvelope<A, M> + ToEnvelope<A, Ping>,
     {
         let inner = &self.0;
         let Ok(Ok(_permit)) = timeout(inner.limits.permit_wait, inner.permits.acquire()).await else {
@@ -112,8 +112,8 @@ impl<A: Actor> Handle<A> {
     where
         M: Message<Result = Result<T, ActorError>> + Send + 'static,
         T: Send + 'static,
-        A: Handler<M>,
-        A::Context: ToEnvelope<A, M>,
+        A: Handler<M> + Handler<Ping>,
+        A::Context: ToEnvelope<A, M> + ToEnvelope<A, Ping>,
     {
         let Some(address) = self.live_address().await else {
             return Err(self.reject("down", "a part of the service is being restarted"));
@@ -122,6 +122,8 @@ impl<A: Actor> Handle<A> {
             Ok(Ok(reply)) => reply,
             Ok(Err(MailboxError::Closed)) => {
                 tracing::error!(actor = self.0.name, "request lost to a panic");
+                // The reply breaks before the mailbox does. Whoever asks next must not meet a dying actor.
+                let _ = timeout(self.0.limits.permit_wait, address.send(Ping)).await;
                 Err(ActorError::Internal)
             }
             Ok(Err(MailboxError::Timeout)) | Err(_) => Err(self.reject("deadline", "the request took too long")),

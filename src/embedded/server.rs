@@ -7,6 +7,7 @@ use data_storage_actors::db::socket_database;
 use data_storage_actors::migrate::create_database;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -49,15 +50,37 @@ impl Postgres {
         self.run_as.command(&self.bin.join(name))
     }
 
-    /// Ends a server that an earlier process of ours left behind. It may be ending already.
+    /// Ends a server that an earlier process of ours left behind; it may be ending already. Its lock files are taken away when
+    /// nobody works in the data folder any more: PostgreSQL itself takes a process that nobody has buried for a living one.
     pub async fn stop_leftover(&self) -> Result<(), EmbeddedError> {
         let data = self.folders.data();
-        let Some(pid) = leftover(&data) else { return Ok(()) };
-        tracing::info!(pid, "stopping the server that was left behind");
-        let mut stop = self.program("pg_ctl");
-        stop.args(["stop", "-m", "fast", "-w", "-t", "60", "-D"]).arg(&data);
-        let stopped = run("pg_ctl stop", stop).await;
-        if leftover(&data).is_some() { stopped } else { Ok(()) }
+        let pid_file = data.join("postmaster.pid");
+        if !pid_file.exists() || !Path::new("/proc/self/cwd").exists() {
+            return Ok(());
+        }
+        if let Some(pid) = postmaster(&pid_file).filter(|pid| works_in(*pid, &data)) {
+            tracing::info!(pid, "stopping the server that was left behind");
+            let mut stop = self.program("pg_ctl");
+            stop.args(["stop", "-m", "fast", "-w", "-t", "60", "-D"]).arg(&data);
+            let stopped = run("pg_ctl stop", stop).await;
+            if works_in(pid, &data) {
+                return stopped;
+            }
+        }
+        let until = Instant::now() + STOP_PATIENCE;
+        while let Some(pid) = anyone_in(&data) {
+            if Instant::now() > until {
+                return Err(EmbeddedError::NotStarted(format!("process {pid} still works in {}", data.display())));
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        for file in [pid_file, self.folders.socket().join(".s.PGSQL.5432.lock")] {
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(EmbeddedError::Folder(file, error)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Makes a new cluster, whole or not at all, where there is none.
@@ -81,6 +104,7 @@ impl Postgres {
 
     /// Starts the server and waits until it answers.
     pub async fn start(&self) -> Result<Child, EmbeddedError> {
+        self.stop_leftover().await?;
         let mut child = self.spawn()?;
         let server = socket_database(self.folders.socket(), SUPERUSER, "postgres");
         let until = Instant::now() + START_PATIENCE;
@@ -121,10 +145,16 @@ impl Postgres {
         self.folders.dir().join("postgres-start.log")
     }
 
+    /// The last lines of both logs.
     fn last_words(&self) -> String {
-        let text = fs::read_to_string(self.start_log()).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().rev().take(5).collect();
-        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+        let newest = |folder: &Path| {
+            let entries = fs::read_dir(folder).ok()?.flatten();
+            entries.max_by_key(|entry| entry.metadata().and_then(|found| found.modified()).ok()).map(|entry| entry.path())
+        };
+        let own = newest(&self.folders.data().join("log"));
+        let files = [Some(self.start_log()), own];
+        let texts = files.into_iter().flatten().map(|file| fs::read_to_string(file).unwrap_or_default());
+        texts.map(|text| last_lines(&text, 4)).collect::<Vec<_>>().join(" | ")
     }
 
     /// Watches the server, starts it again when it ends by itself, and ends it when `stopping` turns true.
@@ -166,13 +196,25 @@ impl Postgres {
     }
 }
 
-/// The process in the data folder's pid file, if that process really is a server on this folder.
-fn leftover(data: &Path) -> Option<u32> {
-    let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
-    let pid = text.lines().next()?.trim().parse().ok()?;
-    // A server works in its data folder. Where the system does not tell, PostgreSQL itself refuses a second server.
-    let works_in = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
-    (works_in == data).then_some(pid)
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join(" | ")
+}
+
+/// The process that a pid file names.
+fn postmaster(pid_file: &Path) -> Option<u32> {
+    fs::read_to_string(pid_file).ok()?.lines().next()?.trim().parse().ok()
+}
+
+/// Whether a process works in this folder, as every process of a server does in its data folder.
+fn works_in(pid: u32, data: &Path) -> bool {
+    fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == data)
+}
+
+/// A process that works in this folder, if there is one.
+fn anyone_in(data: &Path) -> Option<u32> {
+    let pids = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.into_iter().find(|pid| works_in(*pid, data))
 }
 
 /// Runs a program to its end.

@@ -1,1 +1,4 @@
-//! To come.
+//! The actors from behind their handles, and the statements that they send.
+
+mod handles;
+mod sql;

@@ -1,1 +1,7 @@
-//! To come.
+//! The service under attack: load, crashes, and a PostgreSQL of its own.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod embedded;
+mod load;

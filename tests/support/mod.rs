@@ -4,7 +4,8 @@
 mod postgres;
 mod service;
 
-pub use postgres::{Database, Server, server};
+pub use postgres::{Database, server};
+#[allow(unused_imports)] // as above
 pub use service::{Answer, Service, Writer, gateway_audit};
 
 use std::time::Duration;

@@ -1,0 +1,128 @@
+//! Every shipped .sql keeps to the forms that run on plain PostgreSQL and on Citus (docs/architecture.md, "Buckets").
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// All .sql files below a folder, with their text.
+fn files(folder: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut found = Vec::new();
+    let mut folders = vec![root];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "sql") {
+                let text = fs::read_to_string(&path).expect("text");
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder}");
+    found
+}
+
+/// The text without comments, in lower case, with single spaces.
+fn plain(sql: &str) -> String {
+    let lines: Vec<&str> = sql.lines().map(|line| line.split("--").next().unwrap_or_default()).collect();
+    lines.join(" ").to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What is wrong with a statement; empty when nothing is.
+fn faults_of_statement(sql: &str) -> Vec<&'static str> {
+    let text = plain(sql);
+    let mut faults = Vec::new();
+    for (word, fault) in [
+        ("now()", "takes the database's clock"),
+        ("current_timestamp", "takes the database's clock"),
+        ("clock_timestamp", "takes the database's clock"),
+        ("ctid", "uses ctid"),
+        ("create trigger", "makes a trigger"),
+        ("copy ", "copies"),
+    ] {
+        if text.contains(word) {
+            faults.push(fault);
+        }
+    }
+    if let Some(at) = text.find("insert into ") {
+        let insert = &text[at..];
+        if !insert.contains("from unnest(") {
+            faults.push("inserts otherwise than from unnest");
+        }
+        if !insert.contains("order by") {
+            faults.push("inserts rows that are not sorted");
+        }
+        if let Some(conflict) = insert.find("on conflict (").map(|at| &insert[at + 13..])
+            && !conflict.starts_with("bucket")
+        {
+            faults.push("has a conflict without the bucket");
+        }
+    }
+    if text.contains("for update") && !text.contains("bucket = $1") {
+        faults.push("locks rows of more than one bucket");
+    }
+    if let Some(at) = text.find("set local hnsw")
+        && !text[..at].contains("set local citus.propagate_set_commands = 'local'")
+    {
+        faults.push("sets hnsw without telling Citus that it is local");
+    }
+    // A part of a WITH that writes a table; the rest must not read it.
+    for write in ["update ", "insert into ", "delete from "] {
+        if let Some(at) = text.find(write).filter(|at| text[..*at].contains("with ")) {
+            let table = text[at + write.len()..].split(' ').next().unwrap_or_default();
+            let end = at + text[at..].find("returning").unwrap_or(0);
+            if text[end..].contains(&format!("from {table}")) || text[end..].contains(&format!("join {table}")) {
+                faults.push("reads a table that another part of it writes");
+            }
+        }
+    }
+    faults
+}
+
+#[test]
+fn statements_keep_to_the_list() {
+    for (path, sql) in files("actors/src") {
+        assert_eq!(faults_of_statement(&sql), Vec::<&str>::new(), "{}", path.display());
+        let name = sql.lines().next().and_then(|line| line.strip_prefix("-- ")).unwrap_or_default();
+        let stem = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let folder = path.parent().and_then(Path::file_name).expect("a folder").to_string_lossy().into_owned();
+        let expected = if folder == "src" { stem.replacen('_', ".", 1) } else { format!("{folder}.{stem}") };
+        assert_eq!(name, expected, "{} opens with its name", path.display());
+    }
+}
+
+#[test]
+fn tables_bear_their_bucket() {
+    for (path, sql) in files("migrations") {
+        let text = plain(&sql);
+        assert!(!text.contains("trigger") && !text.contains(" default now()"), "{}", path.display());
+        for table in text.split("create table ").skip(1) {
+            let table = table.split(';').next().expect("its text");
+            let name = table.split(' ').next().expect("its name");
+            assert!(table.contains("bucket int not null"), "{name} bears no bucket");
+            assert!(table.contains("primary key (bucket"), "{name} has a key without the bucket");
+        }
+        for index in text.split("create unique index ").skip(1) {
+            assert!(index.contains("(bucket"), "a unique index without the bucket: {index}");
+        }
+        assert!(!text.contains(" unique ("), "{}", path.display());
+    }
+}
+
+/// The list itself: each rule finds what it is for.
+#[test]
+fn the_rules_can_fail() {
+    for bad in [
+        "INSERT INTO t (a) VALUES ($1)",
+        "INSERT INTO t SELECT * FROM unnest($1::int[]) AS u (a)",
+        "INSERT INTO t SELECT * FROM unnest($1::int[]) AS u (a) ORDER BY a ON CONFLICT (a) DO NOTHING",
+        "UPDATE t SET a = now() WHERE bucket = $1",
+        "SELECT * FROM t WHERE ctid = $1",
+        "SELECT a FROM t FOR UPDATE",
+        "SET LOCAL hnsw.ef_search = 100",
+        "WITH w AS (UPDATE t SET a = 1 WHERE bucket = $1 RETURNING a) SELECT * FROM w JOIN t ON true",
+    ] {
+        assert_ne!(faults_of_statement(bad), Vec::<&str>::new(), "{bad}");
+    }
+}
