@@ -122,6 +122,14 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
+/// The three databases; two or all of them may be one.
+#[derive(Clone)]
+pub struct DatabaseConfigs {
+    pub write: DatabaseConfig,
+    pub read: DatabaseConfig,
+    pub vector: DatabaseConfig,
+}
+
 /// Where PostgreSQL is.
 #[derive(Clone)]
 pub enum Databases {
@@ -130,11 +138,7 @@ pub enum Databases {
         dir: Option<PathBuf>,
         programs: Option<PathBuf>,
     },
-    External {
-        write: DatabaseConfig,
-        read: DatabaseConfig,
-        vector: DatabaseConfig,
-    },
+    External(Box<DatabaseConfigs>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -341,11 +345,11 @@ impl Reader {
         let vector = parse("VECTOR_DATABASE_URL", &vector);
         // Where the first is missing a fault is noted, and this value is not used.
         let write = write.unwrap_or_else(DatabaseConfig::new);
-        Databases::External {
+        Databases::External(Box::new(DatabaseConfigs {
             read: read.unwrap_or_else(|| write.clone()),
             vector: vector.unwrap_or_else(|| write.clone()),
             write,
-        }
+        }))
     }
 
     fn auth(&mut self, s: &Settings, embedded: bool) -> Option<PathBuf> {

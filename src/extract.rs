@@ -100,7 +100,7 @@ pub fn receipt<'a>(state: &'a AppState, request: &HttpRequest, identity: &Identi
     let key = match (keys.next(), keys.next()) {
         (None, _) => None,
         (Some(key), None) => Some(IdempotencyKey::parse(key.as_bytes())?),
-        _ => return Err(Invalid::invalid("Idempotency-Key", "is there twice")),
+        _ => return Err(Invalid::wrong("Idempotency-Key", "is there twice")),
     };
     Ok(Receipt { writer: identity.user.clone(), key, now: (state.clock)(), window: &state.window })
 }
@@ -119,11 +119,11 @@ impl Query {
                 return Err(Invalid::unnamed(name, "is not a parameter of this path"));
             };
             if found.iter().any(|(name, _)| *name == known) {
-                return Err(Invalid::invalid(known, "is there twice"));
+                return Err(Invalid::wrong(known, "is there twice"));
             }
-            let value = decode(value).ok_or_else(|| Invalid::invalid(known, "is not valid UTF-8"))?;
+            let value = decode(value).ok_or_else(|| Invalid::wrong(known, "is not valid UTF-8"))?;
             if value.is_empty() {
-                return Err(Invalid::invalid(known, "must not be empty"));
+                return Err(Invalid::wrong(known, "must not be empty"));
             }
             found.push((known, value));
         }
@@ -140,7 +140,7 @@ impl Query {
         let digits = text.bytes().all(|b| b.is_ascii_digit());
         match text.parse::<i64>() {
             Ok(number) if digits && (least..=most).contains(&number) => Ok(number),
-            _ => Err(Invalid::invalid(name, format_args!("must be a whole number from {least} to {most}"))),
+            _ => Err(Invalid::wrong(name, format_args!("must be a whole number from {least} to {most}"))),
         }
     }
 
@@ -149,7 +149,7 @@ impl Query {
             None => Ok(default),
             Some("true") => Ok(true),
             Some("false") => Ok(false),
-            Some(_) => Err(Invalid::invalid(name, "must be true or false")),
+            Some(_) => Err(Invalid::wrong(name, "must be true or false")),
         }
     }
 }
@@ -169,7 +169,7 @@ pub fn path_id(request: &HttpRequest) -> Result<i64, Invalid> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match text.parse::<i64>() {
         Ok(id) if digits && (1..=MAX_ID).contains(&id) => Ok(id),
-        _ => Err(Invalid::invalid("id", "must be a positive integer below 2^53")),
+        _ => Err(Invalid::wrong("id", "must be a positive integer below 2^53")),
     }
 }
 
@@ -177,9 +177,9 @@ pub fn path_id(request: &HttpRequest) -> Result<i64, Invalid> {
 pub fn path_name(request: &HttpRequest) -> Result<String, Invalid> {
     // What the router has decoded in part is decoded from the path that came.
     let segment = request.uri().path().split('/').nth(4).unwrap_or_default();
-    let name = percent_decode_str(segment).decode_utf8().map_err(|_| Invalid::invalid("id", "is not valid UTF-8"))?;
+    let name = percent_decode_str(segment).decode_utf8().map_err(|_| Invalid::wrong("id", "is not valid UTF-8"))?;
     if name.contains('\0') {
-        return Err(Invalid::invalid("id", "must not contain a NUL character"));
+        return Err(Invalid::wrong("id", "must not contain a NUL character"));
     }
     Ok(name.into_owned())
 }

@@ -1,6 +1,6 @@
 //! Builds the service, and runs it: two steps, so that a test or a command can do the first alone.
 
-use crate::config::{CONNECTIONS_CEILING, Config};
+use crate::config::{CONNECTIONS_CEILING, Config, DatabaseConfigs};
 use crate::health::Health;
 use crate::middleware::request::request;
 use crate::routes;
@@ -31,14 +31,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
-
-/// The three databases; two or all of them may be one.
-#[derive(Clone)]
-pub struct DatabaseConfigs {
-    pub write: DatabaseConfig,
-    pub read: DatabaseConfig,
-    pub vector: DatabaseConfig,
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

@@ -1,7 +1,7 @@
 //! `data-storage serve`
 
 use super::{CommandError, databases, tokens};
-use crate::config::Config;
+use crate::config::{Config, DatabaseConfigs};
 use crate::embedded::Embedded;
 use crate::startup::Application;
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ pub async fn run(config: Config) -> Result<(), CommandError> {
 
 async fn serve(
     config: &Config,
-    databases: crate::startup::DatabaseConfigs,
+    databases: DatabaseConfigs,
     embedded: Option<&Embedded>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), CommandError> {

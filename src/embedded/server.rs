@@ -149,7 +149,9 @@ impl Postgres {
     fn last_words(&self) -> String {
         let newest = |folder: &Path| {
             let entries = fs::read_dir(folder).ok()?.flatten();
-            entries.max_by_key(|entry| entry.metadata().and_then(|found| found.modified()).ok()).map(|entry| entry.path())
+            entries
+                .max_by_key(|entry| entry.metadata().and_then(|found| found.modified()).ok())
+                .map(|entry| entry.path())
         };
         let own = newest(&self.folders.data().join("log"));
         let files = [Some(self.start_log()), own];

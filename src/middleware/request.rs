@@ -37,7 +37,7 @@ pub async fn request(
     request.extensions_mut().insert(id.clone());
     // The state is set for every application.
     let state = request.app_data::<web::Data<AppState>>().cloned();
-    let _in_flight = state.as_ref().map(|state| InFlight::enter(state));
+    let _in_flight = state.as_ref().map(InFlight::enter);
     let (method, path) = (request.method().clone(), request.path().to_owned());
     let peer = request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
 

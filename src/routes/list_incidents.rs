@@ -55,7 +55,7 @@ fn parse(request: &HttpRequest) -> Result<ListIncidents, Invalid> {
     let start = match query.get("cursor") {
         None => PageStart::Offset(offset),
         Some(_) if query.get("offset").is_some() => {
-            return Err(Invalid::invalid("cursor", "and offset must not both be given"));
+            return Err(Invalid::wrong("cursor", "and offset must not both be given"));
         }
         Some(cursor) => PageStart::After(Cursor::decode(cursor, &filter)?),
     };

@@ -29,7 +29,7 @@ impl IdempotencyKey {
         let printable = value.iter().all(|b| (b' '..=b'~').contains(b));
         match std::str::from_utf8(value) {
             Ok(text) if printable && (1..=255).contains(&value.len()) => Ok(IdempotencyKey(text.to_owned())),
-            _ => Err(Invalid::invalid("Idempotency-Key", "must be 1 to 255 printable ASCII characters")),
+            _ => Err(Invalid::wrong("Idempotency-Key", "must be 1 to 255 printable ASCII characters")),
         }
     }
 }

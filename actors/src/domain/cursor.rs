@@ -29,14 +29,14 @@ impl Cursor {
     }
 
     pub fn decode(text: &str, filter: &IncidentFilter) -> Result<Self, Invalid> {
-        let unknown = || Invalid::invalid("cursor", "is not one that this service gave");
+        let unknown = || Invalid::wrong("cursor", "is not one that this service gave");
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| unknown())?;
         let bytes: [u8; LENGTH] = bytes.try_into().map_err(|_| unknown())?;
         if bytes[0] != VERSION {
             return Err(unknown());
         }
         if bytes[1..9] != filter.fingerprint() {
-            return Err(Invalid::invalid("cursor", "belongs to other filters"));
+            return Err(Invalid::wrong("cursor", "belongs to other filters"));
         }
         let number = |from: usize| {
             let mut eight = [0; 8];

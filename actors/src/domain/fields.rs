@@ -45,7 +45,7 @@ impl Fields {
             return Ok(None);
         };
         if values.len() > 1 {
-            return Err(Invalid::invalid(name, "is there twice"));
+            return Err(Invalid::wrong(name, "is there twice"));
         }
         let empty = |value: &Json| *value == Json::Null || *value == Json::String(String::new());
         Ok(values.pop().filter(|value| !empty(value)))
@@ -83,7 +83,7 @@ impl Fields {
         match self.take(name)? {
             None => Ok(None),
             Some(Json::String(text)) => Ok(Some(text)),
-            Some(_) => Err(Invalid::invalid(name, "must be a string")),
+            Some(_) => Err(Invalid::wrong(name, "must be a string")),
         }
     }
 
@@ -105,7 +105,7 @@ impl Fields {
 
     /// A number from 0 to 1.
     pub fn share(&mut self, name: &'static str) -> Result<Option<f64>, Invalid> {
-        let wrong = || Invalid::invalid(name, "must be a number from 0 to 1");
+        let wrong = || Invalid::wrong(name, "must be a number from 0 to 1");
         match self.take(name)? {
             None => Ok(None),
             Some(Json::Number(number)) => match number.parse::<f64>() {
@@ -118,7 +118,7 @@ impl Fields {
 
     /// An RFC 3339 instant; Go's zero time is absent.
     pub fn time(&mut self, name: &'static str) -> Result<Option<DateTime<Utc>>, Invalid> {
-        let wrong = || Invalid::invalid(name, "must be an RFC 3339 time, like 2025-11-01T10:00:00Z");
+        let wrong = || Invalid::wrong(name, "must be an RFC 3339 time, like 2025-11-01T10:00:00Z");
         match self.take(name)? {
             None => Ok(None),
             Some(Json::String(text)) => {
@@ -136,30 +136,30 @@ impl Fields {
         let nanos = match self.take_any("duration")? {
             None => None,
             Some(Json::Number(number)) => Some(number.parse().map_err(|_| {
-                Invalid::invalid("duration", "must be an integer of nanoseconds or a duration like \"1.5s\"")
+                Invalid::wrong("duration", "must be an integer of nanoseconds or a duration like \"1.5s\"")
             })?),
             Some(Json::String(text)) => Some(
                 go_duration::parse(&text)
-                    .ok_or_else(|| Invalid::invalid("duration", "must be a duration like \"1.5s\""))?,
+                    .ok_or_else(|| Invalid::wrong("duration", "must be a duration like \"1.5s\""))?,
             ),
-            Some(_) => return Err(Invalid::invalid("duration", "must be a number or a string")),
+            Some(_) => return Err(Invalid::wrong("duration", "must be a number or a string")),
         };
         let nanos = nanos.filter(keep);
         if nanos.is_some_and(|nanos| nanos < 0) {
-            return Err(Invalid::invalid("duration", "must not be negative"));
+            return Err(Invalid::wrong("duration", "must not be negative"));
         }
         let millis = match self.take_any("durationMs")? {
             None => None,
             Some(Json::Number(number)) => match number.parse::<i64>() {
                 Ok(millis) if (0..=MAX_NANOS / 1_000_000).contains(&millis) => Some(millis * 1_000_000),
                 _ => {
-                    return Err(Invalid::invalid("durationMs", "must be an integer of milliseconds, not negative"));
+                    return Err(Invalid::wrong("durationMs", "must be an integer of milliseconds, not negative"));
                 }
             },
-            Some(_) => return Err(Invalid::invalid("durationMs", "must be an integer of milliseconds")),
+            Some(_) => return Err(Invalid::wrong("durationMs", "must be an integer of milliseconds")),
         };
         match (nanos, millis.filter(keep)) {
-            (Some(_), Some(_)) => Err(Invalid::invalid("durationMs", "and duration must not both be given")),
+            (Some(_), Some(_)) => Err(Invalid::wrong("durationMs", "and duration must not both be given")),
             (nanos, millis) => Ok(nanos.or(millis)),
         }
     }
@@ -192,7 +192,7 @@ fn is_zero(value: &Json) -> bool {
 fn json_fault(error: JsonError, names: &'static [&'static str]) -> Invalid {
     match error {
         JsonError::Member { member, fault } => match name_of(names, &member) {
-            Some(name) => Invalid::invalid(name, fault),
+            Some(name) => Invalid::wrong(name, fault),
             None => Invalid::unnamed(&member, fault),
         },
         whole => Invalid::body(whole.to_string()),

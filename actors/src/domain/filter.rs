@@ -63,7 +63,7 @@ impl IncidentFilter {
 
 fn text(name: &'static str, value: &str) -> Result<String, Invalid> {
     if value.contains('\0') {
-        return Err(Invalid::invalid(name, "must not contain a NUL character"));
+        return Err(Invalid::wrong(name, "must not contain a NUL character"));
     }
     if value.chars().count() > 255 {
         return Err(Invalid::named(name, Reason::TooLong, "is longer than 255 characters"));
@@ -78,5 +78,5 @@ fn word<T>(name: &'static str, parsed: Option<T>, words: &str) -> Result<T, Inva
 fn time(name: &'static str, value: &str) -> Result<DateTime<Utc>, Invalid> {
     // A `+` that was not escaped in the query has become a space.
     parse_rfc3339(&value.replace(' ', "+"))
-        .ok_or_else(|| Invalid::invalid(name, "must be an RFC 3339 time, like 2025-11-01T10:00:00Z"))
+        .ok_or_else(|| Invalid::wrong(name, "must be an RFC 3339 time, like 2025-11-01T10:00:00Z"))
 }

@@ -60,7 +60,7 @@ impl Invalid {
         Self::named(field, Reason::Required, "is required")
     }
 
-    pub fn invalid(field: &'static str, rest: impl std::fmt::Display) -> Self {
+    pub fn wrong(field: &'static str, rest: impl std::fmt::Display) -> Self {
         Self::named(field, Reason::Invalid, rest)
     }
 }

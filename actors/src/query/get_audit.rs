@@ -1,4 +1,4 @@
-use super::rows::{AuditRecord, REMEDIATION_COLUMNS, RemediationRecord, WORKFLOW_COLUMNS, WorkflowRecord};
+use super::rows::{AuditRecord, REMEDIATION_COLUMNS, WORKFLOW_COLUMNS};
 use super::{Connection, QueryActor};
 use crate::domain::audit_id::AuditId;
 use crate::error::ActorError;
@@ -34,6 +34,6 @@ async fn get(connection: &mut Connection, id: AuditId) -> Result<Option<AuditRec
     let params: [&(dyn ToSql + Sync); 2] = [&bucket, &id];
     let (remediation, workflow) =
         join!(connection.client.query_opt(&remediation, &params), connection.client.query_opt(&workflow, &params),);
-    let remediation = remediation?.map(|row| AuditRecord::Remediation(RemediationRecord::from_row(&row)));
-    Ok(remediation.or(workflow?.map(|row| AuditRecord::Workflow(WorkflowRecord::from_row(&row)))))
+    let remediation = remediation?.as_ref().map(AuditRecord::remediation);
+    Ok(remediation.or(workflow?.as_ref().map(AuditRecord::workflow)))
 }

@@ -1,4 +1,4 @@
-use super::rows::{AuditRecord, Incident, REMEDIATION_COLUMNS, RemediationRecord, incident_columns, raw_json};
+use super::rows::{AuditRecord, Incident, REMEDIATION_COLUMNS, incident_columns, raw_json};
 use super::{Connection, QueryActor};
 use crate::domain::bucket::Bucket;
 use crate::domain::time::serialize;
@@ -63,7 +63,7 @@ async fn get(connection: &mut Connection, id: i64) -> Result<Option<IncidentDeta
         created_at: row.get("created_at"),
         updated_at: row.get("updated_at"),
         attributes: raw_json(row.get("attributes")),
-        audits: audits.iter().map(RemediationRecord::from_row).map(AuditRecord::Remediation).collect(),
+        audits: audits.iter().map(AuditRecord::remediation).collect(),
         audits_total: row.get("audits_total"),
     }))
 }

@@ -82,8 +82,18 @@ pub(super) fn raw_json(text: Option<String>) -> Option<Box<RawValue>> {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum AuditRecord {
-    Remediation(RemediationRecord),
-    Workflow(WorkflowRecord),
+    Remediation(Box<RemediationRecord>),
+    Workflow(Box<WorkflowRecord>),
+}
+
+impl AuditRecord {
+    pub(super) fn remediation(row: &Row) -> Self {
+        AuditRecord::Remediation(Box::new(RemediationRecord::from_row(row)))
+    }
+
+    pub(super) fn workflow(row: &Row) -> Self {
+        AuditRecord::Workflow(Box::new(WorkflowRecord::from_row(row)))
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -1,0 +1,78 @@
+//! The files of deploy/, each read by the tool that it is for. A tool that is missing skips its test by name, but where
+//! `REQUIRE_TOOLS` is set that is a failure.
+
+use crate::pages::file;
+use std::process::Command;
+
+/// Whether the tool is there.
+fn has(tool: &str) -> bool {
+    let found = Command::new(tool).arg("--help").output().is_ok();
+    if !found {
+        assert!(std::env::var_os("REQUIRE_TOOLS").is_none(), "{tool} is needed here");
+        eprintln!("skipped: there is no {tool}");
+    }
+    found
+}
+
+fn run(tool: &str, args: &[&str]) -> String {
+    let output = Command::new(tool).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().expect(tool);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{tool}: {text} {}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+#[test]
+fn kustomize() {
+    if !has("kubectl") {
+        return;
+    }
+    let text = run("kubectl", &["kustomize", "deploy/kustomize"]);
+    for part in [
+        "kind: Deployment",
+        "kind: Service\n",
+        "kind: ServiceAccount",
+        "namespace: kubernaut-system",
+        "path: /health/live",
+        "path: /health/ready",
+        "port: 8080",
+        "port: 9090",
+    ] {
+        assert!(text.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn systemd_unit() {
+    if !has("systemd-analyze") {
+        return;
+    }
+    // The unit as it ships, but for the program, which is not installed here.
+    let unit = file("deploy/systemd/data-storage.service")
+        .replace("/usr/local/bin/data-storage", env!("CARGO_BIN_EXE_data-storage"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("data-storage.service");
+    std::fs::write(&path, unit).expect("written");
+    run("systemd-analyze", &["verify", "--man=no", path.to_str().expect("a path")]);
+}
+
+#[test]
+fn container_file() {
+    if !has("hadolint") {
+        return;
+    }
+    run("hadolint", &["deploy/Containerfile"]);
+}
+
+/// The settings that the samples use exist.
+#[test]
+fn settings_of_the_samples_exist() {
+    let deployment = file("deploy/kustomize/deployment.yaml");
+    let names =
+        deployment.lines().filter_map(|line| line.trim().strip_prefix("- name: ")).filter(|name| name.contains('_'));
+    let mut count = 0;
+    for name in names {
+        assert!(data_storage::config::VARIABLES.contains(&name), "{name}");
+        count += 1;
+    }
+    assert!(count >= 3);
+}
