@@ -1,6 +1,6 @@
 //! What the service knows of its databases. Requests read it; they never wait for a database to learn it.
 
-use crate::state::Actors;
+use crate::actors::Actors;
 use data_storage_actors::handle::Probe;
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};

@@ -1,6 +1,7 @@
 //! The HTTP edge of the Data Storage Service: it parses requests, sends each to one actor, and maps the reply. The actors
 //! and the rules of the domain are in `data-storage-actors`.
 
+mod actors;
 pub mod cli;
 pub mod config;
 pub mod embedded;

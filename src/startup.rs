@@ -1,29 +1,23 @@
 //! Builds the service, and runs it: two steps, so that a test or a command can do the first alone.
 
+use crate::actors::Actors;
 use crate::config::{CONNECTIONS_CEILING, Config, DatabaseConfigs};
 use crate::health::Health;
 use crate::middleware::request::request;
 use crate::routes;
-use crate::state::{Actors, AppState};
-use actix::{Actor, Arbiter, SyncArbiter};
+use crate::state::AppState;
+use actix::Arbiter;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use actix_web_prom::PrometheusMetricsBuilder;
-use data_storage_actors::auth::{AuthActor, StaticTokens};
+use data_storage_actors::auth::StaticTokens;
 use data_storage_actors::db::DatabaseConfig;
-use data_storage_actors::db::pool::PoolSettings;
 use data_storage_actors::domain::time::{Clock, system_clock};
-use data_storage_actors::embedder::EmbedderActor;
-use data_storage_actors::handle::Handle;
 use data_storage_actors::metrics::Metrics;
 use data_storage_actors::migrate::{Schema, connect, is_current, migrate};
-use data_storage_actors::pg_writer::{Drain, OnCommit, PgWriterActor, PgWriterSettings};
-use data_storage_actors::query::QueryActor;
-use data_storage_actors::similarity::SimilarityActor;
-use data_storage_actors::supervise::supervise;
-use data_storage_actors::vector_writer::{VectorWriterActor, WriteEmbedding};
+use data_storage_actors::pg_writer::Drain;
 use prometheus::{Encoder, Registry, TextEncoder};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -76,7 +70,7 @@ impl Application {
         let metrics = Metrics::register(&registry).map_err(|error| StartError::Metrics(error.to_string()))?;
         let (stopping, _) = watch::channel(false);
         let clock = system_clock();
-        let (actors, arbiters) = start_actors(config, &databases, tokens, &metrics, &clock, &stopping);
+        let (actors, arbiters) = Actors::start(config, &databases, tokens, &metrics, &clock, &stopping);
         let state = web::Data::new(AppState {
             actors,
             metrics,
@@ -209,90 +203,6 @@ async fn metrics_text(registry: Registry) -> HttpResponse {
         Ok(()) => HttpResponse::Ok().insert_header((CONTENT_TYPE, encoder.format_type())).body(text),
         Err(_) => HttpResponse::InternalServerError().finish(),
     }
-}
-
-/// Starts each actor on a thread of its own, behind its handle.
-fn start_actors(
-    config: &Config,
-    databases: &DatabaseConfigs,
-    tokens: StaticTokens,
-    metrics: &Metrics,
-    clock: &Clock,
-    stopping: &watch::Sender<bool>,
-) -> (Actors, Vec<Arbiter>) {
-    let limits = |permits| config.limits(permits);
-    let actors = Actors {
-        auth: Handle::new("auth", limits(config.write_permits + config.read_permits), metrics),
-        pg_writer: Handle::new("pg_writer", limits(config.write_permits), metrics),
-        vector_writer: Handle::new("vector_writer", limits(config.search_permits), metrics),
-        query: Handle::new("query", limits(config.read_permits), metrics),
-        similarity: Handle::new("similarity", limits(config.search_permits), metrics),
-        embedder: Handle::new("embedder", limits(config.search_permits), metrics),
-    };
-    let pool = |name, database: &DatabaseConfig, max| PoolSettings {
-        name,
-        database: database.clone(),
-        max,
-        max_lifetime: config.pool_max_lifetime,
-        wait: Duration::from_secs(2).min(config.request_deadline),
-    };
-    let arbiters: Vec<Arbiter> = (0..5).map(|_| Arbiter::new()).collect();
-    let thread = |n: usize| arbiters[n].handle();
-
-    let (arbiter, m) = (thread(0), metrics.clone());
-    let (tokens, access) = (Arc::new(tokens), Arc::new(config.access.clone()));
-    supervise(actors.auth.clone(), stopping.subscribe(), move |alive| {
-        let (tokens, access, m) = (tokens.clone(), access.clone(), m.clone());
-        AuthActor::start_in_arbiter(&arbiter, move |_| AuthActor::new(tokens, access, m, alive))
-    });
-
-    let settings = PgWriterSettings {
-        pool: pool("write", &databases.write, config.pools.write),
-        flush_max_rows: config.flush_max_rows,
-        flush_max_bytes: config.flush_max_bytes,
-        queue: config.write_permits,
-        replay_window: config.replay_window,
-        embed: config.embed,
-    };
-    let vector_writer = actors.vector_writer.clone();
-    let on_commit: OnCommit = Arc::new(move |jobs| {
-        // While it is being restarted the outbox keeps the jobs.
-        vector_writer.tell(WriteEmbedding { jobs });
-    });
-    let (arbiter, m, c) = (thread(1), metrics.clone(), clock.clone());
-    supervise(actors.pg_writer.clone(), stopping.subscribe(), move |alive| {
-        let (settings, m, c, on_commit) = (settings.clone(), m.clone(), c.clone(), on_commit.clone());
-        PgWriterActor::start_in_arbiter(&arbiter, move |_| PgWriterActor::new(settings, m, c, on_commit, alive))
-    });
-
-    let settings = pool("vector_write", &databases.vector, config.pools.vector_write);
-    let (embedder, pg_writer) = (actors.embedder.clone(), actors.pg_writer.clone());
-    let (arbiter, m, c) = (thread(2), metrics.clone(), clock.clone());
-    supervise(actors.vector_writer.clone(), stopping.subscribe(), move |alive| {
-        let (settings, e, w, m, c) = (settings.clone(), embedder.clone(), pg_writer.clone(), m.clone(), c.clone());
-        VectorWriterActor::start_in_arbiter(&arbiter, move |_| VectorWriterActor::new(settings, e, w, m, c, alive))
-    });
-
-    let settings = pool("read", &databases.read, config.pools.read);
-    let (arbiter, m) = (thread(3), metrics.clone());
-    supervise(actors.query.clone(), stopping.subscribe(), move |alive| {
-        let (settings, m) = (settings.clone(), m.clone());
-        QueryActor::start_in_arbiter(&arbiter, move |_| QueryActor::new(settings, m, alive))
-    });
-
-    let settings = pool("vector_read", &databases.vector, config.pools.vector_read);
-    let (arbiter, m) = (thread(4), metrics.clone());
-    supervise(actors.similarity.clone(), stopping.subscribe(), move |alive| {
-        let (settings, m) = (settings.clone(), m.clone());
-        SimilarityActor::start_in_arbiter(&arbiter, move |_| SimilarityActor::new(settings, m, alive))
-    });
-
-    let m = metrics.clone();
-    supervise(actors.embedder.clone(), stopping.subscribe(), move |alive| {
-        let (m, alive) = (m.clone(), Arc::new(alive));
-        SyncArbiter::start(1, move || EmbedderActor::new(m.clone(), alive.clone()))
-    });
-    (actors, arbiters)
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);

@@ -1,30 +1,13 @@
-//! What the routes share: the handles of the actors, and what the service knows of itself.
+//! What the routes share.
 
+use crate::actors::Actors;
 use crate::health::Health;
-use data_storage_actors::auth::AuthActor;
 use data_storage_actors::domain::time::{Clock, TimeWindow};
-use data_storage_actors::embedder::EmbedderActor;
-use data_storage_actors::handle::Handle;
 use data_storage_actors::metrics::Metrics;
-use data_storage_actors::pg_writer::PgWriterActor;
-use data_storage_actors::query::QueryActor;
-use data_storage_actors::similarity::SimilarityActor;
-use data_storage_actors::vector_writer::VectorWriterActor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 use tokio::sync::Notify;
-
-/// A handle for each actor.
-#[derive(Clone)]
-pub struct Actors {
-    pub auth: Handle<AuthActor>,
-    pub pg_writer: Handle<PgWriterActor>,
-    pub vector_writer: Handle<VectorWriterActor>,
-    pub query: Handle<QueryActor>,
-    pub similarity: Handle<SimilarityActor>,
-    pub embedder: Handle<EmbedderActor>,
-}
 
 pub struct AppState {
     pub actors: Actors,
