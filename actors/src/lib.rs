@@ -14,4 +14,5 @@ pub mod query;
 pub mod reindex;
 pub mod similarity;
 pub mod supervise;
+pub mod totals;
 pub mod vector_writer;

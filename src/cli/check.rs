@@ -1,13 +1,42 @@
 //! `data-storage check`
 
 use super::{CommandError, databases, tokens};
-use crate::config::Config;
+use crate::config::{Config, DatabaseConfigs};
+use crate::embedded::Embedded;
 use data_storage_actors::check::check_database;
 use data_storage_actors::migrate::Schema;
+use data_storage_actors::totals::{compare, repair};
+
+#[derive(Debug, clap::Args)]
+pub struct CheckOptions {
+    /// Compare the kept totals with the incidents instead
+    #[arg(long)]
+    pub totals: bool,
+    /// Mend totals that are wrong, beside live traffic
+    #[arg(long, requires = "totals")]
+    pub repair: bool,
+    #[command(flatten)]
+    pub options: super::Options,
+}
 
 /// Says of each part whether it works; fails when one does not.
-pub async fn run(config: Config) -> Result<(), CommandError> {
+pub async fn run(config: Config, totals: bool, repair: bool) -> Result<(), CommandError> {
     let (databases, embedded) = databases::open(&config).await?;
+    let result = match totals {
+        true => check_totals(&databases, repair).await,
+        false => check_parts(&config, &databases, embedded.as_ref()).await,
+    };
+    if let Some(embedded) = embedded {
+        embedded.stop().await;
+    }
+    result
+}
+
+async fn check_parts(
+    config: &Config,
+    databases: &DatabaseConfigs,
+    embedded: Option<&Embedded>,
+) -> Result<(), CommandError> {
     let mut failed = 0;
     let mut say = |part: &str, result: Result<String, String>| match result {
         Ok(found) => println!("ok      {part}: {found}"),
@@ -20,11 +49,26 @@ pub async fn run(config: Config) -> Result<(), CommandError> {
     say("write database", check_database(&databases.write, Schema::Audit, connections).await);
     say("read database", check_database(&databases.read, Schema::Audit, connections).await);
     say("vector database", check_database(&databases.vector, Schema::Vector, connections).await);
-    let file = tokens::file(&config, embedded.as_ref());
-    let tokens = file.and_then(|file| tokens::read(&file).map(|_| file.display().to_string()));
+    let tokens =
+        tokens::file(config, embedded).and_then(|file| tokens::read(&file).map(|_| file.display().to_string()));
     say("tokens", tokens.map_err(|error| error.to_string()));
-    if let Some(embedded) = embedded {
-        embedded.stop().await;
-    }
     if failed > 0 { Err(format!("{failed} of 4 parts do not work").into()) } else { Ok(()) }
+}
+
+async fn check_totals(databases: &DatabaseConfigs, mend: bool) -> Result<(), CommandError> {
+    let deviations = compare(&databases.write).await?;
+    for deviation in &deviations {
+        let values =
+            deviation.values.iter().map(|value| value.as_deref().unwrap_or("-")).collect::<Vec<_>>().join(", ");
+        println!("{:+} {values}", deviation.missing);
+    }
+    match (deviations.len(), mend) {
+        (0, _) => println!("ok      totals: exact"),
+        (_, true) => {
+            repair(&databases.write).await?;
+            println!("mended  totals");
+        }
+        (wrong, false) => return Err(format!("{wrong} totals are wrong; --repair mends them").into()),
+    }
+    Ok(())
 }

@@ -26,7 +26,7 @@ enum Command {
     /// Bring both databases to the schema of this program
     Migrate(Options),
     /// Test what `serve` would need, part by part
-    Check(Options),
+    Check(check::CheckOptions),
     /// Have every audit with text embedded that has no vector yet
     Reindex(Options),
     /// Print the OpenAPI document of the REST API
@@ -46,9 +46,8 @@ struct Options {
 pub fn run(cli: Cli) -> ExitCode {
     let options = match &cli.command {
         Command::Openapi => return openapi::run(),
-        Command::Serve(options) | Command::Migrate(options) | Command::Check(options) | Command::Reindex(options) => {
-            options
-        }
+        Command::Check(check) => &check.options,
+        Command::Serve(options) | Command::Migrate(options) | Command::Reindex(options) => options,
     };
     let config = match Config::parse(&options.settings, options.embedded) {
         Ok(config) => config,
@@ -62,7 +61,7 @@ pub fn run(cli: Cli) -> ExitCode {
         let result = match cli.command {
             Command::Serve(_) => serve::run(config).await,
             Command::Migrate(_) => migrate::run(config).await,
-            Command::Check(_) => check::run(config).await,
+            Command::Check(check) => check::run(config, check.totals, check.repair).await,
             Command::Reindex(_) => reindex::run(config).await,
             Command::Openapi => Ok(()), // returned above
         };

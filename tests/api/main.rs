@@ -10,4 +10,5 @@ mod idempotency;
 mod incident_facts;
 mod list_incidents;
 mod posted_fields;
+mod totals;
 mod vectors;

@@ -19,5 +19,6 @@ pub mod remediation;
 pub mod severity;
 pub mod status;
 pub mod time;
+pub mod totals;
 pub mod words;
 pub mod workflow;

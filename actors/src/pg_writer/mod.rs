@@ -7,6 +7,7 @@ mod columns;
 mod drain;
 mod find_replay;
 mod flush;
+pub(crate) mod fold_totals;
 mod lane;
 mod measure_outbox;
 mod partitions;
@@ -36,7 +37,7 @@ use actix::prelude::*;
 use lane::{Lane, Pending};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// The text of one audit that is to be embedded.
 #[derive(Debug, Clone)]
@@ -68,6 +69,8 @@ pub struct PgWriterActor {
     clock: Clock,
     on_commit: OnCommit,
     running: Option<Running>,
+    /// One permit: one fold at a time.
+    folding: Arc<Semaphore>,
     _alive: Alive,
 }
 
@@ -109,18 +112,38 @@ impl Audit {
     }
 }
 
+/// How often deltas are folded into the totals.
+const FOLD: Duration = Duration::from_millis(500);
 /// How often partitions are looked after.
 const UPKEEP: Duration = Duration::from_secs(3600);
 
 impl PgWriterActor {
     pub fn new(settings: PgWriterSettings, metrics: Metrics, clock: Clock, on_commit: OnCommit, alive: Alive) -> Self {
-        PgWriterActor { settings, metrics, clock, on_commit, running: None, _alive: alive }
+        PgWriterActor {
+            settings,
+            metrics,
+            clock,
+            on_commit,
+            running: None,
+            folding: Arc::new(Semaphore::new(1)),
+            _alive: alive,
+        }
     }
 
     /// The pool, from the start to the drain.
     fn pool(&self) -> Result<Pool, ActorError> {
         let running = self.running.as_ref().ok_or(ActorError::Unavailable("the writer is stopping"))?;
         Ok(running.pool.clone())
+    }
+
+    /// Folds the totals, unless the last fold is still under way.
+    fn fold(&self) {
+        let (Ok(pool), Ok(turn)) = (self.pool(), self.folding.clone().try_acquire_owned()) else { return };
+        let metrics = self.metrics.clone();
+        actix::spawn(async move {
+            fold_totals::fold_totals(&pool, &metrics).await;
+            drop(turn);
+        });
     }
 
     /// Queues an audit for the next flush and waits for its commit; one with a stale time is only looked up.
@@ -173,6 +196,7 @@ impl Actor for PgWriterActor {
             let _ = ending.send(());
             ctx.stop();
         }));
+        ctx.run_interval(FOLD, |actor, _| actor.fold());
         ctx.run_interval(UPKEEP, |actor, _| {
             if let Ok(pool) = actor.pool() {
                 let today = (actor.clock)();

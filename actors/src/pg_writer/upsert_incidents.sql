@@ -1,19 +1,21 @@
 -- pg_writer.upsert_incidents
 -- One row per incident of the flush, its facts merged already (domain/incident.rs). A fact is taken over where its audit is
--- later than the one that stated it so far. Rows are locked in the order of their keys.
+-- later than the one that stated it so far. Rows are locked in the order of their keys. What changes for the totals goes into
+-- the deltas, summed up over the flush.
+WITH changed AS (
 INSERT INTO resource_action_traces AS t (
     bucket, id, correlation_id, action_timestamp, alert_name, alert_name_by, alert_severity, alert_severity_by,
     action_type, action_type_by, namespace, namespace_by, cluster_name, cluster_name_by, environment, environment_by,
     alert_fingerprint, alert_fingerprint_by, target_resource, target_resource_by, model_used, model_used_by,
     model_confidence, model_confidence_by, execution_status, start_time, end_time, duration_ms, error_message,
-    execution_status_by, created_at, updated_at)
+    execution_status_by, created_at, updated_at, counted_before)
 SELECT
     u.bucket, i.id, u.correlation_id, i.action_timestamp, u.alert_name, u.alert_name_by, u.alert_severity,
     u.alert_severity_by, u.action_type, u.action_type_by, u.namespace, u.namespace_by, u.cluster_name,
     u.cluster_name_by, u.environment, u.environment_by, u.alert_fingerprint, u.alert_fingerprint_by, u.target_resource,
     u.target_resource_by, u.model_used, u.model_used_by, u.model_confidence, u.model_confidence_by,
     COALESCE(u.execution_status, 'pending'), u.start_time, u.end_time, u.duration_ms, u.error_message,
-    u.execution_status_by, u.received_at, u.received_at
+    u.execution_status_by, u.received_at, u.received_at, '{}'
 FROM unnest(
     $1::int[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::uuid[], $7::text[], $8::uuid[], $9::text[],
     $10::uuid[], $11::text[], $12::uuid[], $13::text[], $14::uuid[], $15::text[], $16::uuid[], $17::text[],
@@ -54,4 +56,31 @@ ON CONFLICT (bucket, id, action_timestamp) DO UPDATE SET
     duration_ms = CASE WHEN excluded.execution_status_by > COALESCE(t.execution_status_by, '00000000-0000-0000-0000-000000000000') THEN excluded.duration_ms ELSE t.duration_ms END,
     error_message = CASE WHEN excluded.execution_status_by > COALESCE(t.execution_status_by, '00000000-0000-0000-0000-000000000000') THEN excluded.error_message ELSE t.error_message END,
     execution_status_by = GREATEST(excluded.execution_status_by, t.execution_status_by),
-    updated_at = GREATEST(excluded.updated_at, t.updated_at)
+    updated_at = GREATEST(excluded.updated_at, t.updated_at),
+    counted_before = CASE
+        WHEN (excluded.alert_name_by > COALESCE(t.alert_name_by, '00000000-0000-0000-0000-000000000000') AND excluded.alert_name IS DISTINCT FROM t.alert_name)
+            OR (excluded.alert_severity_by > COALESCE(t.alert_severity_by, '00000000-0000-0000-0000-000000000000') AND excluded.alert_severity IS DISTINCT FROM t.alert_severity)
+            OR (excluded.action_type_by > COALESCE(t.action_type_by, '00000000-0000-0000-0000-000000000000') AND excluded.action_type IS DISTINCT FROM t.action_type)
+            OR (excluded.namespace_by > COALESCE(t.namespace_by, '00000000-0000-0000-0000-000000000000') AND excluded.namespace IS DISTINCT FROM t.namespace)
+            OR (excluded.cluster_name_by > COALESCE(t.cluster_name_by, '00000000-0000-0000-0000-000000000000') AND excluded.cluster_name IS DISTINCT FROM t.cluster_name)
+        THEN ARRAY[t.alert_name, t.alert_severity, t.action_type, t.namespace, t.cluster_name]
+    END
+RETURNING bucket, alert_name, alert_severity, action_type, namespace, cluster_name, counted_before
+)
+INSERT INTO incident_deltas (bucket, number, alert_name, alert_severity, action_type, namespace, cluster_name, delta)
+SELECT s.bucket, nextval('incident_delta_number'), s.alert_name, s.alert_severity, s.action_type, s.namespace, s.cluster_name, s.delta
+FROM (
+    SELECT min(d.bucket) AS bucket, d.alert_name, d.alert_severity, d.action_type, d.namespace, d.cluster_name, sum(d.delta) AS delta
+    FROM (
+        SELECT bucket, alert_name, alert_severity, action_type, namespace, cluster_name, 1 AS delta
+        FROM changed
+        WHERE counted_before IS NOT NULL
+        UNION ALL
+        SELECT bucket, counted_before[1], counted_before[2], counted_before[3], counted_before[4], counted_before[5], -1
+        FROM changed
+        WHERE counted_before <> '{}'
+    ) AS d
+    GROUP BY d.alert_name, d.alert_severity, d.action_type, d.namespace, d.cluster_name
+    HAVING sum(d.delta) <> 0
+) AS s
+ORDER BY s.bucket

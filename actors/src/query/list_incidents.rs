@@ -3,6 +3,7 @@ use super::{Connection, QueryActor};
 use crate::domain::bucket::Bucket;
 use crate::domain::cursor::Cursor;
 use crate::domain::filter::IncidentFilter;
+use crate::domain::totals::{DimensionSet, is_counted, values_of};
 use crate::error::ActorError;
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
@@ -46,10 +47,11 @@ impl Handler<ListIncidents> for QueryActor {
 }
 
 async fn list(connection: &mut Connection, message: &ListIncidents) -> Result<IncidentPage, Error> {
-    let (page, total) = statements(message);
+    let page = page_statement(message);
     let page_statement = connection.prepare(&page.sql).await?;
     let client = &connection.client;
     let (rows, total) = if message.total {
+        let total = total_statement(&message.filter);
         let total_statement = connection.prepare(&total.sql).await?;
         let client = &connection.client;
         let (page, total) = (page.params(), total.params());
@@ -77,6 +79,7 @@ enum Value<'a> {
     Number(i64),
     Bucket(i32),
     Time(DateTime<Utc>),
+    Key(Vec<u8>),
 }
 
 impl Statement<'_> {
@@ -88,6 +91,7 @@ impl Statement<'_> {
                 Value::Number(number) => number,
                 Value::Bucket(bucket) => bucket,
                 Value::Time(time) => time,
+                Value::Key(key) => key,
             })
             .collect()
     }
@@ -136,16 +140,33 @@ fn where_all(clauses: &[String]) -> String {
     if clauses.is_empty() { String::new() } else { format!("\nWHERE {}", clauses.join("\n  AND ")) }
 }
 
-/// The page's statement, and the total's.
-fn statements(message: &ListIncidents) -> (Statement<'_>, Statement<'_>) {
-    let (clauses, values) = conditions(&message.filter);
-    let total = Statement {
-        sql: format!(
-            "-- query.count_incidents\nSELECT count(*)\nFROM resource_action_traces AS t{}",
-            where_all(&clauses)
-        ),
-        values,
+/// The statement of an exact total. Where only counted dimensions are asked for it is read from the totals, and from the deltas
+/// that are not folded into them yet: in one statement, so in one snapshot.
+fn total_statement(filter: &IncidentFilter) -> Statement<'_> {
+    let (clauses, mut values) = conditions(filter);
+    let wanted = values_of(filter);
+    let set = DimensionSet::of(&wanted);
+    let sql = if !is_counted(filter) {
+        format!("-- query.count_incidents\nSELECT count(*)\nFROM resource_action_traces AS t{}", where_all(&clauses))
+    } else {
+        let kept = if set.is_ready() {
+            let (bucket, key) = set.key(&wanted);
+            values.push(Value::Bucket(bucket.get()));
+            values.push(Value::Key(key.to_vec()));
+            let (bucket, key) = (values.len() - 1, values.len());
+            format!("SELECT t.total FROM incident_totals AS t WHERE t.bucket = ${bucket} AND t.key = ${key}")
+        } else {
+            let and: String = clauses.iter().map(|clause| format!(" AND {clause}")).collect();
+            format!("SELECT sum(t.total) FROM incident_totals AS t WHERE t.dimensions = 31{and}")
+        };
+        let pending = format!("SELECT sum(t.delta) FROM incident_deltas AS t{}", where_all(&clauses));
+        format!("-- query.total_incidents\nSELECT (COALESCE(({kept}), 0) + COALESCE(({pending}), 0))::bigint")
     };
+    Statement { sql, values }
+}
+
+/// The statement of a page.
+fn page_statement(message: &ListIncidents) -> Statement<'_> {
     let (mut clauses, mut values) = conditions(&message.filter);
     if let PageStart::After(cursor) = message.start {
         values.push(Value::Time(cursor.action_timestamp));
@@ -167,5 +188,5 @@ fn statements(message: &ListIncidents) -> (Statement<'_>, Statement<'_>) {
         values.push(Value::Number(offset));
         sql.push_str(&format!(" OFFSET ${}", values.len()));
     }
-    (Statement { sql, values }, total)
+    Statement { sql, values }
 }
