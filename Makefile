@@ -3,7 +3,7 @@
 PYTHON ?= python3
 CARGO ?= cargo
 
-.PHONY: build run demo test check-format lint walls postgres clean
+.PHONY: build run demo bench bench-large test check-format lint walls postgres clean
 
 build: postgres
 	$(CARGO) build --release --locked
@@ -15,6 +15,13 @@ run: build
 # A plausible week of incidents, posted to the running service.
 demo:
 	$(PYTHON) scripts/demo.py
+
+# Ratios to pgbench on the same PostgreSQL; needs wrk and a quiet machine.
+bench: build
+	$(PYTHON) benches/bench.py --rows 1000000 --report docs/benchmarks.md
+
+bench-large: build
+	$(PYTHON) benches/bench.py --rows 10000000 --parts list,total --report docs/benchmarks.md
 
 postgres:
 	$(PYTHON) scripts/postgres.py

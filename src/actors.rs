@@ -34,7 +34,7 @@ impl Actors {
     pub fn start(
         config: &Config,
         databases: &DatabaseConfigs,
-        tokens: StaticTokens,
+        tokens: Arc<StaticTokens>,
         metrics: &Metrics,
         clock: &Clock,
         stopping: &watch::Sender<bool>,
@@ -54,12 +54,13 @@ impl Actors {
             max,
             max_lifetime: config.pool_max_lifetime,
             wait: Duration::from_secs(2).min(config.request_deadline),
+            statement_timeout: None,
         };
         let arbiters: Vec<Arbiter> = (0..5).map(|_| Arbiter::new()).collect();
         let thread = |n: usize| arbiters[n].handle();
 
         let (arbiter, m) = (thread(0), metrics.clone());
-        let (tokens, access) = (Arc::new(tokens), Arc::new(config.access.clone()));
+        let access = Arc::new(config.access.clone());
         supervise(actors.auth.clone(), stopping.subscribe(), move |alive| {
             let (tokens, access, m) = (tokens.clone(), access.clone(), m.clone());
             AuthActor::start_in_arbiter(&arbiter, move |_| AuthActor::new(tokens, access, m, alive))
@@ -70,6 +71,7 @@ impl Actors {
             flush_max_rows: config.flush_max_rows,
             flush_max_bytes: config.flush_max_bytes,
             queue: config.write_permits,
+            deadline: config.request_deadline,
             replay_window: config.replay_window,
             embed: config.embed,
         };
@@ -85,21 +87,23 @@ impl Actors {
         });
 
         let settings = pool("vector_write", &databases.vector, config.pools.vector_write);
-        let (embedder, pg_writer) = (actors.embedder.clone(), actors.pg_writer.clone());
+        let (embedder, pg_writer, embed) = (actors.embedder.clone(), actors.pg_writer.clone(), config.embed);
         let (arbiter, m, c) = (thread(2), metrics.clone(), clock.clone());
         supervise(actors.vector_writer.clone(), stopping.subscribe(), move |alive| {
             let (settings, e, w, m, c) = (settings.clone(), embedder.clone(), pg_writer.clone(), m.clone(), c.clone());
-            VectorWriterActor::start_in_arbiter(&arbiter, move |_| VectorWriterActor::new(settings, e, w, m, c, alive))
+            VectorWriterActor::start_in_arbiter(&arbiter, move |_| {
+                VectorWriterActor::new(settings, e, w, m, c, embed, alive)
+            })
         });
 
-        let settings = pool("read", &databases.read, config.pools.read);
+        let settings = for_reads(pool("read", &databases.read, config.pools.read), config);
         let (arbiter, m) = (thread(3), metrics.clone());
         supervise(actors.query.clone(), stopping.subscribe(), move |alive| {
             let (settings, m) = (settings.clone(), m.clone());
             QueryActor::start_in_arbiter(&arbiter, move |_| QueryActor::new(settings, m, alive))
         });
 
-        let settings = pool("vector_read", &databases.vector, config.pools.vector_read);
+        let settings = for_reads(pool("vector_read", &databases.vector, config.pools.vector_read), config);
         let (arbiter, m) = (thread(4), metrics.clone());
         supervise(actors.similarity.clone(), stopping.subscribe(), move |alive| {
             let (settings, m) = (settings.clone(), m.clone());
@@ -113,4 +117,9 @@ impl Actors {
         });
         (actors, arbiters)
     }
+}
+
+/// A read that nobody waits for any more stops costing.
+fn for_reads(pool: PoolSettings, config: &Config) -> PoolSettings {
+    PoolSettings { statement_timeout: Some(config.request_deadline), ..pool }
 }

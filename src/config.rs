@@ -2,15 +2,16 @@
 //! found before anything starts, and all are reported together.
 
 use chrono::TimeDelta;
-use data_storage_actors::auth::AccessLists;
+use data_storage_actors::auth::{AccessLists, StaticTokens};
 use data_storage_actors::db::{DatabaseConfig, parse_database};
 use data_storage_actors::domain::time::TimeWindow;
 use data_storage_actors::handle::Limits;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 macro_rules! settings {
@@ -169,8 +170,8 @@ pub struct Config {
     pub listen_addr: SocketAddr,
     pub metrics_addr: SocketAddr,
     pub databases: Databases,
-    /// `None`: tokens of its own, in the embedded folder.
-    pub auth_tokens_file: Option<PathBuf>,
+    /// The static tokens, and the file that they are from. `None`: tokens of its own, in the embedded folder.
+    pub tokens: Option<(PathBuf, Arc<StaticTokens>)>,
     pub access: AccessLists,
     pub pools: PoolSizes,
     pub pool_max_lifetime: Duration,
@@ -197,11 +198,11 @@ pub const CONNECTIONS_CEILING: u32 = 50;
 const NAMESPACE: &str = "system:serviceaccount:kubernaut-system";
 
 impl Config {
-    /// Parses the settings.
+    /// Parses the settings. Where tokens are not asked for (`with_tokens`), what is said of them is ignored.
     ///
     /// # Errors
     /// Every wrong one, by the name of its variable.
-    pub fn parse(settings: &Settings, embedded: bool) -> Result<Self, ConfigErrors> {
+    pub fn parse(settings: &Settings, embedded: bool, with_tokens: bool) -> Result<Self, ConfigErrors> {
         let mut read = Reader::default();
         let s = settings;
         let account = |name: &str| format!("{NAMESPACE}:{name}");
@@ -214,13 +215,18 @@ impl Config {
             } else {
                 read.databases(s)
             },
-            auth_tokens_file: read.auth(s, embedded),
+            tokens: if with_tokens { read.auth(s, embedded) } else { None },
             access: AccessLists {
-                writers_remediation: list(
+                writers_remediation: read.users(
+                    "WRITERS_REMEDIATION",
                     &s.writers_remediation,
                     &["gateway-sa", "aianalysis-controller-sa", "kubernetes-executor-sa"].map(account),
                 ),
-                writers_workflow: list(&s.writers_workflow, &["workflowexecution-controller-sa"].map(account)),
+                writers_workflow: read.users(
+                    "WRITERS_WORKFLOW",
+                    &s.writers_workflow,
+                    &["workflowexecution-controller-sa"].map(account),
+                ),
                 readers: HashSet::new(),
             },
             pools: PoolSizes {
@@ -325,6 +331,17 @@ impl Reader {
         }
     }
 
+    /// A list of user names with commas.
+    fn users(&mut self, variable: &'static str, value: &Option<String>, default: &[String]) -> HashSet<String> {
+        let Some(text) = given(value) else { return default.iter().cloned().collect() };
+        let users = text.split(',').map(str::trim).filter(|user| !user.is_empty());
+        let users: HashSet<String> = users.map(str::to_owned).collect();
+        if users.is_empty() {
+            self.fault(variable, "names nobody");
+        }
+        users
+    }
+
     fn databases(&mut self, s: &Settings) -> Databases {
         let write = self.secret(["DATABASE_URL", "DATABASE_URL_FILE"], &s.database_url, &s.database_url_file);
         let names = ["READ_DATABASE_URL", "READ_DATABASE_URL_FILE"];
@@ -352,7 +369,7 @@ impl Reader {
         }))
     }
 
-    fn auth(&mut self, s: &Settings, embedded: bool) -> Option<PathBuf> {
+    fn auth(&mut self, s: &Settings, embedded: bool) -> Option<(PathBuf, Arc<StaticTokens>)> {
         let default = if embedded { "static" } else { "kubernetes" };
         let file = given(&s.auth_tokens_file).map(PathBuf::from);
         match given(&s.auth_mode).unwrap_or(default) {
@@ -360,7 +377,14 @@ impl Reader {
                 if file.is_none() && !embedded {
                     self.fault("AUTH_TOKENS_FILE", "is needed with AUTH_MODE=static");
                 }
-                file
+                let file = file?;
+                match read_tokens(&file) {
+                    Ok(tokens) => Some((file, Arc::new(tokens))),
+                    Err(fault) => {
+                        self.fault("AUTH_TOKENS_FILE", fault);
+                        None
+                    }
+                }
             }
             "kubernetes" => {
                 let how = "kubernetes is not there yet in this version: set AUTH_MODE=static and AUTH_TOKENS_FILE";
@@ -373,6 +397,15 @@ impl Reader {
             }
         }
     }
+}
+
+/// The tokens of a file.
+///
+/// # Errors
+/// What is wrong with it, with its name.
+pub fn read_tokens(file: &Path) -> Result<StaticTokens, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    StaticTokens::parse(&text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 /// Ids hold times up to the year 2255; fifty years back is before 1970 for nobody.
@@ -431,20 +464,13 @@ fn bytes(text: &str) -> Result<usize, String> {
     n.checked_mul(factor).filter(|n| (1..=1 << 30).contains(n)).ok_or_else(wrong)
 }
 
-fn list(value: &Option<String>, default: &[String]) -> HashSet<String> {
-    match given(value) {
-        Some(text) => text.split(',').map(str::trim).filter(|user| !user.is_empty()).map(str::to_owned).collect(),
-        None => default.iter().cloned().collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_defaults_are_valid() {
-        let config = Config::parse(&Settings::default(), true).map_err(|e| e.to_string()).expect("valid");
+        let config = Config::parse(&Settings::default(), true, true).map_err(|e| e.to_string()).expect("valid");
         assert!(config.pools.sum() <= CONNECTIONS_CEILING);
         assert!(config.request_deadline < Duration::from_secs(10));
     }
@@ -460,7 +486,7 @@ mod tests {
             embedder: Some("magic".into()),
             ..Settings::default()
         };
-        let Err(errors) = Config::parse(&settings, false) else { panic!("all of them are wrong") };
+        let Err(errors) = Config::parse(&settings, false, true) else { panic!("all of them are wrong") };
         let mut variables: Vec<&str> = errors.0.iter().map(|error| error.variable).collect();
         variables.sort_unstable();
         let expected =

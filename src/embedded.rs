@@ -15,6 +15,7 @@ use server::Postgres;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -33,8 +34,8 @@ pub enum EmbeddedError {
     InUse(PathBuf),
     #[error("{0} cannot be entered by the user {1}, under whom PostgreSQL runs")]
     Unreachable(PathBuf, String),
-    #[error("EMBEDDED_DIR: {0} holds data of PostgreSQL {1}, this is 16")]
-    OtherVersion(PathBuf, String),
+    #[error("EMBEDDED_DIR: {0} holds data of PostgreSQL {1}, the programs are {2}")]
+    OtherVersion(PathBuf, String, String),
     #[error("{0}: {1}")]
     Folder(PathBuf, std::io::Error),
     #[error("{0} failed: {1}")]
@@ -46,7 +47,8 @@ pub enum EmbeddedError {
 /// A private server that runs. It is stopped by [`Embedded::stop`]; where this process dies before, by the system.
 pub struct Embedded {
     folders: Folders,
-    stopping: watch::Sender<bool>,
+    /// Set to the patience for the end.
+    stopping: watch::Sender<Option<Duration>>,
     keeper: JoinHandle<()>,
     /// Held as long as this process lives.
     _lock: File,
@@ -58,6 +60,7 @@ impl Embedded {
     /// # Errors
     /// What is in the way, with the name of the folder.
     pub async fn start(dir: Option<&Path>, programs: Option<&Path>) -> Result<Self, EmbeddedError> {
+        let dir = dir.unwrap_or_else(|| Folders::default_dir());
         let run_as = RunAs::choose(dir);
         let bin = programs::find(programs, &run_as)?;
         let folders = Folders::make(dir, &run_as)?;
@@ -68,7 +71,7 @@ impl Embedded {
         let postgres = Arc::new(Postgres { bin, folders: folders.clone(), run_as });
         postgres.init().await?;
         let child = postgres.start().await?;
-        let (stopping, stopped) = watch::channel(false);
+        let (stopping, stopped) = watch::channel(None);
         // On this thread: the system ends the server with the thread that started it.
         let keeper = actix::spawn(async move { postgres.keep(child, stopped).await });
         Ok(Embedded { folders, stopping, keeper, _lock: lock })
@@ -89,9 +92,9 @@ impl Embedded {
         socket_database(self.folders.socket(), SUPERUSER, DATABASE)
     }
 
-    /// Stops the server in order.
-    pub async fn stop(self) {
-        self.stopping.send_replace(true);
+    /// Stops the server, in order if it does so within the patience.
+    pub async fn stop(self, patience: Duration) {
+        self.stopping.send_replace(Some(patience));
         // The keeper ends with the server; it does not panic.
         let _ = self.keeper.await;
         self.folders.remove_socket();

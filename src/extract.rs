@@ -13,6 +13,7 @@ use data_storage_actors::domain::identity::{Access, Identity};
 use data_storage_actors::domain::invalid::Invalid;
 use futures_util::StreamExt;
 use percent_encoding::percent_decode_str;
+use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
 /// The identity behind the request's token, which may do this.
@@ -39,20 +40,22 @@ fn bearer_token(request: &HttpRequest) -> Result<Token, Problem> {
 }
 
 /// The body of a POST: JSON by its media type, not longer than allowed, and sent in time.
-pub async fn json_body(
-    state: &AppState,
+pub async fn json_body<'a>(
+    state: &'a AppState,
     request: &HttpRequest,
     mut payload: web::Payload,
-) -> Result<BytesMut, Problem> {
+) -> Result<(BytesMut, SemaphorePermit<'a>), Problem> {
     check_media_type(request)?;
     let too_large = || {
         let detail = format!("The body may have {} bytes", state.max_body_bytes);
         Problem::new(ProblemKind::PayloadTooLarge, detail).closing()
     };
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > state.max_body_bytes as u64) {
+    if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > state.max_body_bytes)) {
         return Err(too_large());
     }
+    let length = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(state.max_body_bytes);
+    let room = body_room(state, length).await?;
     let read = async {
         let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {
@@ -66,8 +69,17 @@ pub async fn json_body(
         Ok(body)
     };
     match timeout(state.request_deadline, read).await {
-        Ok(body) => body,
+        Ok(body) => Ok((body?, room)),
         Err(_) => Err(Problem::new(ProblemKind::RequestTimeout, "The body took too long to arrive").closing()),
+    }
+}
+
+/// A share of the memory that all bodies together may take.
+async fn body_room(state: &AppState, length: usize) -> Result<SemaphorePermit<'_>, Problem> {
+    let kib = u32::try_from(length / 1024 + 1).unwrap_or(u32::MAX);
+    match timeout(state.permit_wait, state.body_room.acquire_many(kib)).await {
+        Ok(Ok(room)) => Ok(room),
+        _ => Err(Problem::new(ProblemKind::ServiceUnavailable, "the service is overloaded").closing()),
     }
 }
 
@@ -105,38 +117,52 @@ pub fn receipt<'a>(state: &'a AppState, request: &HttpRequest, identity: &Identi
     Ok(Receipt { writer: identity.user.clone(), key, now: (state.clock)(), window: &state.window })
 }
 
-/// The parameters of a query, each of a known name, once, and not empty.
-pub struct Query(Vec<(&'static str, String)>);
+/// The parameters of a query, each of a known name, once, and not empty. A fault is reported when its parameter's turn comes, so
+/// that the first one in the order of the contract is; unknown parameters come last.
+pub struct Query {
+    known: Vec<(&'static str, Result<String, Invalid>)>,
+    unknown: Option<Invalid>,
+}
 
 impl Query {
-    pub fn parse(request: &HttpRequest, known: &[&'static str]) -> Result<Self, Invalid> {
-        let mut found: Vec<(&'static str, String)> = Vec::new();
+    pub fn parse(request: &HttpRequest, names: &[&'static str]) -> Self {
+        let mut query = Query { known: Vec::new(), unknown: None };
         for pair in request.query_string().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let decoded = decode(name);
             let name = decoded.as_deref().unwrap_or(name);
-            let Some(known) = known.iter().copied().find(|known| *known == name) else {
-                return Err(Invalid::unnamed(name, "is not a parameter of this path"));
-            };
-            if found.iter().any(|(name, _)| *name == known) {
-                return Err(Invalid::wrong(known, "is there twice"));
+            match names.iter().copied().find(|known| *known == name) {
+                Some(known) => query.add(known, value),
+                None => query.unknown = Some(Invalid::unnamed(name, "is not a parameter of this path")),
             }
-            let value = decode(value).ok_or_else(|| Invalid::wrong(known, "is not valid UTF-8"))?;
-            if value.is_empty() {
-                return Err(Invalid::wrong(known, "must not be empty"));
-            }
-            found.push((known, value));
         }
-        Ok(Query(found))
+        query
     }
 
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    fn add(&mut self, name: &'static str, value: &str) {
+        if let Some((_, held)) = self.known.iter_mut().find(|(known, _)| *known == name) {
+            *held = Err(Invalid::wrong(name, "is there twice"));
+            return;
+        }
+        let value = match decode(value) {
+            None => Err(Invalid::wrong(name, "is not valid UTF-8")),
+            Some(value) if value.is_empty() => Err(Invalid::wrong(name, "must not be empty")),
+            Some(value) => Ok(value),
+        };
+        self.known.push((name, value));
+    }
+
+    pub fn get(&self, name: &str) -> Result<Option<&str>, Invalid> {
+        match self.known.iter().find(|(known, _)| *known == name) {
+            None => Ok(None),
+            Some((_, Ok(value))) => Ok(Some(value)),
+            Some((_, Err(invalid))) => Err(invalid.clone()),
+        }
     }
 
     /// A whole number within bounds, or the default.
     pub fn number(&self, name: &'static str, least: i64, most: i64, default: i64) -> Result<i64, Invalid> {
-        let Some(text) = self.get(name) else { return Ok(default) };
+        let Some(text) = self.get(name)? else { return Ok(default) };
         let digits = text.bytes().all(|b| b.is_ascii_digit());
         match text.parse::<i64>() {
             Ok(number) if digits && (least..=most).contains(&number) => Ok(number),
@@ -145,12 +171,17 @@ impl Query {
     }
 
     pub fn boolean(&self, name: &'static str, default: bool) -> Result<bool, Invalid> {
-        match self.get(name) {
+        match self.get(name)? {
             None => Ok(default),
             Some("true") => Ok(true),
             Some("false") => Ok(false),
             Some(_) => Err(Invalid::wrong(name, "must be true or false")),
         }
+    }
+
+    /// Asked last: that there was nothing else.
+    pub fn end(self) -> Result<(), Invalid> {
+        self.unknown.map_or(Ok(()), Err)
     }
 }
 

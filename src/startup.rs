@@ -3,7 +3,7 @@
 use crate::actors::Actors;
 use crate::config::{CONNECTIONS_CEILING, Config, DatabaseConfigs};
 use crate::health::Health;
-use crate::middleware::request::request;
+use crate::middleware::request::{known_method, request};
 use crate::routes;
 use crate::state::AppState;
 use actix::Arbiter;
@@ -23,8 +23,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -53,15 +53,17 @@ pub struct Application {
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// What the server gives its connections after the last request was answered, in seconds.
-const LAST_SECONDS: u64 = 2;
+/// Memory that bodies in flight may take, all together.
+const BODIES_KIB: usize = 128 * 1024;
+/// What the queue is given at least, where requests have used up the grace.
+const LAST_FLUSH: Duration = Duration::from_millis(500);
 
 impl Application {
     /// Starts the actors and binds the sockets. Databases are not waited for.
     ///
     /// # Errors
     /// When an address cannot be bound.
-    pub fn build(config: &Config, databases: DatabaseConfigs, tokens: StaticTokens) -> Result<Self, StartError> {
+    pub fn build(config: &Config, databases: DatabaseConfigs, tokens: Arc<StaticTokens>) -> Result<Self, StartError> {
         if config.pools.sum() > CONNECTIONS_CEILING {
             let sum = config.pools.sum();
             tracing::warn!(sum, ceiling = CONNECTIONS_CEILING, "the pools may open more connections than they should");
@@ -77,6 +79,8 @@ impl Application {
             clock,
             window: config.window,
             max_body_bytes: config.max_body_bytes,
+            body_room: Semaphore::new((config.max_body_bytes / 1024 + 1).max(BODIES_KIB)),
+            permit_wait: config.permit_wait,
             request_deadline: config.request_deadline,
             embed: config.embed,
             health: Arc::new(Health::default()),
@@ -105,11 +109,15 @@ impl Application {
     }
 
     /// Serves until `stop` is ready, then drains: requests in flight finish, and what is queued is committed. `on_ready` is
-    /// called once, when the audit database is migrated.
+    /// called once, when the audit database is migrated. Returns when the grace ends.
     ///
     /// # Errors
     /// When a server fails.
-    pub async fn run(self, stop: impl Future<Output = ()>, on_ready: impl FnOnce() + 'static) -> std::io::Result<()> {
+    pub async fn run(
+        self,
+        stop: impl Future<Output = ()>,
+        on_ready: impl FnOnce() + 'static,
+    ) -> std::io::Result<Instant> {
         tracing::info!(listen_addr = %self.address, metrics_addr = %self.metrics_address, "listening");
         let (health, actors) = (self.state.health.clone(), self.state.actors.clone());
         actix::spawn(migrate_audit(self.databases.clone(), health.clone(), self.state.clock.clone(), on_ready));
@@ -121,10 +129,12 @@ impl Application {
         tokio::pin!(stop);
         tokio::select! {
             () = &mut stop => {}
-            ended = api_server => return ended.unwrap_or(Ok(())),
+            ended = api_server => return ended.unwrap_or(Ok(())).map(|()| Instant::now()),
         }
-        drain(&self.state, &api, self.grace).await;
+        let until = Instant::now() + self.grace;
+        // Actors that end from now on are meant to.
         self.stopping.send_replace(true);
+        drain(&self.state, &api, until).await;
         metrics.stop(false).await;
         for arbiter in self.arbiters {
             arbiter.stop();
@@ -132,13 +142,12 @@ impl Application {
             let _ = arbiter.join();
         }
         tracing::info!("stopped");
-        Ok(())
+        Ok(until)
     }
 }
 
 /// Answers what has been asked, commits what is queued.
-async fn drain(state: &web::Data<AppState>, server: &ServerHandle, grace: Duration) {
-    let until = Instant::now() + grace;
+async fn drain(state: &web::Data<AppState>, server: &ServerHandle, until: Instant) {
     state.draining.store(true, Ordering::SeqCst);
     tracing::info!(in_flight = state.in_flight.load(Ordering::SeqCst), "draining");
     let idle = async {
@@ -146,11 +155,14 @@ async fn drain(state: &web::Data<AppState>, server: &ServerHandle, grace: Durati
             state.idle.notified().await;
         }
     };
-    if tokio::time::timeout_at(until, idle).await.is_err() {
+    if timeout_at(until, idle).await.is_err() {
         tracing::warn!("requests were still in flight at the end of the grace");
     }
-    server.stop(true).await;
-    let left = until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
+    // What has been answered may still be on its way to a slow client.
+    if timeout_at(until, server.stop(true)).await.is_err() {
+        server.stop(false).await;
+    }
+    let left = until.saturating_duration_since(Instant::now()).max(LAST_FLUSH);
     if state.actors.pg_writer.ask(Drain, left).await.is_err() {
         tracing::error!("the write queue was not emptied in time");
     }
@@ -169,13 +181,18 @@ fn serve_api(
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let state = state.clone();
     let server = HttpServer::new(move || {
-        App::new().app_data(state.clone()).wrap(from_fn(request)).wrap(requests.clone()).configure(routes::configure)
+        App::new()
+            .app_data(state.clone())
+            .wrap(from_fn(request))
+            .wrap(requests.clone())
+            .wrap(from_fn(known_method))
+            .configure(routes::configure)
     })
     .workers(workers)
     .max_connections(config.max_connections.div_ceil(workers))
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(HEAD_TIMEOUT)
-    .shutdown_timeout(LAST_SECONDS)
+    .shutdown_timeout(config.shutdown_grace.as_secs())
     .disable_signals()
     .bind(config.listen_addr)
     .map_err(|error| StartError::Listen(config.listen_addr, error))?;

@@ -7,7 +7,7 @@ use data_storage_actors::metrics::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 pub struct AppState {
     pub actors: Actors,
@@ -15,6 +15,9 @@ pub struct AppState {
     pub clock: Clock,
     pub window: TimeWindow,
     pub max_body_bytes: usize,
+    /// Memory that all bodies together may take, in KiB, and how long one waits for its share.
+    pub body_room: Semaphore,
+    pub permit_wait: Duration,
     /// How long a client may take to send a body.
     pub request_deadline: Duration,
     /// Whether audits are embedded at all.

@@ -6,8 +6,10 @@ use tracing_subscriber::EnvFilter;
 
 /// Installs the log, and logs panics through it. Later calls change nothing.
 pub fn init(format: LogFormat, level: &str) {
-    // Libraries that tell of every start speak only when something is wrong; `level` may say otherwise.
-    let filter = EnvFilter::builder().parse_lossy(format!("actix_server=warn,refinery_core=warn,{level}"));
+    // Libraries that tell of every start speak only when something is wrong, and every malformed request is no line of
+    // its own; `level` may say otherwise.
+    let filter =
+        EnvFilter::builder().parse_lossy(format!("actix_server=warn,actix_http=off,refinery_core=warn,{level}"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let pretty = match format {
         LogFormat::Pretty => true,

@@ -5,6 +5,7 @@ use crate::error::ActorError;
 use crate::metrics::Metrics;
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Handler, MailboxError, Message};
+use prometheus::IntGauge;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -98,11 +99,9 @@ impl<A: Actor> Handle<A> {
         let Ok(Ok(_permit)) = timeout(inner.limits.permit_wait, inner.permits.acquire()).await else {
             return Err(self.reject("no_permit", "the service is overloaded"));
         };
-        let in_use = inner.metrics.actor_permits_in_use.with_label_values(&[inner.name]);
-        in_use.inc();
+        let _in_use = InUse::enter(inner.metrics.actor_permits_in_use.with_label_values(&[inner.name]));
         let started = Instant::now();
         let reply = self.ask(message, inner.limits.deadline).await;
-        in_use.dec();
         inner.metrics.actor_duration_seconds.with_label_values(&[inner.name]).observe(started.elapsed().as_secs_f64());
         reply
     }
@@ -170,5 +169,21 @@ impl<A: Actor> Handle<A> {
     fn reject(&self, reason: &str, words: &'static str) -> ActorError {
         self.0.metrics.actor_rejected_total.with_label_values(&[self.0.name, reason]).inc();
         ActorError::Unavailable(words)
+    }
+}
+
+/// Counts a permit for as long as it is held, also where the request is given up.
+struct InUse(IntGauge);
+
+impl InUse {
+    fn enter(gauge: IntGauge) -> Self {
+        gauge.inc();
+        InUse(gauge)
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

@@ -55,7 +55,7 @@ impl Metric for IntGaugeVec {
     }
 }
 
-/// Seconds, from a tenth of a millisecond to ten seconds; rows of a flush are counted on the same scale by the thousand.
+/// Bounds of a histogram: seconds from a tenth of a millisecond to ten, and rows of a flush.
 const SECONDS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const ROWS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
@@ -118,7 +118,7 @@ metrics! {
     actor_permits: IntGaugeVec = "datastorage_actor_permits" ["actor"];
     /// Permits of an actor's handle that requests hold now.
     actor_permits_in_use: IntGaugeVec = "datastorage_actor_permits_in_use" ["actor"];
-    /// Requests that an actor's handle turned away, by reason (no_permit, deadline, down).
+    /// Requests that an actor's handle turned away, by reason (no_permit, deadline, down, queue_full).
     actor_rejected_total: IntCounterVec = "datastorage_actor_rejected_total" ["actor", "reason"];
     /// Time that an actor took to answer.
     actor_duration_seconds: HistogramVec = "datastorage_actor_duration_seconds" ["actor"];

@@ -1,8 +1,8 @@
 //! Brings the two databases to the schema of this program. Forward only; several replicas may start at once.
 
+use crate::db::pool::reachable;
 use crate::pg_writer::make_partitions;
 use chrono::{DateTime, Utc};
-use std::time::Duration;
 use tokio_postgres::{Client, Config, NoTls};
 
 mod audit {
@@ -82,12 +82,7 @@ const UNLOCK: &str = "SELECT pg_advisory_unlock(7261000)";
 /// # Errors
 /// When the database cannot be reached.
 pub async fn connect(database: &Config) -> Result<Client, tokio_postgres::Error> {
-    let mut database = database.clone();
-    database.application_name("data-storage");
-    if database.get_connect_timeout().is_none() {
-        database.connect_timeout(Duration::from_secs(3));
-    }
-    let (client, connection) = database.connect(NoTls).await?;
+    let (client, connection) = reachable(database).connect(NoTls).await?;
     // Ends with the client; its error is the client's next one.
     tokio::spawn(async move { connection.await.ok() });
     Ok(client)

@@ -3,8 +3,9 @@
 
 use crate::handle::Handle;
 use actix::{Actor, Addr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 /// Held by an actor as long as it lives; its supervisor notices when it is dropped.
 pub struct Alive {
@@ -32,14 +33,20 @@ where
         let mut in_a_row = 0;
         loop {
             tokio::select! {
-                _ = &mut died => {}
+                biased;
                 _ = stopping.wait_for(|stopping| *stopping) => return,
+                _ = &mut died => {}
+                () = tokio::time::sleep_until(started + RECOVERED), if in_a_row > 0 => {
+                    in_a_row = 0;
+                    handle.set_broken(false);
+                    continue;
+                }
             }
             if *stopping.borrow() {
                 return;
             }
             handle.set_address(None);
-            in_a_row = if started.elapsed() > RECOVERED { 1 } else { in_a_row + 1 };
+            in_a_row += 1;
             handle.set_broken(in_a_row >= GIVE_UP);
             handle.metrics().actor_restarts_total.with_label_values(&[handle.name()]).inc();
             tracing::error!(actor = handle.name(), restarts = in_a_row, "actor died; restarting it");

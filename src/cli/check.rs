@@ -1,11 +1,12 @@
 //! `data-storage check`
 
-use super::{CommandError, databases, tokens};
+use super::{CommandError, PATIENCE, databases, tokens};
 use crate::config::{Config, DatabaseConfigs};
 use crate::embedded::Embedded;
 use data_storage_actors::check::check_database;
 use data_storage_actors::migrate::Schema;
 use data_storage_actors::totals::{compare, repair};
+use std::net::TcpListener;
 
 #[derive(Debug, clap::Args)]
 pub struct CheckOptions {
@@ -27,7 +28,7 @@ pub async fn run(config: Config, totals: bool, repair: bool) -> Result<(), Comma
         false => check_parts(&config, &databases, embedded.as_ref()).await,
     };
     if let Some(embedded) = embedded {
-        embedded.stop().await;
+        embedded.stop(PATIENCE).await;
     }
     result
 }
@@ -49,10 +50,13 @@ async fn check_parts(
     say("write database", check_database(&databases.write, Schema::Audit, connections).await);
     say("read database", check_database(&databases.read, Schema::Audit, connections).await);
     say("vector database", check_database(&databases.vector, Schema::Vector, connections).await);
-    let tokens =
-        tokens::file(config, embedded).and_then(|file| tokens::read(&file).map(|_| file.display().to_string()));
+    let tokens = tokens::open(config, embedded).map(|(file, _)| file.display().to_string());
     say("tokens", tokens.map_err(|error| error.to_string()));
-    if failed > 0 { Err(format!("{failed} of 4 parts do not work").into()) } else { Ok(()) }
+    for (part, address) in [("LISTEN_ADDR", config.listen_addr), ("METRICS_ADDR", config.metrics_addr)] {
+        let bound = TcpListener::bind(address).map(|_| address.to_string());
+        say(part, bound.map_err(|error| format!("{address} cannot be bound: {error}")));
+    }
+    if failed > 0 { Err(format!("{failed} of 6 parts do not work").into()) } else { Ok(()) }
 }
 
 async fn check_totals(databases: &DatabaseConfigs, mend: bool) -> Result<(), CommandError> {

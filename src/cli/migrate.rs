@@ -1,6 +1,6 @@
 //! `data-storage migrate`
 
-use super::{CommandError, databases};
+use super::{CommandError, PATIENCE, databases};
 use crate::config::Config;
 use data_storage_actors::domain::time::system_clock;
 use data_storage_actors::migrate::{Schema, migrate};
@@ -18,7 +18,7 @@ pub async fn run(config: Config) -> Result<(), CommandError> {
     }
     .await;
     if let Some(embedded) = embedded {
-        embedded.stop().await;
+        embedded.stop(PATIENCE).await;
     }
     result
 }

@@ -49,7 +49,12 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Check(check) => &check.options,
         Command::Serve(options) | Command::Migrate(options) | Command::Reindex(options) => options,
     };
-    let config = match Config::parse(&options.settings, options.embedded) {
+    let with_tokens = match &cli.command {
+        Command::Serve(_) => true,
+        Command::Check(check) => !check.totals,
+        _ => false,
+    };
+    let config = match Config::parse(&options.settings, options.embedded, with_tokens) {
         Ok(config) => config,
         Err(errors) => {
             eprintln!("{errors}");
@@ -74,6 +79,9 @@ pub fn run(cli: Cli) -> ExitCode {
         }
     })
 }
+
+/// How long a private server may take to stop after a command.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Why a command failed, in a sentence for the operator.
 type CommandError = Box<dyn std::error::Error>;

@@ -1,6 +1,6 @@
 //! `data-storage reindex`
 
-use super::{CommandError, databases};
+use super::{CommandError, PATIENCE, databases};
 use crate::config::Config;
 use data_storage_actors::reindex::reindex;
 
@@ -10,7 +10,7 @@ pub async fn run(config: Config) -> Result<(), CommandError> {
     let progress = |done: u64, total: u64| eprintln!("{done} of {total} audits looked at");
     let result = reindex(&databases.write, &databases.vector, progress).await;
     if let Some(embedded) = embedded {
-        embedded.stop().await;
+        embedded.stop(PATIENCE).await;
     }
     let queued = result?;
     println!("{queued} audits queued for their vector");

@@ -6,7 +6,9 @@ use crate::embedded::Embedded;
 use crate::startup::Application;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 
 pub async fn run(config: Config) -> Result<(), CommandError> {
     // Before PostgreSQL starts, so that a signal in the meantime is not lost.
@@ -24,9 +26,10 @@ pub async fn run(config: Config) -> Result<(), CommandError> {
     })
     .await;
     if let Some(embedded) = embedded {
-        embedded.stop().await;
+        let left = result.as_ref().map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+        embedded.stop(left).await;
     }
-    result
+    result.map(|_| ())
 }
 
 async fn serve(
@@ -34,9 +37,8 @@ async fn serve(
     databases: DatabaseConfigs,
     embedded: Option<&Embedded>,
     stop: impl Future<Output = ()>,
-) -> Result<(), CommandError> {
-    let file = tokens::file(config, embedded)?;
-    let tokens = tokens::read(&file)?;
+) -> Result<Instant, CommandError> {
+    let (file, tokens) = tokens::open(config, embedded)?;
     let application = Application::build(config, databases, tokens)?;
     let address = application.address();
     let is_embedded = embedded.is_some();

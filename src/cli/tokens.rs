@@ -1,35 +1,32 @@
 //! The static tokens: those of a file, or random ones for a private service.
 
 use super::CommandError;
-use crate::config::Config;
+use crate::config::{Config, read_tokens};
 use crate::embedded::Embedded;
 use data_storage_actors::auth::StaticTokens;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use uuid::Uuid;
 
 const WRITERS: [&str; 4] =
     ["gateway-sa", "aianalysis-controller-sa", "kubernetes-executor-sa", "workflowexecution-controller-sa"];
 
-/// The token file; with a private database and none given, one with random tokens for the four writers.
-pub fn file(config: &Config, embedded: Option<&Embedded>) -> Result<PathBuf, CommandError> {
-    match (&config.auth_tokens_file, embedded) {
-        (Some(file), _) => Ok(file.clone()),
+/// The tokens and their file; with a private database and none given, random ones for the four writers.
+pub fn open(config: &Config, embedded: Option<&Embedded>) -> Result<(PathBuf, Arc<StaticTokens>), CommandError> {
+    match (&config.tokens, embedded) {
+        (Some(tokens), _) => Ok(tokens.clone()),
         (None, Some(embedded)) => {
             let file = embedded.dir().join("tokens.csv");
             make(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-            Ok(file)
+            let tokens = read_tokens(&file)?;
+            Ok((file, Arc::new(tokens)))
         }
         // `Config::parse` asks for the file.
         (None, None) => Err("AUTH_TOKENS_FILE is needed".into()),
     }
-}
-
-pub fn read(file: &Path) -> Result<StaticTokens, CommandError> {
-    let text = fs::read_to_string(file).map_err(|error| format!("AUTH_TOKENS_FILE: {}: {error}", file.display()))?;
-    Ok(StaticTokens::parse(&text).map_err(|error| format!("AUTH_TOKENS_FILE: {}: {error}", file.display()))?)
 }
 
 /// Writes a new file, whole or not at all; one that is there stays.

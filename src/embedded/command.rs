@@ -20,15 +20,18 @@ pub struct RunAs {
 const NOBODY: u32 = 65_534;
 
 impl RunAs {
-    /// Root gives way to the owner of the folder, else to the user `postgres`, else to `nobody`.
-    pub fn choose(dir: Option<&Path>) -> Self {
+    /// Root gives way to the owner of the data that is there, else of the folder, else to the user `postgres`, else to `nobody`.
+    pub fn choose(dir: &Path) -> Self {
         let me = rustix::process::geteuid().as_raw();
         if me != 0 {
             let gid = rustix::process::getegid().as_raw();
             return RunAs { name: user_name(me), uid: me, gid, other: false };
         }
-        let owner =
-            dir.and_then(|dir| fs::metadata(dir).ok()).map(|found| (found.uid(), found.gid())).filter(|o| o.0 != 0);
+        let owner_of = |path: &Path| {
+            let found = fs::symlink_metadata(path).ok()?;
+            Some((found.uid(), found.gid())).filter(|owner| owner.0 != 0)
+        };
+        let owner = owner_of(&dir.join("postgres")).or_else(|| owner_of(dir));
         let (uid, gid) =
             owner.or_else(|| user_ids("postgres")).or_else(|| user_ids("nobody")).unwrap_or((NOBODY, NOBODY));
         RunAs { name: user_name(uid), uid, gid, other: true }
@@ -49,7 +52,7 @@ impl RunAs {
 
     /// Gives a file or folder to this user.
     pub fn own(&self, path: &Path) -> std::io::Result<()> {
-        if self.other { std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid)) } else { Ok(()) }
+        if self.other { std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid)) } else { Ok(()) }
     }
 
     /// Whether this user can enter a folder and all above it.

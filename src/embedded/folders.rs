@@ -20,10 +20,13 @@ const DEFAULT: &str = "data";
 const DEFAULT_AS_ROOT: &str = "/var/lib/data-storage";
 
 impl Folders {
+    /// Where the data is if nobody says otherwise.
+    pub fn default_dir() -> &'static Path {
+        Path::new(if rustix::process::geteuid().is_root() { DEFAULT_AS_ROOT } else { DEFAULT })
+    }
+
     /// Makes what is missing.
-    pub fn make(dir: Option<&Path>, run_as: &RunAs) -> Result<Self, EmbeddedError> {
-        let default = if run_as.is_other() { DEFAULT_AS_ROOT } else { DEFAULT };
-        let dir = dir.unwrap_or(Path::new(default));
+    pub fn make(dir: &Path, run_as: &RunAs) -> Result<Self, EmbeddedError> {
         let fault = |error| EmbeddedError::Folder(dir.to_owned(), error);
         // Others may pass through it, to what is theirs.
         DirBuilder::new().recursive(true).mode(0o711).create(dir).map_err(fault)?;

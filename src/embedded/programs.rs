@@ -22,7 +22,7 @@ pub fn find(given: Option<&Path>, run_as: &RunAs) -> Result<PathBuf, EmbeddedErr
             Err(EmbeddedError::NotPrograms(bin.to_owned()))
         };
     }
-    let unpacked = unpacked();
+    let unpacked = unpacked(run_as);
     if !run_as.is_other() {
         return unpacked.map(|folder| folder.join(BIN)).ok_or(EmbeddedError::NoPrograms);
     }
@@ -33,10 +33,11 @@ pub fn find(given: Option<&Path>, run_as: &RunAs) -> Result<PathBuf, EmbeddedErr
     }
 }
 
-/// What `make` unpacked for this program or in this folder.
-fn unpacked() -> Option<PathBuf> {
+/// What `make` unpacked for this program, or in this folder.
+fn unpacked(run_as: &RunAs) -> Option<PathBuf> {
     let program = std::env::current_exe().ok();
-    let here = std::env::current_dir().ok();
+    // Root runs nothing that merely lies where it happens to be.
+    let here = std::env::current_dir().ok().filter(|_| !run_as.is_other());
     let above = program.iter().flat_map(|path| path.ancestors().skip(1));
     above.chain(here.iter().map(PathBuf::as_path)).map(|folder| folder.join(UNPACKED)).find(|folder| is_whole(folder))
 }
@@ -60,7 +61,12 @@ fn copy_for_others(from: &Path) -> Result<PathBuf, EmbeddedError> {
         move |error| EmbeddedError::Folder(path, error)
     };
     let version = fs::read_to_string(from.join("VERSION")).map_err(fault(from))?;
-    let to = Path::new(FOR_OTHERS).join(version.trim());
+    let version = version.trim();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if version.starts_with('.') || version.is_empty() || !version.chars().all(plain) {
+        return Err(EmbeddedError::NotPrograms(from.to_owned()));
+    }
+    let to = Path::new(FOR_OTHERS).join(version);
     if is_whole(&to) {
         return Ok(to);
     }

@@ -5,9 +5,11 @@ use super::folders::Folders;
 use super::{DATABASE, EmbeddedError, SUPERUSER};
 use data_storage_actors::db::socket_database;
 use data_storage_actors::migrate::create_database;
+use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -22,17 +24,18 @@ pub struct Postgres {
     pub run_as: RunAs,
 }
 
-const MAJOR: &str = "16";
+const OLDEST_MAJOR: u32 = 16;
 /// After a crash the server reads its log again before it answers.
 const START_PATIENCE: Duration = Duration::from_secs(300);
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Settings of the server beyond its defaults: on a socket only, room for the pools, a log that does not grow.
 const SETTINGS: &[&str] = &[
     "listen_addresses=",
     "unix_socket_permissions=0700",
-    "max_connections=64",
+    "max_connections=120",
     "shared_buffers=256MB",
     "max_wal_size=2GB",
     "checkpoint_timeout=15min",
@@ -64,7 +67,7 @@ impl Postgres {
             stop.args(["stop", "-m", "fast", "-w", "-t", "60", "-D"]).arg(&data);
             let stopped = run("pg_ctl stop", stop).await;
             if works_in(pid, &data) {
-                return stopped;
+                return stopped.map(|_| ());
             }
         }
         let until = Instant::now() + STOP_PATIENCE;
@@ -86,20 +89,34 @@ impl Postgres {
     /// Makes a new cluster, whole or not at all, where there is none.
     pub async fn init(&self) -> Result<(), EmbeddedError> {
         let data = self.folders.data();
+        let program = self.major().await?;
         if let Ok(version) = fs::read_to_string(data.join("PG_VERSION")) {
             let version = version.trim().to_owned();
-            return if version == MAJOR { Ok(()) } else { Err(EmbeddedError::OtherVersion(data, version)) };
+            return if version == program { Ok(()) } else { Err(EmbeddedError::OtherVersion(data, version, program)) };
         }
         let unfinished = self.folders.data_parent().join("unfinished");
-        let fault = |error| EmbeddedError::Folder(unfinished.clone(), error);
         if unfinished.exists() {
-            fs::remove_dir_all(&unfinished).map_err(fault)?;
+            fs::remove_dir_all(&unfinished).map_err(|error| EmbeddedError::Folder(unfinished.clone(), error))?;
         }
         let mut init = self.program("initdb");
-        init.args(["-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C", "-D"]).arg(&unfinished);
+        // Who may enter the folder of the socket may administer the server; nobody comes over a network.
+        init.args(["-U", SUPERUSER, "--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", "--locale=C", "-D"]);
+        init.arg(&unfinished);
         run("initdb", init).await?;
-        fs::write(unfinished.join("pg_hba.conf"), "local all all trust\n").map_err(fault)?;
         fs::rename(&unfinished, &data).map_err(|error| EmbeddedError::Folder(data.clone(), error))
+    }
+
+    /// The major version of the programs: 16 or later.
+    async fn major(&self) -> Result<String, EmbeddedError> {
+        let mut version = self.program("postgres");
+        version.arg("--version");
+        let words = run("postgres --version", version).await?;
+        // "postgres (PostgreSQL) 16.14"
+        let major = words.split(' ').nth(2).and_then(|version| version.split('.').next()).unwrap_or_default().trim();
+        match major.parse::<u32>() {
+            Ok(number) if number >= OLDEST_MAJOR => Ok(major.to_owned()),
+            _ => Err(EmbeddedError::Program("postgres --version", format!("this is {words}, 16 or later is needed"))),
+        }
     }
 
     /// Starts the server and waits until it answers.
@@ -116,7 +133,7 @@ impl Postgres {
                 return Err(EmbeddedError::NotStarted(format!("{status}; {}", self.last_words())));
             }
             if Instant::now() > until {
-                self.end(&mut child).await;
+                end(&mut child, STOP_PATIENCE).await;
                 return Err(EmbeddedError::NotStarted(error.to_string()));
             }
             sleep(pause).await;
@@ -127,7 +144,15 @@ impl Postgres {
     fn spawn(&self) -> Result<Child, EmbeddedError> {
         let log = self.start_log();
         let fault = |error| EmbeddedError::Folder(log.clone(), error);
-        let out = fs::File::create(&log).map_err(fault)?;
+        // Others may own this folder: a link of theirs is not followed.
+        let options = OFlags::NOFOLLOW.bits() as i32; // a flag of the system, as an int
+        let out = fs::File::options()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .custom_flags(options)
+            .open(&log)
+            .map_err(fault)?;
         let mut command = self.program("postgres");
         command.arg("-D").arg(self.folders.data()).arg("-k").arg(self.folders.socket());
         for setting in SETTINGS {
@@ -137,7 +162,7 @@ impl Postgres {
         // Not in our group: an interrupt from a terminal is for the service, which stops the server in its turn.
         command.process_group(0);
         end_with_parent(&mut command);
-        Command::from(command).spawn().map_err(|error| EmbeddedError::NotStarted(error.to_string()))
+        Command::from(command).kill_on_drop(true).spawn().map_err(|error| EmbeddedError::NotStarted(error.to_string()))
     }
 
     /// Where the server writes until its own log is open.
@@ -159,41 +184,52 @@ impl Postgres {
         texts.map(|text| last_lines(&text, 4)).collect::<Vec<_>>().join(" | ")
     }
 
-    /// Watches the server, starts it again when it ends by itself, and ends it when `stopping` turns true.
-    pub async fn keep(&self, mut child: Child, mut stopping: watch::Receiver<bool>) {
+    /// Watches the server, starts it again when it ends by itself, and ends it when it is told to, and how patiently.
+    pub async fn keep(&self, mut child: Child, mut stopping: watch::Receiver<Option<Duration>>) {
         loop {
             tokio::select! {
                 status = child.wait() => {
                     let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
                     tracing::error!(status, "embedded PostgreSQL ended by itself; starting it again");
                 }
-                // An error means that nobody is left to say so.
-                _ = stopping.wait_for(|stopping| *stopping) => return self.end(&mut child).await,
+                patience = told(&mut stopping) => return end(&mut child, patience).await,
             }
             let mut pause = Duration::from_millis(100);
             child = loop {
-                match self.start().await {
-                    Ok(child) => break child,
-                    Err(error) => tracing::error!(%error, "embedded PostgreSQL does not start"),
+                // Dropped in the middle, a start ends what it started.
+                tokio::select! {
+                    started = self.start() => match started {
+                        Ok(child) => break child,
+                        Err(error) => tracing::error!(%error, "embedded PostgreSQL does not start"),
+                    },
+                    _ = told(&mut stopping) => return,
                 }
-                if timeout(pause, stopping.wait_for(|stopping| *stopping)).await.is_ok() {
+                if timeout(pause, told(&mut stopping)).await.is_ok() {
                     return;
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);
             };
         }
     }
+}
 
-    /// Fast shutdown: running transactions are rolled back, a checkpoint is written.
-    async fn end(&self, child: &mut Child) {
-        for signal in [Signal::INT, Signal::QUIT] {
-            if let Some(pid) = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
-                // It may be gone already.
-                let _ = kill_process(pid, signal);
-            }
-            if timeout(STOP_PATIENCE, child.wait()).await.is_ok() {
-                return;
-            }
+/// The patience for the end, once it is wanted; none when nobody is left to say so.
+async fn told(stopping: &mut watch::Receiver<Option<Duration>>) -> Duration {
+    match stopping.wait_for(Option::is_some).await {
+        Ok(patience) => patience.unwrap_or_default(),
+        Err(_) => Duration::ZERO,
+    }
+}
+
+/// Fast shutdown (running transactions are rolled back, a checkpoint is written), then at once, then by force.
+async fn end(child: &mut Child, patience: Duration) {
+    for (signal, patience) in [(Signal::INT, patience), (Signal::QUIT, LAST_PATIENCE), (Signal::KILL, LAST_PATIENCE)] {
+        if let Some(pid) = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
+            // It may be gone already.
+            let _ = kill_process(pid, signal);
+        }
+        if timeout(patience, child.wait()).await.is_ok() {
+            return;
         }
     }
 }
@@ -219,12 +255,12 @@ fn anyone_in(data: &Path) -> Option<u32> {
     pids.into_iter().find(|pid| works_in(*pid, data))
 }
 
-/// Runs a program to its end.
-async fn run(name: &'static str, command: std::process::Command) -> Result<(), EmbeddedError> {
-    let output = Command::from(command).stdin(Stdio::null()).output().await;
+/// Runs a program to its end; returns what it says.
+async fn run(name: &'static str, command: std::process::Command) -> Result<String, EmbeddedError> {
+    let output = Command::from(command).stdin(Stdio::null()).kill_on_drop(true).output().await;
     let output = output.map_err(|error| EmbeddedError::Program(name, error.to_string()))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
     let words = String::from_utf8_lossy(&output.stderr).trim().replace('\n', " | ");
     Err(EmbeddedError::Program(name, words))

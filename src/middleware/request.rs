@@ -3,15 +3,19 @@
 
 use crate::problem::{Problem, ProblemKind};
 use crate::state::AppState;
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
+use bytes::Bytes;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Instant;
 use uuid::Uuid;
 
@@ -34,15 +38,19 @@ pub async fn request(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
     let id = RequestId(request_id(&request));
-    request.extensions_mut().insert(id.clone());
     // The state is set for every application.
     let state = request.app_data::<web::Data<AppState>>().cloned();
-    let _in_flight = state.as_ref().map(InFlight::enter);
+    let draining = state.as_ref().is_some_and(|state| state.draining.load(Ordering::SeqCst));
+    let turned_away = draining && !request.path().starts_with("/health");
+    let in_flight = state.as_ref().filter(|_| !turned_away).map(InFlight::enter);
     let (method, path) = (request.method().clone(), request.path().to_owned());
     let peer = request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
 
     let (answer, route, caller) = if head_size(&request) > MAX_HEAD {
         let problem = Problem::new(ProblemKind::HeadersTooLarge, "The head of a request may have 32 KiB").closing();
+        (request.into_response(problem.render(&path, &id.0)).map_into_boxed_body(), None, None)
+    } else if turned_away {
+        let problem = Problem::new(ProblemKind::ServiceUnavailable, "The service is stopping").closing();
         (request.into_response(problem.render(&path, &id.0)).map_into_boxed_body(), None, None)
     } else {
         match AssertUnwindSafe(next.call(request)).catch_unwind().await {
@@ -64,12 +72,54 @@ pub async fn request(
     };
     let mut answer = answer;
     set_id(answer.response_mut(), &id);
-    if state.is_some_and(|state| state.draining.load(Ordering::Relaxed)) {
+    if draining {
         answer.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
     let caller = caller.as_ref().map(|caller| &*caller.0);
     log(&id, method.as_str(), route.as_deref(), answer.status().as_u16(), started, &peer, caller);
-    Ok(answer)
+    Ok(answer.map_body(|_, body| Guarded { body, _in_flight: in_flight }.boxed()))
+}
+
+/// A body that counts as in flight until the last of it is on its way.
+struct Guarded {
+    body: BoxBody,
+    _in_flight: Option<InFlight>,
+}
+
+impl MessageBody for Guarded {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
+}
+
+/// The methods that may label a metric or stand in a log; all others go on as TRACE, which no path allows.
+const METHODS: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::CONNECT,
+    Method::TRACE,
+];
+
+/// Comes before everything that looks at the method: a client may send any word, and each would be a series of its own.
+pub async fn known_method<B: MessageBody + 'static>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    if !METHODS.contains(request.method()) {
+        request.head_mut().method = Method::TRACE;
+    }
+    next.call(request).await
 }
 
 /// Errors get their full body here; other answers pass.

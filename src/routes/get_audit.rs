@@ -11,7 +11,7 @@ use data_storage_actors::error::ActorError;
 use data_storage_actors::query::GetAudit;
 
 pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let name = path_name(&request).and_then(|name| Query::parse(&request, &[]).map(|_| name));
+    let name = path_name(&request).and_then(|name| Query::parse(&request, &[]).end().map(|()| name));
     let name = name.map_err(|invalid| counted(&state, invalid))?;
     // What is no id of ours names nothing.
     let id: AuditId = name.parse().map_err(|_| ActorError::NotFound)?;

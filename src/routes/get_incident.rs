@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use data_storage_actors::query::GetIncident;
 
 pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let id = path_id(&request).and_then(|id| Query::parse(&request, &[]).map(|_| id));
+    let id = path_id(&request).and_then(|id| Query::parse(&request, &[]).end().map(|()| id));
     let id = id.map_err(|invalid| counted(&state, invalid))?;
     let incident = state.actors.query.call(GetIncident { id }).await?;
     Ok(HttpResponse::Ok().json(incident))

@@ -42,22 +42,23 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
 
 fn parse(request: &HttpRequest) -> Result<ListIncidents, Invalid> {
     let known: Vec<&'static str> = [FILTERS, &["limit", "offset", "total", "cursor"]].concat();
-    let query = Query::parse(request, &known)?;
+    let query = Query::parse(request, &known);
     let mut filter = IncidentFilter::default();
     for name in FILTERS {
-        if let Some(value) = query.get(name) {
+        if let Some(value) = query.get(name)? {
             filter.set(name, value)?;
         }
     }
     let limit = query.number("limit", 1, 1000, 100)?;
     let offset = query.number("offset", 0, MAX_ID, 0)?;
     let total = query.boolean("total", true)?;
-    let start = match query.get("cursor") {
+    let start = match query.get("cursor")? {
         None => PageStart::Offset(offset),
-        Some(_) if query.get("offset").is_some() => {
+        Some(_) if query.get("offset")?.is_some() => {
             return Err(Invalid::wrong("cursor", "and offset must not both be given"));
         }
         Some(cursor) => PageStart::After(Cursor::decode(cursor, &filter)?),
     };
+    query.end()?;
     Ok(ListIncidents { filter, limit, start, total })
 }

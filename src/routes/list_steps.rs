@@ -28,15 +28,18 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
     let message = parse(&request).map_err(|invalid| counted(&state, invalid))?;
     let (limit, offset) = (message.limit, message.offset);
     let page = state.actors.query.call(message).await?;
-    let has_more = offset.saturating_add(limit) < page.total;
+    // A page of very long steps is shorter than its limit.
+    let shown = i64::try_from(page.steps.len()).unwrap_or(i64::MAX);
+    let has_more = offset.saturating_add(shown) < page.total && shown > 0;
     let pagination = Pagination { limit, offset, total: page.total, has_more };
     Ok(HttpResponse::Ok().json(Answer { data: page.steps, pagination }))
 }
 
 fn parse(request: &HttpRequest) -> Result<ListSteps, Invalid> {
     let workflow_id = path_name(request)?;
-    let query = Query::parse(request, &["limit", "offset"])?;
+    let query = Query::parse(request, &["limit", "offset"]);
     let limit = query.number("limit", 1, 1000, 1000)?;
     let offset = query.number("offset", 0, MAX_ID, 0)?;
+    query.end()?;
     Ok(ListSteps { workflow_id, limit, offset })
 }

@@ -15,6 +15,7 @@ use crate::state::AppState;
 use actix_web::guard::{Any, Get, Head, Post};
 use actix_web::{HttpResponse, Resource, Route, web};
 use data_storage_actors::domain::invalid::Invalid;
+use data_storage_actors::error::ActorError;
 use data_storage_actors::pg_writer::Written;
 use serde::Serialize;
 
@@ -55,6 +56,14 @@ fn counted(state: &AppState, invalid: Invalid) -> Problem {
     };
     state.metrics.validation_failures_total.with_label_values(&[field, invalid.reason.as_str()]).inc();
     invalid.into()
+}
+
+/// As [`counted`], where it is an actor that finds the fault.
+fn refused(state: &AppState, error: ActorError) -> Problem {
+    match error {
+        ActorError::Invalid(invalid) => counted(state, invalid),
+        error => error.into(),
+    }
 }
 
 /// The answer to a POST.

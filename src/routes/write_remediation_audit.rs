@@ -1,6 +1,6 @@
 //! `POST /api/v1/audit/remediation`
 
-use super::{counted, persisted};
+use super::{counted, persisted, refused};
 use crate::extract::{authorize, json_body, receipt};
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -12,11 +12,13 @@ use data_storage_actors::pg_writer::WriteRemediationAudit;
 
 pub async fn handle(state: Data<AppState>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let identity = authorize(&state, &request, Access::WriteRemediation).await?;
-    let body = json_body(&state, &request, payload).await?;
+    // Held to the end: what all bodies together take is bounded.
+    let (body, _room) = json_body(&state, &request, payload).await?;
     let audit = receipt(&state, &request, &identity)
         .and_then(|receipt| RemediationAudit::parse(&body, &receipt))
         .map_err(|invalid| counted(&state, invalid))?;
     let message = WriteRemediationAudit { audit: Box::new(audit), bytes: body.len() };
-    let written = state.actors.pg_writer.call(message).await?;
+    drop(body);
+    let written = state.actors.pg_writer.call(message).await.map_err(|error| refused(&state, error))?;
     Ok(persisted(written))
 }

@@ -44,7 +44,7 @@ fn check_problem(answer: &crate::support::Answer, status: u16, word: &str, field
 async fn bodies() {
     let (service, database) = Service::start().await;
     let long = "x".repeat(256);
-    let deep = format!("{{\"x\":{}{}}}", "[".repeat(64), "]".repeat(64));
+    let deep = format!("{}{}", "[".repeat(64), "]".repeat(64));
     let with_x = |x: &str| format!("{}, \"x\":{x}}}", gateway_audit("rr").to_string().trim_end_matches('}'));
     let table: Vec<(String, Option<&str>)> = vec![
         (String::new(), None),
@@ -113,7 +113,11 @@ async fn bodies() {
         (with_x("\"\\ud800\""), Some("x")),
         (with_x("{\"k\":1,\"k\":2}"), Some("x")),
         (with_x("1e999999"), Some("x")),
-        (deep, Some("x")),
+        (with_x(&deep), Some("x")),
+        // The first wrong one in the order of the table.
+        (r#"{"reasoning":"\u0000","remediationRequestID":5}"#.into(), Some("remediationRequestID")),
+        (with("status", json!("rolledbac\u{212a}")), Some("status")),
+        (with("createdAt", json!("2026-11-24T07:00:00\u{2212}01:00")), Some("createdAt")),
     ];
     assert!(table.len() >= 60);
     for (body, field) in &table {
@@ -159,7 +163,7 @@ async fn bodies() {
     assert_eq!(service.post(Writer::Gateway, &gateway_audit("rr-after")).await.status, 201);
     let metrics = service.metrics().await;
     let count = |labels: &str| metrics.get(&format!("datastorage_validation_failures_total{{{labels}}}")).copied();
-    assert_eq!(count("field=\"status\",reason=\"unknown_word\""), Some(2.0));
+    assert_eq!(count("field=\"status\",reason=\"unknown_word\""), Some(3.0));
     assert_eq!(count("field=\"alertName\",reason=\"required\""), Some(1.0));
     assert_eq!(count("field=\"reasoning\",reason=\"too_long\""), Some(1.0));
     assert!(count("field=\"other\",reason=\"invalid\"").is_some_and(|n| n > 5.0));
@@ -283,6 +287,8 @@ async fn queries_and_ids() {
         (with_offset.as_str(), "cursor"),
         // The first wrong one in the order of the contract.
         ("limit=0&severity=urgent", "severity"),
+        ("until=&alert_name=%00", "alert_name"),
+        ("nothing=1&limit=0", "limit"),
     ] {
         let answer = service.get(&format!("/api/v1/incidents?{query}")).await;
         check_problem(&answer, 400, "validation_failed", Some(field), query);

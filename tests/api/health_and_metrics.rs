@@ -43,6 +43,19 @@ async fn the_promised_metrics_are_there() {
     }
 }
 
+/// A client may send any word as its method; none becomes a series of its own.
+#[tokio::test]
+async fn methods_are_a_closed_set() {
+    let (service, _database) = Service::start().await;
+    for n in 0..5 {
+        let method = Method::from_bytes(format!("EVIL{n}").as_bytes()).expect("a token");
+        let answer = service.send(method.clone(), "/api/v1/incidents", &[], None).await;
+        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, Some("GET, HEAD")));
+        assert_eq!(service.send(method, "/nowhere", &[], None).await.status, 404);
+    }
+    assert!(!service.metrics().await.keys().any(|name| name.contains("EVIL")));
+}
+
 #[tokio::test]
 async fn the_request_id_goes_through() {
     let (service, _database) = Service::start().await;
@@ -106,6 +119,7 @@ async fn a_drain_loses_nothing() {
     };
     let (answers, status) = tokio::join!(posts, stop);
     assert!(status.success(), "{status}");
+    assert!(!service.log().iter().any(|line| line["actor"] != json!(null)), "no actor is said to have died");
     let acknowledged = answers.iter().filter(|status| **status == Some(201)).count();
     assert!(answers.iter().flatten().all(|status| matches!(status, 201 | 503)), "{answers:?}");
     let written = database.number("SELECT count(*) FROM remediation_audit").await;

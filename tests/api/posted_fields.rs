@@ -59,6 +59,8 @@ async fn durations_times_and_zero_values() {
         ("duration_ms", json!(7), json!(7)),
         ("duration", json!(0), Value::Null),
         ("duration", Value::Null, Value::Null),
+        ("duration", json!(0.0), Value::Null),
+        ("durationMs", json!(0.0), Value::Null),
         ("duration", json!(i64::MAX), json!(9_223_372_036_854_i64)),
     ]
     .into_iter()

@@ -7,8 +7,7 @@ use std::process::{Command, Output};
 
 fn check(database: &Database, more: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_data-storage"))
-        .args(["check", "--totals", "--database-url", &database.url, "--auth-mode", "static"])
-        .args(["--auth-tokens-file", "/dev/null"])
+        .args(["check", "--totals", "--database-url", &database.url])
         .args(more)
         .output()
         .expect("it runs")

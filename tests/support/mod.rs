@@ -6,7 +6,7 @@ mod service;
 
 pub use postgres::{Database, server};
 #[allow(unused_imports)] // as above
-pub use service::{Answer, Service, Writer, gateway_audit};
+pub use service::{Answer, Service, Writer, gateway_audit, now};
 
 use std::time::Duration;
 use tokio::time::{Instant, sleep};

@@ -262,3 +262,8 @@ pub fn gateway_audit(request: &str) -> Value {
         "priority": "P0",
     })
 }
+
+/// RFC 3339, with the microseconds that PostgreSQL keeps.
+pub fn now() -> String {
+    data_storage_actors::domain::time::format_rfc3339(chrono::Utc::now())
+}

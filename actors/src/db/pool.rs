@@ -5,6 +5,7 @@ use crate::metrics::Metrics;
 use bb8_postgres::PostgresConnectionManager;
 use std::collections::HashMap;
 use std::time::Duration;
+use tokio::time::timeout;
 use tokio_postgres::{Client, Config, Error, NoTls, Statement};
 
 /// What an actor needs to know to build its pool.
@@ -17,6 +18,8 @@ pub struct PoolSettings {
     pub max_lifetime: Duration,
     /// How long a checkout may take.
     pub wait: Duration,
+    /// How long the server works on one statement, where there is a limit.
+    pub statement_timeout: Option<Duration>,
 }
 
 /// The pool of one actor. It connects when a connection is asked for, and never blocks the start.
@@ -33,18 +36,14 @@ pub type PooledConnection<'a> = bb8::PooledConnection<'a, Manager>;
 impl Pool {
     /// Must be called on the runtime where the connections are to live.
     pub fn new(settings: &PoolSettings, metrics: &Metrics) -> Self {
-        let mut database = settings.database.clone();
-        database.application_name("data-storage").keepalives_idle(Duration::from_secs(30));
-        if database.get_connect_timeout().is_none() {
-            database.connect_timeout(Duration::from_secs(3));
-        }
+        let database = reachable(&settings.database);
         let pool = bb8::Pool::builder()
             .max_size(settings.max)
             .max_lifetime(settings.max_lifetime)
             .connection_timeout(settings.wait)
             .test_on_check_out(false) // a round trip each; `get` looks at the socket instead
             .error_sink(Box::new(LogErrors(settings.name)))
-            .build_unchecked(Manager(PostgresConnectionManager::new(database, NoTls)));
+            .build_unchecked(Manager::new(database, settings.statement_timeout));
         metrics.pool_connections_max.with_label_values(&[settings.name]).set(settings.max.into());
         Pool { name: settings.name, max: settings.max, pool, metrics: metrics.clone() }
     }
@@ -72,19 +71,24 @@ impl Pool {
         Err(ActorError::Unavailable("PostgreSQL connection failed"))
     }
 
-    /// Tries the database, and says so in the metrics.
+    /// Tries the database, and says so in the metrics. A connection that does not answer in time is not used again.
     pub async fn probe(&self) -> Result<(), ActorError> {
-        let result = match self.get().await {
-            Ok(connection) => connection
-                .client
-                .simple_query("-- probe\nSELECT 1")
-                .await
-                .map(|_| ())
-                .map_err(|error| super::sqlstate::handle(&error, "probe")),
-            Err(error) => Err(error),
-        };
+        let result = self.try_out().await;
         self.metrics.database_up.with_label_values(&[self.name]).set(result.is_ok().into());
         result
+    }
+
+    async fn try_out(&self) -> Result<(), ActorError> {
+        let mut connection = self.get().await?;
+        connection.in_transaction = true;
+        match timeout(PROBE, connection.client.simple_query("-- probe\nSELECT 1")).await {
+            Ok(Ok(_)) => {
+                connection.in_transaction = false;
+                Ok(())
+            }
+            Ok(Err(error)) => Err(super::sqlstate::handle(&error, "probe")),
+            Err(_) => Err(ActorError::Unavailable("PostgreSQL does not answer")),
+        }
     }
 
     fn count(&self) {
@@ -124,29 +128,61 @@ impl Connection {
     }
 }
 
-/// Makes connections that acknowledge a commit only when it is durable.
-pub struct Manager(PostgresConnectionManager<NoTls>);
+/// A database's settings, so that a way to it that is silently cut is noticed within seconds.
+pub(crate) fn reachable(database: &Config) -> Config {
+    let mut database = database.clone();
+    database
+        .application_name("data-storage")
+        .keepalives_idle(Duration::from_secs(10))
+        .keepalives_interval(Duration::from_secs(3))
+        .keepalives_retries(3)
+        .tcp_user_timeout(Duration::from_secs(10));
+    if database.get_connect_timeout().is_none() {
+        database.connect_timeout(Duration::from_secs(3));
+    }
+    database
+}
 
-/// A weaker setting of the server or the role would break the first promise; a stronger one is left alone.
-const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) \
-    WHERE current_setting('synchronous_commit') IN ('off', 'local')";
+/// How long a probe may take.
+const PROBE: Duration = Duration::from_secs(2);
+
+/// Makes connections that acknowledge a commit only when it is durable.
+pub struct Manager {
+    inner: PostgresConnectionManager<NoTls>,
+    settings: String,
+}
+
+impl Manager {
+    /// A weaker setting of the server or the role than `on` would break the first promise; a stronger one is left alone. A plan
+    /// is made once a statement: over many partitions planning costs more than the work. Nobody waits long for a row that
+    /// somebody else has locked.
+    fn new(database: Config, statement_timeout: Option<Duration>) -> Self {
+        let timeout = statement_timeout.map_or(0, |timeout| timeout.as_millis());
+        let settings = format!(
+            "SELECT set_config('synchronous_commit', 'on', false) \
+             WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write'); \
+             SET plan_cache_mode = force_generic_plan; SET lock_timeout = 500; SET statement_timeout = {timeout}"
+        );
+        Manager { inner: PostgresConnectionManager::new(database, NoTls), settings }
+    }
+}
 
 impl bb8::ManageConnection for Manager {
     type Connection = Connection;
     type Error = Error;
 
     async fn connect(&self) -> Result<Connection, Error> {
-        let client = self.0.connect().await?;
-        client.batch_execute(DURABLE).await?;
+        let client = self.inner.connect().await?;
+        client.batch_execute(&self.settings).await?;
         Ok(Connection { client, statements: HashMap::new(), in_transaction: false })
     }
 
     async fn is_valid(&self, connection: &mut Connection) -> Result<(), Error> {
-        self.0.is_valid(&mut connection.client).await
+        self.inner.is_valid(&mut connection.client).await
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
-        connection.in_transaction || self.0.has_broken(&mut connection.client)
+        connection.in_transaction || self.inner.has_broken(&mut connection.client)
     }
 }
 

@@ -11,8 +11,10 @@ pub enum Fault {
     Unavailable,
     /// The transaction met another one; the same again may succeed.
     Conflict,
-    /// The data of some row.
-    Data,
+    /// Some row: its data, or that somebody else has it locked.
+    Row,
+    /// A table that is made by whoever needs it first: missing, or made by somebody else in the meantime.
+    Table,
     /// A mistake of the service.
     Other,
 }
@@ -25,12 +27,23 @@ pub fn fault(error: &Error) -> Fault {
     if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
         return Fault::Unavailable;
     }
+    if [SqlState::DUPLICATE_TABLE, SqlState::INVALID_OBJECT_DEFINITION].contains(code) || is_missing_partition(error) {
+        return Fault::Table;
+    }
+    if *code == SqlState::LOCK_NOT_AVAILABLE {
+        return Fault::Row;
+    }
     match code.code().get(..2) {
         Some("08" | "53" | "57") => Fault::Unavailable,
         Some("40") => Fault::Conflict,
-        Some("22" | "23" | "54") => Fault::Data,
+        Some("22" | "23" | "54") => Fault::Row,
         _ => Fault::Other,
     }
+}
+
+/// "no partition of relation … found for row" is a check violation without a constraint's name.
+fn is_missing_partition(error: &Error) -> bool {
+    error.as_db_error().is_some_and(|db| *db.code() == SqlState::CHECK_VIOLATION && db.constraint().is_none())
 }
 
 fn is_io(error: &Error) -> bool {
@@ -52,11 +65,15 @@ pub fn handle(error: &Error, transaction: &'static str) -> ActorError {
     let constraint = db.and_then(|db| db.constraint()).unwrap_or_default();
     let message = db.map_or_else(|| error.to_string(), |db| db.message().to_owned());
     match fault(error) {
-        Fault::Unavailable | Fault::Conflict => {
+        Fault::Unavailable | Fault::Conflict | Fault::Table => {
             tracing::warn!(transaction, sqlstate, constraint, message, "database unavailable");
             ActorError::Unavailable("PostgreSQL does not answer")
         }
-        Fault::Data | Fault::Other => {
+        Fault::Row if sqlstate == SqlState::LOCK_NOT_AVAILABLE.code() => {
+            tracing::warn!(transaction, sqlstate, message, "row locked by somebody else");
+            ActorError::Unavailable("the incident is locked by somebody else")
+        }
+        Fault::Row | Fault::Other => {
             tracing::error!(transaction, sqlstate, constraint, message, "database error");
             ActorError::Internal
         }

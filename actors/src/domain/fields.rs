@@ -4,7 +4,7 @@
 use super::attributes::Attributes;
 use super::go_duration;
 use super::invalid::{Invalid, Reason};
-use super::json::{Json, JsonError, parse_members};
+use super::json::{Fault, Json, Member, parse_members};
 use super::time::{is_go_zero, parse_rfc3339};
 use chrono::{DateTime, Utc};
 use std::borrow::Cow;
@@ -14,15 +14,16 @@ const MAX_NANOS: i64 = i64::MAX;
 
 /// The members of one body, sorted into named fields and the rest.
 pub struct Fields {
-    named: Vec<(&'static str, Vec<Json>)>,
-    rest: Vec<(String, Json)>,
+    named: Vec<(&'static str, Vec<Result<Json, Fault>>)>,
+    rest: Vec<Member>,
 }
 
 impl Fields {
     /// `names` are the contract's camelCase names.
     pub fn parse(body: &[u8], names: &'static [&'static str]) -> Result<Self, Invalid> {
-        let members = parse_members(body).map_err(|error| json_fault(error, names))?;
-        let mut named: Vec<(&'static str, Vec<Json>)> = names.iter().map(|name| (*name, Vec::new())).collect();
+        let members = parse_members(body).map_err(|error| Invalid::body(error.to_string()))?;
+        let mut named: Vec<(&'static str, Vec<Result<Json, Fault>>)> =
+            names.iter().map(|name| (*name, Vec::new())).collect();
         let mut rest = Vec::new();
         for (key, value) in members {
             let name = name_of(names, &key);
@@ -48,7 +49,8 @@ impl Fields {
             return Err(Invalid::wrong(name, "is there twice"));
         }
         let empty = |value: &Json| *value == Json::Null || *value == Json::String(String::new());
-        Ok(values.pop().filter(|value| !empty(value)))
+        let value = values.pop().transpose().map_err(|fault| Invalid::wrong(name, fault))?;
+        Ok(value.filter(|value| !empty(value)))
     }
 
     /// Text of at most `max_chars` Unicode characters.
@@ -135,6 +137,7 @@ impl Fields {
         let keep = |nanos: &i64| zero_counts || *nanos != 0;
         let nanos = match self.take_any("duration")? {
             None => None,
+            Some(zero) if is_zero(&zero) => Some(0),
             Some(Json::Number(number)) => Some(number.parse().map_err(|_| {
                 Invalid::wrong("duration", "must be an integer of nanoseconds or a duration like \"1.5s\"")
             })?),
@@ -150,6 +153,7 @@ impl Fields {
         }
         let millis = match self.take_any("durationMs")? {
             None => None,
+            Some(zero) if is_zero(&zero) => Some(0),
             Some(Json::Number(number)) => match number.parse::<i64>() {
                 Ok(millis) if (0..=MAX_NANOS / 1_000_000).contains(&millis) => Some(millis * 1_000_000),
                 _ => {
@@ -166,7 +170,11 @@ impl Fields {
 
     /// What no name was found for.
     pub fn rest(self) -> Result<Option<Attributes>, Invalid> {
-        let mut rest = self.rest;
+        let mut rest = Vec::with_capacity(self.rest.len());
+        for (name, value) in self.rest {
+            let value = value.map_err(|fault| Invalid::unnamed(&name, fault))?;
+            rest.push((name, value));
+        }
         rest.sort_by(|a, b| a.0.cmp(&b.0));
         if let Some(pair) = rest.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(Invalid::unnamed(&pair[0].0, "is there twice"));
@@ -187,16 +195,6 @@ fn is_zero(value: &Json) -> bool {
         let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
         mantissa.bytes().all(|b| matches!(b, b'0' | b'.' | b'-'))
     })
-}
-
-fn json_fault(error: JsonError, names: &'static [&'static str]) -> Invalid {
-    match error {
-        JsonError::Member { member, fault } => match name_of(names, &member) {
-            Some(name) => Invalid::wrong(name, fault),
-            None => Invalid::unnamed(&member, fault),
-        },
-        whole => Invalid::body(whole.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -33,8 +33,6 @@ pub struct Outcome<'a> {
 pub struct IncidentFacts<'a> {
     pub bucket: Bucket,
     pub remediation_request_id: &'a str,
-    /// The time of the audit that came first.
-    pub action_timestamp: DateTime<Utc>,
     /// The server's clock when the last of them was received.
     pub received_at: DateTime<Utc>,
     pub alert_name: Option<Fact<&'a str>>,
@@ -65,7 +63,6 @@ impl<'a> IncidentFacts<'a> {
         IncidentFacts {
             bucket: audit.envelope.bucket(),
             remediation_request_id: &audit.remediation_request_id,
-            action_timestamp: audit.created_at,
             received_at: audit.envelope.received_at,
             alert_name: text(&audit.alert_name),
             severity: audit.stated_severity().map(|value| Fact { value, by }),

@@ -14,8 +14,8 @@ pub fn system_clock() -> Clock {
 
 /// An RFC 3339 instant with its nanoseconds.
 pub fn parse_rfc3339(text: &str) -> Option<DateTime<Utc>> {
-    // chrono also takes a space for the T; the contract does not.
-    if !matches!(text.as_bytes().get(10), Some(b'T' | b't')) {
+    // chrono also takes a space for the T, and a typographic minus; the contract does not.
+    if !text.is_ascii() || !matches!(text.as_bytes().get(10), Some(b'T' | b't')) {
         return None;
     }
     DateTime::parse_from_rfc3339(text).ok().map(|t| t.to_utc())

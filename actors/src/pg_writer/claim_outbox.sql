@@ -3,15 +3,14 @@
 WITH claimed AS (
     UPDATE embedding_outbox AS o
     SET claimed_until = $3, attempts = o.attempts + 1
-    FROM (
+    WHERE o.bucket = $1 AND o.audit_id = ANY (ARRAY(
         SELECT s.audit_id
         FROM embedding_outbox AS s
         WHERE s.bucket = $1 AND s.claimed_until <= $2
         ORDER BY s.audit_id
         LIMIT $4
         FOR UPDATE SKIP LOCKED
-    ) AS stale
-    WHERE o.bucket = $1 AND o.audit_id = stale.audit_id
+    ))
     RETURNING o.bucket, o.audit_id
 )
 SELECT

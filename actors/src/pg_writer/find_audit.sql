@@ -1,3 +1,3 @@
 -- pg_writer.find_audit
-SELECT EXISTS (SELECT FROM remediation_audit WHERE bucket = $1 AND id = $2)
-    OR EXISTS (SELECT FROM workflow_audit WHERE bucket = $1 AND id = $2) AS found
+-- Locked, so that the acknowledgement waits for a COMMIT that is written to the log.
+SELECT a.id FROM remediation_audit AS a WHERE a.bucket = $1 AND a.id = $2 FOR KEY SHARE

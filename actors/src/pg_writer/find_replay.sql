@@ -1,3 +1,3 @@
 -- pg_writer.find_replay
--- The audit that a body with a time outside the window may repeat: by its key, or by its id.
-SELECT k.audit_id, k.content FROM idempotency_keys AS k WHERE k.bucket = $1 AND k.key = $2
+-- The audit that holds a key. Locked, so that the acknowledgement waits for a COMMIT that is written to the log.
+SELECT k.audit_id, k.content FROM idempotency_keys AS k WHERE k.bucket = $1 AND k.key = $2 FOR KEY SHARE

@@ -4,6 +4,7 @@
 use super::columns::column;
 use super::{Audit, PgWriterSettings};
 use crate::db::pool::Connection;
+use crate::db::sqlstate::{self, Fault};
 use crate::domain::attributes::Attributes;
 use crate::domain::audit::Recognition;
 use crate::domain::audit_id::AuditId;
@@ -47,7 +48,8 @@ pub(super) async fn flush(
     let result = flush.run().await;
     let ended = match &result {
         Ok(_) => true,
-        Err(error) if error.is_closed() => false,
+        // Also a connection to a server that has become a standby is of no use.
+        Err(error) if sqlstate::fault(error) == Fault::Unavailable => false,
         Err(_) => connection.client.batch_execute("ROLLBACK").await.is_ok(),
     };
     connection.in_transaction = !ended;

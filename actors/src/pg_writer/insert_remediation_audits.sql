@@ -1,5 +1,6 @@
 -- pg_writer.insert_remediation_audits
--- The ids that come back are new; the others are replays.
+-- The ids that come back are new; the others are replays. Their rows are locked, which is written to the log: so the COMMIT
+-- that acknowledges a replay waits for a standby as the first one did.
 INSERT INTO remediation_audit (
     bucket, id, remediation_request_id, alert_name, namespace, cluster, priority, severity, action_type, target_resource,
     status, confidence, model_used, alert_fingerprint, environment, reasoning, duration_ms, error_message, executed_at,
@@ -18,5 +19,5 @@ FROM unnest(
     status, confidence, model_used, alert_fingerprint, environment, reasoning, duration_ms, error_message, executed_at,
     created_at, received_at, writer, assumed, attributes)
 ORDER BY u.bucket, u.id
-ON CONFLICT (bucket, id) DO NOTHING
+ON CONFLICT (bucket, id) DO UPDATE SET bucket = excluded.bucket WHERE false
 RETURNING id

@@ -1,5 +1,6 @@
 -- pg_writer.insert_workflow_audits
--- The ids that come back are new; the others are replays.
+-- The ids that come back are new; the others are replays. Their rows are locked, which is written to the log: so the COMMIT
+-- that acknowledges a replay waits for a standby as the first one did.
 INSERT INTO workflow_audit (
     bucket, id, workflow_id, step_name, step_status, duration_ms, error_message, executed_at, remediation_request_id,
     received_at, writer, attributes)
@@ -13,5 +14,5 @@ FROM unnest(
     bucket, id, workflow_id, step_name, step_status, duration_ms, error_message, executed_at, remediation_request_id,
     received_at, writer, attributes)
 ORDER BY u.bucket, u.id
-ON CONFLICT (bucket, id) DO NOTHING
+ON CONFLICT (bucket, id) DO UPDATE SET bucket = excluded.bucket WHERE false
 RETURNING id

@@ -13,12 +13,15 @@ use crate::metrics::Metrics;
 use chrono::NaiveDate;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
 
 /// An audit that waits for its flush, and who waits for it.
 pub(super) struct Pending {
     pub audit: Audit,
     pub bytes: usize,
+    /// Its share of the queue's memory, until it leaves.
+    pub room: OwnedSemaphorePermit,
     pub queued_at: Instant,
     /// The first is the request that brought the audit; the others repeat it.
     pub replies: Vec<oneshot::Sender<Result<Written, ActorError>>>,
@@ -50,6 +53,8 @@ impl Pending {
                 let seconds = self.queued_at.elapsed().as_secs_f64();
                 metrics.write_duration_seconds.with_label_values(&[table]).observe(seconds);
             }
+            // A client's mistake is not a failed write.
+            Err(ActorError::KeyReused) => {}
             Err(_) => metrics.write_total.with_label_values(&[table, "failure"]).inc(),
         }
         for (at, reply) in self.replies.into_iter().enumerate() {
@@ -127,6 +132,11 @@ impl Lane {
                     Err(_) => break,
                 },
             };
+            if next.queued_at.elapsed() > self.settings.deadline {
+                // Its requests have been answered 503; after a long stop the living come first.
+                next.answer(Err(ActorError::Unavailable("the request took too long")), &self.metrics);
+                continue;
+            }
             match places.get(&next.sameness()).and_then(|place| batch.get_mut(*place)) {
                 None => {
                     bytes += next.bytes;
@@ -135,6 +145,7 @@ impl Lane {
                 }
                 Some(first) if first.audit.envelope().content == next.audit.envelope().content => {
                     first.replies.extend(next.replies);
+                    drop(next.room);
                 }
                 Some(_) => again.push_back(next),
             }
@@ -149,27 +160,26 @@ impl Lane {
         pending
     }
 
-    /// Writes a batch. Where the data of a row is at fault the batch is halved until that row fails alone.
+    /// Writes a batch. Where a row is at fault the batch is halved until that row fails alone.
     async fn write(&mut self, batch: Vec<Pending>) {
         let mut batches = vec![batch];
         while let Some(mut batch) = batches.pop() {
             match self.write_together(&batch).await {
                 Ok(outcomes) => self.acknowledge(batch, outcomes),
-                Err(Failure::Data) if batch.len() > 1 => {
+                Err(Failure::Row) if batch.len() > 1 => {
                     let rest = batch.split_off(batch.len() / 2);
                     batches.push(rest);
                     batches.push(batch);
                 }
-                Err(failure) => {
-                    let error = match failure {
-                        Failure::Data => ActorError::Internal,
-                        Failure::Whole(error) => error,
-                    };
-                    for pending in batch {
-                        pending.answer(Err(error.clone()), &self.metrics);
-                    }
-                }
+                Err(Failure::Row) => self.fail(batch, &ActorError::Internal),
+                Err(Failure::Whole(error)) => self.fail(batch, &error),
             }
+        }
+    }
+
+    fn fail(&self, batch: Vec<Pending>, error: &ActorError) {
+        for pending in batch {
+            pending.answer(Err(error.clone()), &self.metrics);
         }
     }
 
@@ -197,7 +207,6 @@ impl Lane {
 
     async fn write_together(&mut self, batch: &[Pending]) -> Result<Vec<Outcome>, Failure> {
         let audits: Vec<&Audit> = batch.iter().map(|pending| &pending.audit).collect();
-        let started = Instant::now();
         let mut tries = 0;
         let outcomes = loop {
             let mut connection = self.pool.get().await.map_err(Failure::Whole)?;
@@ -209,13 +218,23 @@ impl Lane {
                 })
                 .filter(|month| !self.months.contains(month))
                 .collect();
-            let result = async {
+            let flushed = Instant::now();
+            let limit = self.settings.deadline * 2;
+            let result = timeout(limit, async {
                 if !missing.is_empty() {
                     partitions::create(&mut connection, &missing).await?;
                 }
                 flush(&mut connection, &audits, &self.settings, (self.clock)()).await
-            }
+            })
             .await;
+            let seconds = flushed.elapsed().as_secs_f64();
+            self.metrics.db_transaction_duration_seconds.with_label_values(&["pg_writer.flush"]).observe(seconds);
+            let Ok(result) = result else {
+                // Whoever waited was answered long ago. The connection is not used again.
+                connection.in_transaction = true;
+                tracing::warn!(transaction = "pg_writer.flush", audits = batch.len(), "no answer within {limit:?}");
+                return Err(Failure::Whole(ActorError::Unavailable("PostgreSQL does not answer")));
+            };
             let error = match result {
                 Ok(outcomes) => {
                     self.months.extend(missing);
@@ -224,35 +243,24 @@ impl Lane {
                 Err(error) => error,
             };
             match sqlstate::fault(&error) {
-                Fault::Conflict if tries < RETRIES => {
-                    tries += 1;
-                    tokio::time::sleep(jittered(tries)).await;
-                }
-                // The partition may have been dropped since it was seen.
-                Fault::Data if self.months.iter().any(|_| is_missing_partition(&error)) => self.months.clear(),
-                Fault::Data if batch.len() > 1 => return Err(Failure::Data),
+                Fault::Conflict if tries < RETRIES => sleep(jittered(tries)).await,
+                // A partition that was there is gone, or one that was not is made by another process.
+                Fault::Table if tries < RETRIES => self.months.clear(),
+                Fault::Row if batch.len() > 1 => return Err(Failure::Row),
                 _ => return Err(Failure::Whole(sqlstate::handle(&error, "pg_writer.flush"))),
             }
+            tries += 1;
         };
         self.metrics.flush_rows.observe(batch.len() as f64); // at most FLUSH_MAX_ROWS
-        let seconds = started.elapsed().as_secs_f64();
-        self.metrics.db_transaction_duration_seconds.with_label_values(&["pg_writer.flush"]).observe(seconds);
         Ok(outcomes)
     }
 }
 
 enum Failure {
-    /// Some row's data.
-    Data,
+    /// Some row, of several.
+    Row,
     /// All of the batch, for this reason.
     Whole(ActorError),
-}
-
-/// "no partition of relation … found for row" is a check violation without a constraint's name.
-fn is_missing_partition(error: &tokio_postgres::Error) -> bool {
-    error
-        .as_db_error()
-        .is_some_and(|db| *db.code() == tokio_postgres::error::SqlState::CHECK_VIOLATION && db.constraint().is_none())
 }
 
 /// A pause that two replicas do not share: their process ids and clocks differ.

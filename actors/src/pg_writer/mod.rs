@@ -46,6 +46,14 @@ pub struct EmbeddingJob {
     pub text: AuditText,
 }
 
+impl EmbeddingJob {
+    /// The memory that its text takes, rounded up.
+    pub(crate) fn kib(&self) -> usize {
+        let text = [&self.text.alert_name, &self.text.reasoning, &self.text.error_message];
+        text.iter().map(|part| part.as_ref().map_or(0, String::len)).sum::<usize>() / 1024 + 1
+    }
+}
+
 /// Told the texts of a flush after its commit. It must not wait.
 pub type OnCommit = Arc<dyn Fn(Vec<EmbeddingJob>) + Send + Sync>;
 
@@ -57,6 +65,8 @@ pub struct PgWriterSettings {
     pub flush_max_bytes: usize,
     /// Most audits that may wait for a flush.
     pub queue: usize,
+    /// How long an audit may wait.
+    pub deadline: Duration,
     /// How long the content of a body without any time is remembered.
     pub replay_window: Duration,
     /// Whether audits with text get a row in the outbox.
@@ -69,6 +79,8 @@ pub struct PgWriterActor {
     clock: Clock,
     on_commit: OnCommit,
     running: Option<Running>,
+    /// Memory that waiting audits may take, in KiB.
+    room: Arc<Semaphore>,
     /// One permit: one fold at a time.
     folding: Arc<Semaphore>,
     _alive: Alive,
@@ -112,6 +124,8 @@ impl Audit {
     }
 }
 
+/// Memory that waiting audits may take, in KiB; one audit always finds room.
+const QUEUE_KIB: usize = 64 * 1024;
 /// How often deltas are folded into the totals.
 const FOLD: Duration = Duration::from_millis(500);
 /// How often partitions are looked after.
@@ -125,6 +139,7 @@ impl PgWriterActor {
             clock,
             on_commit,
             running: None,
+            room: Arc::new(Semaphore::new(QUEUE_KIB)),
             folding: Arc::new(Semaphore::new(1)),
             _alive: alive,
         }
@@ -160,14 +175,17 @@ impl PgWriterActor {
             });
         }
         let (reply, committed) = oneshot::channel();
-        let pending = Pending { audit, bytes, queued_at: Instant::now(), replies: vec![reply] };
-        let queued = running.lane.try_send(pending);
-        let metrics = self.metrics.clone();
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(QUEUE_KIB as u32); // 64 Ki
+        let queued = self.room.clone().try_acquire_many_owned(kib).is_ok_and(|room| {
+            let pending = Pending { audit, bytes, room, queued_at: Instant::now(), replies: vec![reply] };
+            running.lane.try_send(pending).is_ok()
+        });
+        if !queued {
+            self.metrics.actor_rejected_total.with_label_values(&["pg_writer", "queue_full"]).inc();
+            return Box::pin(async { Err(ActorError::Unavailable("the write queue is full")) });
+        }
+        self.metrics.write_queue_depth.inc();
         Box::pin(async move {
-            if queued.is_err() {
-                return Err(ActorError::Unavailable("the write queue is full"));
-            }
-            metrics.write_queue_depth.inc();
             // The lane drops a reply only when it panics.
             committed.await.unwrap_or(Err(ActorError::Internal))
         })

@@ -38,34 +38,46 @@ pub(super) async fn create(connection: &mut Connection, months: &BTreeSet<NaiveD
 
 /// A new table is attached rather than made as a partition: that takes no lock that readers or writers wait for.
 async fn create_missing(client: &Client, months: &BTreeSet<NaiveDate>) -> Result<(), Error> {
-    for from in months {
-        let name = from.format("resource_action_traces_y%Ym%m").to_string();
-        let exists =
-            client.query_one("-- pg_writer.find_partition\nSELECT to_regclass($1) IS NOT NULL", &[&name]).await?;
-        if exists.get(0) {
+    for month in months {
+        if is_there(client, *month).await? {
             continue;
         }
-        let until = from.checked_add_months(Months::new(1)).unwrap_or(NaiveDate::MAX);
+        let result = create_one(client, *month).await;
+        if result.is_err() {
+            // The error to report is the first one; a lost connection has nothing to roll back.
+            let _ = client.batch_execute("ROLLBACK").await;
+        }
+        result?;
+    }
+    Ok(())
+}
+
+async fn create_one(client: &Client, month: NaiveDate) -> Result<(), Error> {
+    client.batch_execute("BEGIN").await?;
+    client.batch_execute(LOCK).await?;
+    // Looked up again, in a statement of its own: what others made while this one waited is seen now.
+    if !is_there(client, month).await? {
+        let name = name(month);
+        let until = month.checked_add_months(Months::new(1)).unwrap_or(NaiveDate::MAX);
         // Of this text only names and dates vary, and they are ours.
         let sql = format!(
             "-- pg_writer.make_partition
-            BEGIN;
-            {LOCK};
-            DO $$ BEGIN
-                IF to_regclass('{name}') IS NULL THEN
-                    CREATE TABLE {name} (LIKE resource_action_traces INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
-                    ALTER TABLE resource_action_traces ATTACH PARTITION {name}
-                        FOR VALUES FROM ('{from} 00:00:00+00') TO ('{until} 00:00:00+00');
-                END IF;
-            END $$;
-            COMMIT;"
+            CREATE TABLE {name} (LIKE resource_action_traces INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+            ALTER TABLE resource_action_traces ATTACH PARTITION {name}
+                FOR VALUES FROM ('{month} 00:00:00+00') TO ('{until} 00:00:00+00');"
         );
-        if let Err(error) = client.batch_execute(&sql).await {
-            // The error to report is the first one; a lost connection has nothing to roll back.
-            let _ = client.batch_execute("ROLLBACK").await;
-            return Err(error);
-        }
+        client.batch_execute(&sql).await?;
         tracing::info!(partition = name, "partition made");
     }
-    Ok(())
+    client.batch_execute("COMMIT").await
+}
+
+fn name(month: NaiveDate) -> String {
+    month.format("resource_action_traces_y%Ym%m").to_string()
+}
+
+/// Whether the month has its partition, by the catalogue as it is now: functions like `to_regclass` may answer from a cache.
+async fn is_there(client: &Client, month: NaiveDate) -> Result<bool, Error> {
+    let row = client.query_one(include_str!("find_partition.sql"), &[&name(month)]).await?;
+    Ok(row.get(0))
 }

@@ -12,9 +12,18 @@ SELECT
     (SELECT jsonb_object_agg(m.key, m.value)::text
      FROM (
         SELECT DISTINCT ON (e.key) e.key, e.value
-        FROM remediation_audit AS a, jsonb_each(a.attributes) AS e
-        WHERE a.bucket = t.bucket AND a.remediation_request_id = t.correlation_id AND a.attributes IS NOT NULL
-        ORDER BY e.key, a.id DESC
+        FROM (
+            SELECT n.id, n.attributes, sum(octet_length(n.attributes::text)) OVER (ORDER BY n.id DESC) AS bytes
+            FROM (
+                SELECT a.id, a.attributes
+                FROM remediation_audit AS a
+                WHERE a.bucket = t.bucket AND a.remediation_request_id = t.correlation_id AND a.attributes IS NOT NULL
+                ORDER BY a.id DESC
+                LIMIT 1000
+            ) AS n
+        ) AS b, jsonb_each(b.attributes) AS e
+        WHERE b.bytes <= 16777216
+        ORDER BY e.key, b.id DESC
      ) AS m) AS attributes,
     (SELECT count(*) FROM remediation_audit AS a
      WHERE a.bucket = t.bucket AND a.remediation_request_id = t.correlation_id) AS audits_total

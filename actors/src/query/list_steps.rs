@@ -39,10 +39,7 @@ impl Handler<ListSteps> for QueryActor {
 }
 
 async fn list(connection: &mut Connection, message: &ListSteps) -> Result<Steps, Error> {
-    let page = format!(
-        "-- query.list_steps\nSELECT {WORKFLOW_COLUMNS} FROM workflow_audit AS a \
-         WHERE a.bucket = $1 AND a.workflow_id = $2 ORDER BY a.executed_at, a.id LIMIT $3 OFFSET $4"
-    );
+    let page = include_str!("list_steps.sql").replace("{columns}", WORKFLOW_COLUMNS);
     let count =
         "-- query.count_steps\nSELECT count(*) FROM workflow_audit AS a WHERE a.bucket = $1 AND a.workflow_id = $2";
     let (page, count) = (connection.prepare(&page).await?, connection.prepare(count).await?);

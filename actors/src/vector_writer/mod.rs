@@ -12,10 +12,12 @@ use crate::embedder::EmbedderActor;
 use crate::error::ActorError;
 use crate::handle::{Handle, Ping, Probe};
 use crate::metrics::Metrics;
-use crate::pg_writer::{EmbeddingJob, PgWriterActor};
+use crate::pg_writer::{EmbeddingJob, MeasureOutbox, PgWriterActor};
 use crate::supervise::Alive;
 use actix::prelude::*;
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use worker::Worker;
 
 pub struct VectorWriterActor {
@@ -24,17 +26,35 @@ pub struct VectorWriterActor {
     pg_writer: Handle<PgWriterActor>,
     metrics: Metrics,
     clock: Clock,
+    embed: bool,
+    room: Arc<Semaphore>,
     running: Option<Running>,
     _alive: Alive,
 }
 
 struct Running {
     pool: Pool,
-    jobs: mpsc::Sender<Vec<EmbeddingJob>>,
+    jobs: mpsc::Sender<Jobs>,
 }
 
-/// Flushes whose texts may wait in memory. What does not fit stays in the outbox.
-const WAITING_FLUSHES: usize = 16;
+/// Texts of one or more flushes, and their share of the memory for those that wait.
+struct Jobs {
+    jobs: Vec<EmbeddingJob>,
+    room: OwnedSemaphorePermit,
+}
+
+impl Jobs {
+    fn add(&mut self, more: Jobs) {
+        self.jobs.extend(more.jobs);
+        self.room.merge(more.room);
+    }
+}
+
+/// Texts that may wait in memory, in KiB, and flushes that they may come in. What does not fit stays in the outbox.
+const WAITING_KIB: usize = 16 * 1024;
+const WAITING_FLUSHES: usize = 4096;
+/// How often the outbox is measured.
+const MEASURE: Duration = Duration::from_secs(5);
 
 impl VectorWriterActor {
     pub fn new(
@@ -43,9 +63,11 @@ impl VectorWriterActor {
         pg_writer: Handle<PgWriterActor>,
         metrics: Metrics,
         clock: Clock,
+        embed: bool,
         alive: Alive,
     ) -> Self {
-        VectorWriterActor { pool, embedder, pg_writer, metrics, clock, running: None, _alive: alive }
+        let room = Arc::new(Semaphore::new(WAITING_KIB));
+        VectorWriterActor { pool, embedder, pg_writer, metrics, clock, embed, room, running: None, _alive: alive }
     }
 }
 
@@ -62,10 +84,17 @@ impl Actor for VectorWriterActor {
             pg_writer: self.pg_writer.clone(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
+            embed: self.embed,
         };
         // A worker that panicked takes its actor along, and is started again with it.
         let worker = actix::spawn(worker.run());
         ctx.spawn(worker.into_actor(self).map(|_, _, ctx| ctx.stop()));
+        let pg_writer = self.pg_writer.clone();
+        ctx.run_interval(MEASURE, move |_, _| {
+            let pg_writer = pg_writer.clone();
+            // Its figures are for the metrics; where it cannot be asked they stay as they were.
+            actix::spawn(async move { pg_writer.ask(MeasureOutbox, MEASURE).await.ok() });
+        });
         self.running = Some(Running { pool, jobs });
     }
 }

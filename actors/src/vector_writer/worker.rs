@@ -1,5 +1,6 @@
 //! The one who writes: what comes from flushes first, and in between what the outbox still holds.
 
+use super::Jobs;
 use super::write_vectors::write_vectors;
 use crate::db::pool::Pool;
 use crate::domain::audit_id::AuditId;
@@ -8,7 +9,7 @@ use crate::embedder::{Embed, EmbedderActor, Embedding};
 use crate::error::ActorError;
 use crate::handle::Handle;
 use crate::metrics::Metrics;
-use crate::pg_writer::{ClaimOutbox, ClearOutbox, EmbeddingJob, MeasureOutbox, PgWriterActor};
+use crate::pg_writer::{ClaimOutbox, ClearOutbox, EmbeddingJob, PgWriterActor};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -16,15 +17,21 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 pub(super) struct Worker {
     pub pool: Pool,
-    pub waiting: mpsc::Receiver<Vec<EmbeddingJob>>,
+    pub waiting: mpsc::Receiver<Jobs>,
     pub embedder: Handle<EmbedderActor>,
     pub pg_writer: Handle<PgWriterActor>,
     pub metrics: Metrics,
     pub clock: Clock,
+    /// Whether anything is embedded; otherwise the outbox is left as it is.
+    pub embed: bool,
 }
 
 /// Audits of one transaction.
 const BATCH: usize = 512;
+/// Texts that the embedder gets at once.
+const EMBED_AT_ONCE: usize = 32;
+/// How long another actor may take to answer.
+const ASK: Duration = Duration::from_secs(5);
 /// How often the outbox is looked through for what was missed.
 const HEAL: Duration = Duration::from_secs(3);
 /// The pause after a first failure; it doubles up to the last one.
@@ -37,30 +44,44 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Failed(&'static str);
 
 impl Worker {
-    /// Works until the actor is gone.
+    /// Works until the actor is gone. What was missed gets its turn also where flushes keep coming.
     pub async fn run(mut self) {
         let mut heal = interval_at(Instant::now() + HEAL, HEAL);
         heal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                jobs = self.waiting.recv() => match jobs {
-                    Some(jobs) => {
-                        let jobs = self.together(jobs);
-                        self.write_patiently(jobs).await;
+                _ = heal.tick(), if self.embed => {
+                    // A full batch means that more is left: its next one follows the next flush.
+                    if self.heal().await == BATCH {
+                        heal.reset_immediately();
+                        self.write_next_if_any().await;
                     }
+                },
+                jobs = self.waiting.recv() => match jobs {
+                    Some(jobs) => self.write_with_more(jobs).await,
                     None => return,
                 },
-                _ = heal.tick() => self.heal().await,
             }
         }
     }
 
+    async fn write_next_if_any(&mut self) {
+        if let Ok(jobs) = self.waiting.try_recv() {
+            self.write_with_more(jobs).await;
+        }
+    }
+
+    async fn write_with_more(&mut self, jobs: Jobs) {
+        let jobs = self.together(jobs);
+        self.write_patiently(&jobs.jobs).await;
+    }
+
     /// The jobs and what else waits, up to a batch.
-    fn together(&mut self, mut jobs: Vec<EmbeddingJob>) -> Vec<EmbeddingJob> {
-        while jobs.len() < BATCH {
+    fn together(&mut self, mut jobs: Jobs) -> Jobs {
+        while jobs.jobs.len() < BATCH {
             match self.waiting.try_recv() {
-                Ok(more) => jobs.extend(more),
+                Ok(more) => jobs.add(more),
                 Err(_) => break,
             }
         }
@@ -68,13 +89,15 @@ impl Worker {
     }
 
     /// Writes a batch, again and again while the vector store is away.
-    async fn write_patiently(&self, jobs: Vec<EmbeddingJob>) {
+    async fn write_patiently(&self, jobs: &[EmbeddingJob]) {
         let started = Instant::now();
         let mut pause = FIRST_PAUSE;
-        while let Err(Failed(reason)) = self.write(&jobs).await {
+        while let Err(Failed(reason)) = self.write(jobs).await {
             self.metrics.dualwrite_failure_total.with_label_values(&[reason]).inc_by(jobs.len() as u64); // usize fits
             if pause == FIRST_PAUSE {
-                self.metrics.fallback_mode_total.inc();
+                if reason == "vector_store" {
+                    self.metrics.fallback_mode_total.inc();
+                }
                 tracing::warn!(audits = jobs.len(), reason, "vectors not written; the outbox keeps them");
             }
             if started.elapsed() > PATIENCE {
@@ -85,34 +108,38 @@ impl Worker {
         }
     }
 
-    /// Makes up for what was missed, a batch at a time, until flushes bring work or nothing is left.
-    async fn heal(&self) {
-        loop {
-            // Who cannot be asked, or does not answer, is asked again at the next tick.
-            let claim = ClaimOutbox { limit: BATCH };
-            let Ok(jobs) = self.pg_writer.ask(claim, Duration::from_secs(5)).await else {
-                return;
-            };
-            if jobs.is_empty() {
-                break;
+    /// Makes up for a batch of what was missed; returns how many it found.
+    async fn heal(&self) -> usize {
+        // Who cannot be asked, or does not answer, is asked again at the next tick.
+        let claim = ClaimOutbox { limit: BATCH };
+        let Ok(jobs) = self.pg_writer.ask(claim, ASK).await else { return 0 };
+        if jobs.is_empty() {
+            return 0;
+        }
+        match self.write(&jobs).await {
+            Ok(()) => {
+                tracing::info!(audits = jobs.len(), "vectors made up for");
+                jobs.len()
             }
-            let found = jobs.len();
-            if let Err(Failed(reason)) = self.write(&jobs).await {
-                self.metrics.dualwrite_failure_total.with_label_values(&[reason]).inc_by(found as u64); // usize fits
-                break;
-            }
-            tracing::info!(audits = found, "vectors made up for");
-            if !self.waiting.is_empty() {
-                break;
+            Err(Failed(reason)) => {
+                self.metrics.dualwrite_failure_total.with_label_values(&[reason]).inc_by(jobs.len() as u64); // usize fits
+                0
             }
         }
-        // Its figures are for the metrics.
-        let _ = self.pg_writer.ask(MeasureOutbox, Duration::from_secs(5)).await;
+    }
+
+    /// The embeddings of some jobs, asked for in parts, so that the embedder stays able to answer others.
+    async fn embed(&self, jobs: &[EmbeddingJob]) -> Result<Vec<Option<Arc<Embedding>>>, ActorError> {
+        let mut embeddings = Vec::with_capacity(jobs.len());
+        for part in jobs.chunks(EMBED_AT_ONCE) {
+            let texts = part.iter().map(|job| job.text.clone()).collect();
+            embeddings.extend(self.embedder.call(Embed { texts }).await?);
+        }
+        Ok(embeddings)
     }
 
     async fn write(&self, jobs: &[EmbeddingJob]) -> Result<(), Failed> {
-        let texts = jobs.iter().map(|job| job.text.clone()).collect();
-        let embeddings = self.embedder.call(Embed { texts }).await.map_err(|_| Failed("embedder"))?;
+        let embeddings = self.embed(jobs).await.map_err(|_| Failed("embedder"))?;
         let vectors: Vec<(AuditId, Arc<Embedding>)> =
             jobs.iter().zip(embeddings).filter_map(|(job, embedding)| Some((job.id, embedding?))).collect();
         if !vectors.is_empty() {
@@ -121,7 +148,7 @@ impl Worker {
         }
         self.metrics.dualwrite_success_total.inc_by(vectors.len() as u64); // usize fits
         let ids = jobs.iter().map(|job| job.id).collect();
-        if self.pg_writer.ask(ClearOutbox { ids }, Duration::from_secs(5)).await.is_err() {
+        if self.pg_writer.ask(ClearOutbox { ids }, ASK).await.is_err() {
             // The rows are found again, and writing a vector twice changes nothing.
             tracing::warn!(audits = jobs.len(), "outbox not cleared");
         }

@@ -1,4 +1,4 @@
-use super::VectorWriterActor;
+use super::{Jobs, VectorWriterActor};
 use crate::pg_writer::EmbeddingJob;
 use actix::prelude::*;
 
@@ -13,10 +13,15 @@ impl Handler<WriteEmbedding> for VectorWriterActor {
     type Result = ();
 
     fn handle(&mut self, message: WriteEmbedding, _: &mut Self::Context) {
-        let missed = message.jobs.len() as u64; // usize fits into 64 bits
-        let taken = self.running.as_ref().is_some_and(|running| running.jobs.try_send(message.jobs).is_ok());
+        let count = message.jobs.len() as u64; // usize fits into 64 bits
+        let kib = u32::try_from(message.jobs.iter().map(EmbeddingJob::kib).sum::<usize>()).unwrap_or(u32::MAX);
+        let room = self.room.clone().try_acquire_many_owned(kib).ok();
+        let taken = match (&self.running, room) {
+            (Some(running), Some(room)) => running.jobs.try_send(Jobs { jobs: message.jobs, room }).is_ok(),
+            _ => false,
+        };
         if !taken {
-            self.metrics.dualwrite_failure_total.with_label_values(&["queue_full"]).inc_by(missed);
+            self.metrics.dualwrite_failure_total.with_label_values(&["queue_full"]).inc_by(count);
         }
     }
 }

@@ -1,0 +1,302 @@
+#!/usr/bin/env python3
+"""Measures the service beside pgbench on the same PostgreSQL, in pairs, and prints ratios.
+
+A ratio is only true on a quiet machine: the share of the processor that others used is printed with every pair, and a pair
+with more than 5 % of it is marked. `bench.py --rows 1000000` is the usual run; parts: write, list, total.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from datetime import date
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAM = ROOT / "target/release/data-storage"
+FOREIGN = 0.05
+
+
+class Service:
+    """The release program on its own PostgreSQL."""
+
+    def __init__(self, folder: Path, **settings: str):
+        self.folder = folder
+        env = os.environ | {
+            "LISTEN_ADDR": "127.0.0.1:0", "METRICS_ADDR": "127.0.0.1:0", "EMBEDDED_DIR": str(folder), "LOG_FORMAT": "json",
+            "LOG_LEVEL": "warn,data_storage::startup=info,data_storage::embedded=info", "RATE_LIMIT_RPS": "0",
+        } | settings
+        self.log = open(folder.parent / "service.log", "w+")
+        self.process = subprocess.Popen([PROGRAM, "serve", "--embedded"], env=env, stdout=subprocess.DEVNULL, stderr=self.log)
+        ready = self.line("ready")
+        assert ready
+        listening = self.line("listening")
+        self.base = f"http://{listening['listen_addr']}"
+        tokens = (folder / "tokens.csv").read_text().splitlines()
+        self.token = next(line.split(",")[0] for line in tokens if ":aianalysis" in line)
+        command = Path(f"/proc/{self.postmaster()}/cmdline").read_bytes().split(b"\0")
+        self.bin = Path(command[0].decode()).parent
+        self.socket = command[command.index(b"-k") + 1].decode()
+
+    def line(self, message: str) -> dict:
+        for _ in range(600):
+            for line in Path(self.log.name).read_text().splitlines():
+                if f'"message":"{message}"' in line:
+                    return json.loads(line)
+            if self.process.poll() is not None:
+                sys.exit(Path(self.log.name).read_text())
+            time.sleep(0.1)
+        sys.exit(f"no line {message}")
+
+    def postmaster(self) -> int:
+        return int((self.folder / "postgres/data/postmaster.pid").read_text().splitlines()[0])
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+
+    def psql(self, sql: str, **variables) -> str:
+        options = [part for name, value in variables.items() for part in ("-v", f"{name}={value}")]
+        command = [self.bin / "psql", "-h", self.socket, "-U", "postgres", "-d", "data_storage", "-qAt", "-v", "ON_ERROR_STOP=1"]
+        return subprocess.run([*command, *options], input=sql, text=True, check=True, capture_output=True).stdout.strip()
+
+    def pgbench(self, script: str, clients: int, seconds: int) -> tuple[float, float]:
+        """Transactions a second, and the mean latency in ms."""
+        with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
+            file.write(script)
+            file.flush()
+            command = [self.bin / "pgbench", "-h", self.socket, "-U", "postgres", "-n", "-M", "prepared", "-c", str(clients)]
+            command += ["-j", str(min(clients, 2)), "-T", str(seconds), "-f", file.name, "data_storage"]
+            out = subprocess.run(command, text=True, capture_output=True)
+            if out.returncode:
+                sys.exit(out.stderr)
+            out = out.stdout
+        return float(re.search(r"tps = ([\d.]+)", out)[1]), float(re.search(r"latency average = ([\d.]+)", out)[1])
+
+    def wrk(self, script: str, path: str, connections: int, seconds: int, *args: str) -> dict:
+        command = ["wrk", "-c", str(connections), "-t", str(min(connections, 2)), "-d", f"{seconds}s", "--timeout", "20s"]
+        command += ["-s", ROOT / "benches" / script, self.base + path, "--", *args]
+        out = subprocess.run(command, text=True, check=True, capture_output=True).stdout
+        rate, p50, p99, bad, broken = re.search(r"RESULT ([\d.]+) (\d+) (\d+) (\d+) (\d+)", out).groups()
+        if int(bad) or int(broken):
+            sys.exit(f"{path}: {bad} answers with an error, {broken} broken connections")
+        return {"rate": float(rate), "p50": int(p50) / 1000, "p99": int(p99) / 1000}
+
+    def memory(self) -> float:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+
+
+class Foreign:
+    """The share of all processors that processes other than ours used."""
+
+    def __enter__(self):
+        self.start = self.sample()
+        return self
+
+    def __exit__(self, *_):
+        busy, ours, wall = (after - before for after, before in zip(self.sample(), self.start))
+        self.share = max(0.0, busy - ours) / (wall * os.cpu_count())
+
+    @staticmethod
+    def sample() -> tuple[float, float, float]:
+        hertz = os.sysconf("SC_CLK_TCK")
+        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+        busy = (sum(fields) - fields[3] - fields[4]) / hertz
+        # Ours: this process, its children that have ended, and those that run, by their whole trees.
+        tree, parents = {os.getpid()}, {}
+        times = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    stat = (entry / "stat").read_text().rsplit(") ", 1)[1].split()
+                except OSError:
+                    continue
+                parents[int(entry.name)] = int(stat[1])
+                times[int(entry.name)] = sum(int(field) for field in stat[11:15])
+        grown = True
+        while grown:
+            more = {pid for pid, parent in parents.items() if parent in tree} - tree
+            tree |= more
+            grown = bool(more)
+        return busy, sum(times.get(pid, 0) for pid in tree) / hertz, time.monotonic()
+
+
+ROWS: list[dict] = []
+
+
+def pair(name: str, goal: float | None, ours, theirs, rounds: int):
+    """Measures the two in turn, and keeps the median of the ratios."""
+    ratios, shown, foreign = [], None, []
+    for _ in range(rounds):
+        with Foreign() as noise:
+            before = theirs()
+            mine = ours()
+            after = theirs()
+        base = (before[0] + after[0]) / 2
+        ratios.append(mine["rate"] / base)
+        foreign.append(noise.share)
+        shown = (mine, base)
+    mine, base = shown
+    ratio = statistics.median(ratios)
+    row = {
+        "name": name, "ratio": ratio, "goal": goal, "ours": mine["rate"], "theirs": base, "p50": mine["p50"], "p99": mine["p99"],
+        "foreign": max(foreign), "spread": (min(ratios), max(ratios)),
+    }
+    ROWS.append(row)
+    mark = " (noisy)" if row["foreign"] > FOREIGN else ""
+    want = f" goal {goal:.1f}" if goal else ""
+    print(f"{name:58} {ratio:5.2f}x{want:9}  ours {row['ours']:9.0f}/s  pgbench {base:9.0f}/s  p50 {row['p50']:7.2f} ms  "
+          f"p99 {row['p99']:7.2f} ms  foreign {row['foreign']:.0%}{mark}", flush=True)
+
+
+INSERT = """\\set n random(1, 1000000000)
+INSERT INTO bench_audit (bucket, id, remediation_request_id, alert_name, namespace, cluster, priority, action_type, status,
+    confidence, reasoning, duration_ms, created_at, received_at, writer)
+VALUES (:n::int % 1024, 'audit-' || gen_random_uuid(), 'rr-bench-' || :n::int, 'Alert' || :n::int % 40, 'ns-' || :n::int % 20, 'cluster-' || :n::int % 4,
+    'P1', 'action-' || :n::int % 8, 'completed', 0.9, 'memory of the pods is high', 4200, now(), now(),
+    'system-serviceaccount-kubernaut-system-aianalysis-controller-sa');
+"""
+
+WORK = "BEGIN;\n" + INSERT + """INSERT INTO bench_ids (bucket, correlation_id, id, action_timestamp)
+VALUES (:n::int / 4 % 1024, 'rr-bench-' || :n::int / 4, :n::int, now()) ON CONFLICT (bucket, correlation_id) DO NOTHING;
+INSERT INTO bench_traces (bucket, id, correlation_id, action_timestamp, alert_name, alert_severity, action_type, namespace,
+    cluster_name, model_confidence, execution_status, duration_ms, created_at, updated_at)
+SELECT bucket, id, correlation_id, action_timestamp, 'Alert' || :n::int % 40, 'high', 'action-' || :n::int % 8, 'ns-' || :n::int % 20,
+    'cluster-' || :n::int % 4, 0.9, 'completed', 4200, now(), now()
+FROM bench_ids WHERE bucket = :n::int / 4 % 1024 AND correlation_id = 'rr-bench-' || :n::int / 4
+ON CONFLICT (bucket, id, action_timestamp) DO UPDATE SET execution_status = excluded.execution_status,
+    duration_ms = excluded.duration_ms, updated_at = excluded.updated_at;
+INSERT INTO bench_deltas (bucket, number, alert_name, alert_severity, action_type, namespace, cluster_name, delta)
+VALUES (:n::int / 4 % 1024, nextval('incident_delta_number'), 'Alert' || :n::int % 40, 'high', 'action-' || :n::int % 8, 'ns-' || :n::int % 20,
+    'cluster-' || :n::int % 4, 1);
+COMMIT;
+"""
+
+TABLES = """
+DROP TABLE IF EXISTS bench_audit, bench_ids, bench_traces, bench_deltas;
+CREATE TABLE bench_audit (LIKE remediation_audit INCLUDING ALL);
+CREATE TABLE bench_ids (LIKE incident_ids INCLUDING ALL);
+CREATE TABLE bench_traces (LIKE resource_action_traces INCLUDING ALL);
+CREATE INDEX ON bench_traces (action_timestamp DESC, id DESC);
+CREATE TABLE bench_deltas (LIKE incident_deltas INCLUDING ALL);
+CHECKPOINT;
+"""
+
+COLUMNS = """t.id, t.alert_name, t.alert_severity, t.action_type, t.action_timestamp, t.execution_status, t.namespace, t.cluster_name,
+t.environment, t.alert_fingerprint, t.target_resource, t.correlation_id, t.model_used, t.model_confidence, t.start_time, t.end_time,
+t.duration_ms, left(t.error_message, 1000) AS error_message"""
+
+
+def write_part(service: Service, args, embedder: str):
+    service.psql(TABLES)
+    run = iter(range(10**9))
+
+    def post(connections):
+        stamp = f"{int(time.time())}-{next(run)}"
+        return lambda: service.wrk("post_audits.lua", "/", connections, args.seconds, service.token, stamp + str(next(run)))
+
+    def base(script, clients):
+        return lambda: service.pgbench(script, clients, args.seconds)
+
+    pair(f"write, 64 connections, {embedder}, to one INSERT", 1.5, post(64), base(INSERT, 64), args.rounds)
+    pair(f"write, 64 connections, {embedder}, to the same work", 5.0, post(64), base(WORK, 64), args.rounds)
+    if embedder == "off":
+        pair("write, 256 connections, off, to one INSERT", 1.5, post(256), base(INSERT, 64), args.rounds)
+        pair("write, 1 connection, off, to one INSERT", None, post(1), base(INSERT, 1), args.rounds)
+    print(f"{'':58} memory of the service {service.memory():.0f} MB", flush=True)
+
+
+def list_part(service: Service, args):
+    for name, path, where, limit, goals in [
+        ("list limit=10", "/api/v1/incidents?limit=10&total=false", "", 10, (1.2, 0.7)),
+        ("list alert_name, limit=10", "/api/v1/incidents?limit=10&total=false&alert_name=Alert7", "WHERE t.alert_name = 'Alert7'", 10, (None, None)),
+        ("list limit=1000", "/api/v1/incidents?limit=1000&total=false", "", 1000, (1.0, None)),
+    ]:
+        sql = f"SELECT {COLUMNS} FROM resource_action_traces AS t {where} ORDER BY t.action_timestamp DESC, t.id DESC LIMIT {limit + 1};"
+        for clients, goal in zip((64, 4), goals):
+            pair(f"{name}, 64 connections, to pgbench -c {clients}", goal,
+                 lambda: service.wrk("get.lua", path, 64, args.seconds), lambda: service.pgbench(sql, clients, args.seconds), args.rounds)
+    print(f"{'':58} memory of the service {service.memory():.0f} MB", flush=True)
+
+
+def total_part(service: Service, args):
+    for query in ["", "alert_name=Alert7", "severity=high", "alert_name=Alert7&severity=high", "action_type=action-3&namespace=ns-7",
+                  "namespace=ns-7&cluster=cluster-3&severity=low", "status=failed"]:
+        times = []
+        for _ in range(21):
+            start = time.perf_counter()
+            urllib.request.urlopen(f"{service.base}/api/v1/incidents?limit=1&{query}").read()
+            times.append((time.perf_counter() - start) * 1000)
+        print(f"{'total, ' + (query or 'all'):58} median {statistics.median(times):.2f} ms, worst {max(times):.2f} ms", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--parts", default="write,list,total")
+    parser.add_argument("--report", type=Path, help="append a table to this page")
+    args = parser.parse_args()
+    if not shutil.which("wrk"):
+        sys.exit("wrk is needed: apt-get install wrk")
+    parts = args.parts.split(",")
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="data-storage-bench-") as folder:
+        os.chmod(folder, 0o755)
+        data = Path(folder) / "data"
+        if "write" in parts:
+            for embedder in ("off", "builtin"):
+                service = Service(data, EMBEDDER=embedder)
+                try:
+                    write_part(service, args, embedder)
+                finally:
+                    service.stop()
+            shutil.rmtree(data)
+        if "list" in parts or "total" in parts:
+            service = Service(data, EMBEDDER="off")
+            try:
+                print(f"{'':58} idle memory of the service {service.memory():.0f} MB", flush=True)
+                months = service.psql("SELECT to_char(to_timestamp(1764000000) - make_interval(months => n), 'YYYY-MM-01') FROM generate_series(0, 7) n")
+                for month in months.split():
+                    name = "resource_action_traces_y" + month[:4] + "m" + month[5:7]
+                    service.psql(f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF resource_action_traces "
+                                 f"FOR VALUES FROM ('{month} 00:00:00+00') TO (timestamptz '{month} 00:00:00+00' + interval '1 month')")
+                service.psql(Path(ROOT / "benches/fill.sql").read_text(), rows=args.rows)
+                time.sleep(2)
+                if "list" in parts:
+                    list_part(service, args)
+                if "total" in parts:
+                    total_part(service, args)
+            finally:
+                service.stop()
+    if args.report:
+        report(args)
+
+
+def report(args):
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True, capture_output=True).stdout.strip()
+    lines = [
+        f"\n## {date.today()}, {commit}, {args.rows:,} rows\n",
+        f"{os.cpu_count()} cores, {platform.machine()}, the load generator on the same cores; {args.rounds} pairs of {args.seconds} s each.\n",
+        "| work | ratio (spread) | goal | ours | pgbench | p50 | p99 | foreign |", "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in ROWS:
+        goal = f"{row['goal']:.1f}" if row["goal"] else ""
+        lines.append(f"| {row['name']} | **{row['ratio']:.2f}×** ({row['spread'][0]:.2f}–{row['spread'][1]:.2f}) | {goal} | {row['ours']:.0f}/s "
+                     f"| {row['theirs']:.0f}/s | {row['p50']:.2f} ms | {row['p99']:.2f} ms | {row['foreign']:.0%} |")
+    with open(args.report, "a") as page:
+        page.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
