@@ -55,6 +55,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Memory that bodies in flight may take, all together.
 const BODIES_KIB: usize = 128 * 1024;
+/// What is left of the grace for pools and a private database to close.
+const LAST_SECONDS: Duration = Duration::from_secs(2);
 /// What the queue is given at least, where requests have used up the grace.
 const LAST_FLUSH: Duration = Duration::from_millis(500);
 
@@ -134,7 +136,7 @@ impl Application {
         let until = Instant::now() + self.grace;
         // Actors that end from now on are meant to.
         self.stopping.send_replace(true);
-        drain(&self.state, &api, until).await;
+        drain(&self.state, &api, until - (self.grace / 4).min(LAST_SECONDS)).await;
         metrics.stop(false).await;
         for arbiter in self.arbiters {
             arbiter.stop();

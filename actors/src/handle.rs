@@ -32,6 +32,8 @@ struct Inner<A: Actor> {
     permits: Semaphore,
     address: watch::Sender<Option<Addr<A>>>,
     broken: AtomicBool,
+    /// Set when the service ends: an actor that is gone is meant to be.
+    stopping: AtomicBool,
     metrics: Metrics,
 }
 
@@ -62,6 +64,7 @@ impl<A: Actor> Handle<A> {
             permits: Semaphore::new(limits.permits),
             address: watch::Sender::new(None),
             broken: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
             metrics: metrics.clone(),
         }))
     }
@@ -81,6 +84,10 @@ impl<A: Actor> Handle<A> {
     /// Set when the actor could not be brought back, too often in a row.
     pub(crate) fn set_broken(&self, broken: bool) {
         self.0.broken.store(broken, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_stopping(&self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
     }
 
     /// Sends a message within the limits and waits for the reply.
@@ -119,6 +126,9 @@ impl<A: Actor> Handle<A> {
         };
         match timeout(deadline, address.send(message)).await {
             Ok(Ok(reply)) => reply,
+            Ok(Err(MailboxError::Closed)) if self.0.stopping.load(Ordering::Relaxed) => {
+                Err(ActorError::Unavailable("the service is stopping"))
+            }
             Ok(Err(MailboxError::Closed)) => {
                 tracing::error!(actor = self.0.name, "request lost to a panic");
                 // The reply breaks before the mailbox does. Whoever asks next must not meet a dying actor.

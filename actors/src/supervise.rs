@@ -34,16 +34,13 @@ where
         loop {
             tokio::select! {
                 biased;
-                _ = stopping.wait_for(|stopping| *stopping) => return,
+                _ = stopping.wait_for(|stopping| *stopping) => return handle.set_stopping(),
                 _ = &mut died => {}
                 () = tokio::time::sleep_until(started + RECOVERED), if in_a_row > 0 => {
                     in_a_row = 0;
                     handle.set_broken(false);
                     continue;
                 }
-            }
-            if *stopping.borrow() {
-                return;
             }
             handle.set_address(None);
             in_a_row += 1;

@@ -28,7 +28,7 @@ const OLDEST_MAJOR: u32 = 16;
 /// After a crash the server reads its log again before it answers.
 const START_PATIENCE: Duration = Duration::from_secs(300);
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
-const LAST_PATIENCE: Duration = Duration::from_secs(1);
+const LAST_PATIENCE: Duration = Duration::from_millis(300);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Settings of the server beyond its defaults: on a socket only, room for the pools, a log that does not grow.

@@ -4,6 +4,7 @@ use crate::error::ActorError;
 use crate::metrics::Metrics;
 use bb8_postgres::PostgresConnectionManager;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_postgres::{Client, Config, Error, NoTls, Statement};
@@ -27,6 +28,7 @@ pub struct PoolSettings {
 pub struct Pool {
     name: &'static str,
     max: u32,
+    wait: Duration,
     pool: bb8::Pool<Manager>,
     metrics: Metrics,
 }
@@ -45,7 +47,7 @@ impl Pool {
             .error_sink(Box::new(LogErrors(settings.name)))
             .build_unchecked(Manager::new(database, settings.statement_timeout));
         metrics.pool_connections_max.with_label_values(&[settings.name]).set(settings.max.into());
-        Pool { name: settings.name, max: settings.max, pool, metrics: metrics.clone() }
+        Pool { name: settings.name, max: settings.max, wait: settings.wait, pool, metrics: metrics.clone() }
     }
 
     /// A connection whose socket is open.
@@ -68,6 +70,19 @@ impl Pool {
             }
         }
         self.count();
+        Err(ActorError::Unavailable("PostgreSQL connection failed"))
+    }
+
+    /// A connection outside of the pool, for a caller that keeps it.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be made within the pool's wait.
+    pub async fn dedicated(&self) -> Result<Connection, ActorError> {
+        match timeout(self.wait, self.pool.dedicated_connection()).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => tracing::warn!(pool = self.name, %error, "no database connection"),
+            Err(_) => tracing::warn!(pool = self.name, "no database connection in time"),
+        }
         Err(ActorError::Unavailable("PostgreSQL connection failed"))
     }
 
@@ -101,7 +116,7 @@ impl Pool {
 
 /// One connection and the statements that it has prepared.
 pub struct Connection {
-    pub client: Client,
+    pub client: Arc<Client>,
     statements: HashMap<String, Statement>,
     /// Set from BEGIN to the end of the transaction: a connection given back in between is thrown away.
     pub in_transaction: bool,
@@ -174,15 +189,15 @@ impl bb8::ManageConnection for Manager {
     async fn connect(&self) -> Result<Connection, Error> {
         let client = self.inner.connect().await?;
         client.batch_execute(&self.settings).await?;
-        Ok(Connection { client, statements: HashMap::new(), in_transaction: false })
+        Ok(Connection { client: Arc::new(client), statements: HashMap::new(), in_transaction: false })
     }
 
     async fn is_valid(&self, connection: &mut Connection) -> Result<(), Error> {
-        self.inner.is_valid(&mut connection.client).await
+        connection.client.simple_query("").await.map(|_| ())
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
-        connection.in_transaction || self.inner.has_broken(&mut connection.client)
+        connection.in_transaction || connection.client.is_closed()
     }
 }
 

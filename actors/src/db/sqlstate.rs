@@ -46,6 +46,11 @@ fn is_missing_partition(error: &Error) -> bool {
     error.as_db_error().is_some_and(|db| *db.code() == SqlState::CHECK_VIOLATION && db.constraint().is_none())
 }
 
+/// Whether the server gave up a statement that took longer than its connection allows.
+pub fn is_timeout(error: &Error) -> bool {
+    error.code() == Some(&SqlState::QUERY_CANCELED)
+}
+
 fn is_io(error: &Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {

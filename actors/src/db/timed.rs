@@ -14,8 +14,20 @@ pub async fn timed<T>(
     name: &'static str,
     transaction: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, ActorError> {
+    timed_raw(metrics, name, transaction).await.map_err(|error| super::sqlstate::handle(&error, name))
+}
+
+/// As [`timed`], with the database's own error.
+///
+/// # Errors
+/// The transaction's.
+pub async fn timed_raw<T>(
+    metrics: &Metrics,
+    name: &'static str,
+    transaction: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, tokio_postgres::Error> {
     let started = Instant::now();
     let result = transaction.await;
     metrics.db_transaction_duration_seconds.with_label_values(&[name]).observe(started.elapsed().as_secs_f64());
-    result.map_err(|error| super::sqlstate::handle(&error, name))
+    result
 }

@@ -1,4 +1,5 @@
-use super::rows::{AuditRecord, Incident, REMEDIATION_COLUMNS, incident_columns, raw_json};
+use super::incident::{Incident, columns};
+use super::rows::{AuditRecord, REMEDIATION_COLUMNS, raw_json};
 use super::{Connection, QueryActor};
 use crate::domain::bucket::Bucket;
 use crate::domain::time::serialize;
@@ -46,18 +47,18 @@ impl Handler<GetIncident> for QueryActor {
 }
 
 async fn get(connection: &mut Connection, id: i64) -> Result<Option<IncidentDetail>, Error> {
-    let sql = include_str!("get_incident.sql").replace("{columns}", incident_columns!("t.error_message"));
+    let sql = include_str!("get_incident.sql").replace("{columns}", &columns(false));
     let statement = connection.prepare(&sql).await?;
     let bucket = Bucket::of_incident(id).get();
     let Some(row) = connection.client.query_opt(&statement, &[&bucket, &id]).await? else {
         return Ok(None);
     };
-    let incident = Incident::from_row(&row);
+    let incident = Incident::new(row);
+    let row = incident.row();
     let sql = include_str!("list_audits.sql").replace("{columns}", REMEDIATION_COLUMNS);
     let statement = connection.prepare(&sql).await?;
-    let audits = connection.client.query(&statement, &[&bucket, &incident.remediation_request_id]).await?;
+    let audits = connection.client.query(&statement, &[&bucket, &incident.remediation_request_id()]).await?;
     Ok(Some(IncidentDetail {
-        incident,
         reasoning: row.get("reasoning"),
         priority: row.get("priority"),
         created_at: row.get("created_at"),
@@ -65,5 +66,6 @@ async fn get(connection: &mut Connection, id: i64) -> Result<Option<IncidentDeta
         attributes: raw_json(row.get("attributes")),
         audits: audits.iter().map(AuditRecord::remediation).collect(),
         audits_total: row.get("audits_total"),
+        incident,
     }))
 }

@@ -2,31 +2,48 @@
 
 mod get_audit;
 mod get_incident;
+mod incident;
 mod list_incidents;
 mod list_steps;
+mod pipeline;
 mod rows;
 
 pub use get_audit::GetAudit;
 pub use get_incident::{GetIncident, IncidentDetail};
+pub use incident::Incident;
 pub use list_incidents::{IncidentPage, ListIncidents, PageStart};
 pub use list_steps::{ListSteps, Steps};
-pub use rows::{AuditRecord, Incident, RemediationRecord, WorkflowRecord};
+pub use rows::{AuditRecord, RemediationRecord, WorkflowRecord};
 
 use crate::db::pool::{Connection, Pool, PoolSettings};
-use crate::db::timed::timed;
+use crate::db::sqlstate;
+use crate::db::timed::{timed, timed_raw};
 use crate::error::ActorError;
 use crate::handle::{Ping, Probe};
 use crate::metrics::Metrics;
 use crate::supervise::Alive;
 use actix::prelude::*;
-use std::time::Instant;
+use pipeline::{Ask, Pipeline};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_postgres::Error;
 
 pub struct QueryActor {
     pool: PoolSettings,
     metrics: Metrics,
-    running: Option<Pool>,
+    running: Option<Running>,
     _alive: Alive,
 }
+
+/// What lives on the actor's own runtime.
+#[derive(Clone)]
+struct Running {
+    pool: Pool,
+    pipeline: Arc<Pipeline>,
+}
+
+/// A short read that takes longer than this gets a connection of its own, where others do not wait behind it.
+const QUICK: Duration = Duration::from_millis(250);
 
 impl QueryActor {
     pub fn new(pool: PoolSettings, metrics: Metrics, alive: Alive) -> Self {
@@ -43,31 +60,73 @@ impl QueryActor {
     ) -> ResponseFuture<Result<T, ActorError>>
     where
         T: 'static,
-        F: AsyncFnOnce(&mut Connection) -> Result<T, tokio_postgres::Error> + 'static,
+        F: AsyncFnOnce(&mut Connection) -> Result<T, Error> + 'static,
     {
-        let (pool, metrics) = (self.running.clone(), self.metrics.clone());
-        Box::pin(async move {
-            let started = Instant::now();
-            let result = async {
-                let pool = pool.ok_or(ActorError::Unavailable("the query actor is starting"))?;
-                let mut connection = pool.get().await?;
-                timed(&metrics, transaction, read(&mut connection)).await
-            }
-            .await;
-            let status = if result.is_ok() { "success" } else { "failure" };
-            metrics.query_total.with_label_values(&[operation, status]).inc();
-            let seconds = started.elapsed().as_secs_f64();
-            metrics.query_duration_seconds.with_label_values(&[operation]).observe(seconds);
-            result
-        })
+        let (running, metrics) = (self.running(), self.metrics.clone());
+        Box::pin(counted(operation, self.metrics.clone(), async move {
+            let running = running?;
+            let mut connection = running.pool.get().await?;
+            timed(&metrics, transaction, read(&mut connection)).await
+        }))
     }
+
+    /// As [`Self::read`], on a shared connection where the read is a quick one; should it turn out not to be, again on its own.
+    fn read_either<T, F>(
+        &self,
+        operation: &'static str,
+        transaction: &'static str,
+        quick: bool,
+        read: F,
+    ) -> ResponseFuture<Result<T, ActorError>>
+    where
+        T: 'static,
+        F: AsyncFn(Ask<'_>) -> Result<T, Error> + 'static,
+    {
+        let (running, metrics) = (self.running(), self.metrics.clone());
+        Box::pin(counted(operation, self.metrics.clone(), async move {
+            let running = running?;
+            if quick {
+                let shared = running.pipeline.get().await?;
+                match timed_raw(&metrics, transaction, read(Ask::Shared(&shared))).await {
+                    Err(error) if sqlstate::is_timeout(&error) => {}
+                    result => return result.map_err(|error| sqlstate::handle(&error, transaction)),
+                }
+            }
+            let mut connection = running.pool.get().await?;
+            timed(&metrics, transaction, read(Ask::own(&mut connection))).await
+        }))
+    }
+
+    fn running(&self) -> Result<Running, ActorError> {
+        self.running.clone().ok_or(ActorError::Unavailable("the query actor is starting"))
+    }
+}
+
+/// Counts a read and its time.
+async fn counted<T>(
+    operation: &'static str,
+    metrics: Metrics,
+    read: impl Future<Output = Result<T, ActorError>>,
+) -> Result<T, ActorError> {
+    let started = Instant::now();
+    let result = read.await;
+    let status = if result.is_ok() { "success" } else { "failure" };
+    metrics.query_total.with_label_values(&[operation, status]).inc();
+    let seconds = started.elapsed().as_secs_f64();
+    metrics.query_duration_seconds.with_label_values(&[operation]).observe(seconds);
+    result
 }
 
 impl Actor for QueryActor {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
-        self.running = Some(Pool::new(&self.pool, &self.metrics));
+        // Half of the connections are shared, half are for one read at a time.
+        let shared = (self.pool.max / 2).max(1);
+        let own = PoolSettings { max: (self.pool.max - shared).max(1), ..self.pool.clone() };
+        let quick = PoolSettings { statement_timeout: Some(QUICK), ..self.pool.clone() };
+        let pipeline = Pipeline::new(Pool::new(&quick, &self.metrics), shared, self.pool.max_lifetime);
+        self.running = Some(Running { pool: Pool::new(&own, &self.metrics), pipeline: Arc::new(pipeline) });
     }
 }
 
@@ -83,7 +142,7 @@ impl Handler<Probe> for QueryActor {
     type Result = ResponseFuture<Result<(), ActorError>>;
 
     fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
-        let pool = self.running.clone();
-        Box::pin(async move { pool.ok_or(ActorError::Unavailable("the query actor is starting"))?.probe().await })
+        let running = self.running();
+        Box::pin(async move { running?.pool.probe().await })
     }
 }

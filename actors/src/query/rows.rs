@@ -1,76 +1,10 @@
-//! What readers get, as it is in JSON.
+//! Audits and steps as readers get them in JSON.
 
 use crate::domain::time::{serialize, serialize_option};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
-
-/// One incident of a list, under the names of the published v1 API. What is not known yet is `null`; `duration` is in
-/// milliseconds.
-#[derive(Debug, Serialize)]
-pub struct Incident {
-    pub id: i64,
-    pub alert_name: Option<String>,
-    pub alert_severity: Option<String>,
-    pub action_type: Option<String>,
-    #[serde(serialize_with = "serialize")]
-    pub action_timestamp: DateTime<Utc>,
-    pub execution_status: String,
-    pub namespace: Option<String>,
-    pub cluster_name: Option<String>,
-    pub environment: Option<String>,
-    pub alert_fingerprint: Option<String>,
-    pub target_resource: Option<String>,
-    pub remediation_request_id: String,
-    pub model_used: Option<String>,
-    pub model_confidence: Option<f64>,
-    #[serde(serialize_with = "serialize_option")]
-    pub start_time: Option<DateTime<Utc>>,
-    #[serde(serialize_with = "serialize_option")]
-    pub end_time: Option<DateTime<Utc>>,
-    pub duration: Option<i64>,
-    pub error_message: Option<String>,
-}
-
-/// The columns that [`Incident::from_row`] reads, of the table `t`.
-macro_rules! incident_columns {
-    ($error_message:literal) => {
-        concat!(
-            "t.id, t.alert_name, t.alert_severity, t.action_type, t.action_timestamp, t.execution_status, t.namespace, \
-             t.cluster_name, t.environment, t.alert_fingerprint, t.target_resource, t.correlation_id, t.model_used, \
-             t.model_confidence, t.start_time, t.end_time, t.duration_ms, ",
-            $error_message,
-            " AS error_message"
-        )
-    };
-}
-pub(super) use incident_columns;
-
-impl Incident {
-    pub(super) fn from_row(row: &Row) -> Self {
-        Incident {
-            id: row.get("id"),
-            alert_name: row.get("alert_name"),
-            alert_severity: row.get("alert_severity"),
-            action_type: row.get("action_type"),
-            action_timestamp: row.get("action_timestamp"),
-            execution_status: row.get("execution_status"),
-            namespace: row.get("namespace"),
-            cluster_name: row.get("cluster_name"),
-            environment: row.get("environment"),
-            alert_fingerprint: row.get("alert_fingerprint"),
-            target_resource: row.get("target_resource"),
-            remediation_request_id: row.get("correlation_id"),
-            model_used: row.get("model_used"),
-            model_confidence: row.get("model_confidence"),
-            start_time: row.get("start_time"),
-            end_time: row.get("end_time"),
-            duration: row.get("duration_ms"),
-            error_message: row.get("error_message"),
-        }
-    }
-}
 
 /// JSON that PostgreSQL wrote.
 pub(super) fn raw_json(text: Option<String>) -> Option<Box<RawValue>> {

@@ -1,0 +1,211 @@
+//! An incident as readers get it: straight from PostgreSQL's binary row to JSON, under the names of the published v1 API.
+
+use crate::domain::cursor::Cursor;
+use chrono::{DateTime, Utc};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use std::error::Error;
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, Type};
+
+/// How a column is written.
+#[derive(Clone, Copy)]
+enum Kind {
+    Integer,
+    Number,
+    Text,
+    Time,
+}
+
+/// The fields in their order: name in JSON, column of the table `t`, kind. What is not known yet is `null`; `duration` is in
+/// milliseconds.
+const FIELDS: [(&str, &str, Kind); 18] = [
+    ("id", "t.id", Kind::Integer),
+    ("alert_name", "t.alert_name", Kind::Text),
+    ("alert_severity", "t.alert_severity", Kind::Text),
+    ("action_type", "t.action_type", Kind::Text),
+    ("action_timestamp", "t.action_timestamp", Kind::Time),
+    ("execution_status", "t.execution_status", Kind::Text),
+    ("namespace", "t.namespace", Kind::Text),
+    ("cluster_name", "t.cluster_name", Kind::Text),
+    ("environment", "t.environment", Kind::Text),
+    ("alert_fingerprint", "t.alert_fingerprint", Kind::Text),
+    ("target_resource", "t.target_resource", Kind::Text),
+    ("remediation_request_id", "t.correlation_id", Kind::Text),
+    ("model_used", "t.model_used", Kind::Text),
+    ("model_confidence", "t.model_confidence", Kind::Number),
+    ("start_time", "t.start_time", Kind::Time),
+    ("end_time", "t.end_time", Kind::Time),
+    ("duration", "t.duration_ms", Kind::Integer),
+    ("error_message", "t.error_message", Kind::Text),
+];
+const ID: usize = 0;
+const ACTION_TIMESTAMP: usize = 4;
+const REQUEST: usize = 11;
+
+/// The columns of [`FIELDS`]; in lists the error message is cut at 1,000 characters.
+pub(super) fn columns(in_list: bool) -> String {
+    let columns = FIELDS.iter().map(|(_, column, _)| match *column {
+        "t.error_message" if in_list => "left(t.error_message, 1000) AS error_message",
+        column => column,
+    });
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+/// A row that starts with [`columns`].
+#[derive(Debug)]
+pub struct Incident(Row);
+
+impl Incident {
+    pub(super) fn new(row: Row) -> Self {
+        Incident(row)
+    }
+
+    /// The row, for the columns behind.
+    pub(super) fn row(&self) -> &Row {
+        &self.0
+    }
+
+    pub(super) fn remediation_request_id(&self) -> &str {
+        self.0.get(REQUEST)
+    }
+
+    /// Where a walk goes on behind this incident.
+    pub(super) fn cursor(&self) -> Cursor {
+        Cursor { action_timestamp: self.0.get(ACTION_TIMESTAMP), id: self.0.get(ID) }
+    }
+
+    /// Appends the incident as a JSON object.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        for (at, (name, _, kind)) in FIELDS.iter().enumerate() {
+            out.extend_from_slice(if at == 0 { b"{\"" } else { b",\"" });
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"\":");
+            match kind {
+                Kind::Integer => write(self.0.get::<_, Option<i64>>(at), out),
+                Kind::Number => write(self.0.get::<_, Option<f64>>(at), out),
+                Kind::Text => write(self.0.get::<_, Option<&str>>(at), out),
+                Kind::Time => match self.0.get::<_, Option<Micros>>(at) {
+                    Some(time) => time.write_json(out),
+                    None => out.extend_from_slice(b"null"),
+                },
+            }
+        }
+        out.push(b'}');
+    }
+}
+
+/// Writing numbers and text into memory cannot fail.
+fn write<T: Serialize>(value: T, out: &mut Vec<u8>) {
+    let _ = serde_json::to_writer(out, &value);
+}
+
+impl Serialize for Incident {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(Some(FIELDS.len()))?;
+        for (at, (name, _, kind)) in FIELDS.iter().enumerate() {
+            match kind {
+                Kind::Integer => map.serialize_entry(name, &self.0.get::<_, Option<i64>>(at))?,
+                Kind::Number => map.serialize_entry(name, &self.0.get::<_, Option<f64>>(at))?,
+                Kind::Text => map.serialize_entry(name, &self.0.get::<_, Option<&str>>(at))?,
+                Kind::Time => {
+                    let time: Option<DateTime<Utc>> = self.0.get(at);
+                    map.serialize_entry(name, &time.map(crate::domain::time::format_rfc3339))?;
+                }
+            }
+        }
+        map.end()
+    }
+}
+
+/// A `timestamptz` as it comes: microseconds since 2000.
+struct Micros(i64);
+
+impl<'a> FromSql<'a> for Micros {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Micros(i64::from_be_bytes(raw.try_into()?)))
+    }
+
+    fn accepts(of: &Type) -> bool {
+        *of == Type::TIMESTAMPTZ
+    }
+}
+
+const DAY: i64 = 86_400_000_000;
+
+impl Micros {
+    /// RFC 3339 in UTC with as few fractional digits as the instant needs, as [`crate::domain::time::format_rfc3339`].
+    fn write_json(&self, out: &mut Vec<u8>) {
+        let (day, of_day) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
+        let (year, month, day) = civil(day);
+        let (seconds, micros) = (of_day / 1_000_000, of_day % 1_000_000);
+        let mut text = *b"\"0000-00-00T00:00:00.000000";
+        for (at, digits, value) in [
+            (1, 4, year),
+            (6, 2, month),
+            (9, 2, day),
+            (12, 2, seconds / 3600),
+            (15, 2, seconds / 60 % 60),
+            (18, 2, seconds % 60),
+            (21, 6, micros),
+        ] {
+            digits_into(&mut text[at..at + digits], value);
+        }
+        let mut end = text.len();
+        while text[end - 1] == b'0' && end > 20 {
+            end -= 1;
+        }
+        if end == 21 {
+            end = 20; // the point
+        }
+        out.extend_from_slice(&text[..end]);
+        out.extend_from_slice(b"Z\"");
+    }
+}
+
+fn digits_into(place: &mut [u8], mut value: i64) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8; // one digit: the years that the service takes are positive
+        value /= 10;
+    }
+}
+
+/// Year, month and day of a day since 2000-01-01, by the Gregorian calendar: years are counted from March, so that the leap day
+/// is the last of its year.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 730_425; // since 0000-03-01
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::{format_rfc3339, parse_rfc3339};
+
+    #[test]
+    fn times_are_written_as_elsewhere() {
+        let epoch = parse_rfc3339("2000-01-01T00:00:00Z").expect("a time");
+        for text in [
+            "2000-01-01T00:00:00Z",
+            "1999-12-31T23:59:59.999999Z",
+            "2024-02-29T12:00:00.1Z",
+            "2025-11-01T10:00:07.2Z",
+            "2026-03-01T00:00:00.00001Z",
+            "1970-01-01T00:00:10Z",
+            "2100-12-31T20:30:40.000001Z",
+            "9999-12-31T23:59:59Z",
+        ] {
+            let time = parse_rfc3339(text).expect(text);
+            let micros = (time - epoch).num_microseconds().expect("in range");
+            let mut out = Vec::new();
+            Micros(micros).write_json(&mut out);
+            assert_eq!(String::from_utf8(out).expect("text"), format!("\"{}\"", format_rfc3339(time)));
+        }
+    }
+}
