@@ -16,3 +16,4 @@ INSERT INTO incident_deltas (bucket, number, alert_name, alert_severity, action_
 SELECT min(bucket), nextval('incident_delta_number'), alert_name, alert_severity, action_type, namespace, cluster_name, count(*)
 FROM resource_action_traces GROUP BY 3, 4, 5, 6, 7;
 VACUUM ANALYZE;
+CHECKPOINT;

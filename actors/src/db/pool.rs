@@ -169,14 +169,16 @@ pub struct Manager {
 
 impl Manager {
     /// A weaker setting of the server or the role than `on` would break the first promise; a stronger one is left alone. A plan
-    /// is made once a statement: over many partitions planning costs more than the work. Nobody waits long for a row that
-    /// somebody else has locked.
+    /// is made once a statement: over many partitions planning costs more than the work. Every statement has an index that fits
+    /// it, and a plan that was made while a table was small must not scan it when it has grown. Nobody waits long for a row
+    /// that somebody else has locked.
     fn new(database: Config, statement_timeout: Option<Duration>) -> Self {
         let timeout = statement_timeout.map_or(0, |timeout| timeout.as_millis());
         let settings = format!(
             "SELECT set_config('synchronous_commit', 'on', false) \
              WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write'); \
-             SET plan_cache_mode = force_generic_plan; SET lock_timeout = 500; SET statement_timeout = {timeout}"
+             SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; \
+             SET enable_mergejoin = off; SET lock_timeout = 500; SET statement_timeout = {timeout}"
         );
         Manager { inner: PostgresConnectionManager::new(database, NoTls), settings }
     }

@@ -14,9 +14,11 @@ impl Handler<Drain> for PgWriterActor {
         let running = self.running.take();
         Box::pin(async move {
             if let Some(running) = running {
-                drop(running.lane);
-                // An error means that the lane has ended otherwise.
-                let _ = running.ended.await;
+                drop(running.lanes);
+                for ended in running.ended {
+                    // An error means that the lane has ended otherwise.
+                    let _ = ended.await;
+                }
             }
             Ok(())
         })

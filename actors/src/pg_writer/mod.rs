@@ -26,6 +26,7 @@ use crate::db::pool::{Pool, PoolSettings};
 use crate::domain::audit::Envelope;
 use crate::domain::audit_id::AuditId;
 use crate::domain::audit_text::AuditText;
+use crate::domain::bucket::Bucket;
 use crate::domain::remediation::RemediationAudit;
 use crate::domain::time::Clock;
 use crate::domain::workflow::WorkflowAudit;
@@ -89,9 +90,17 @@ pub struct PgWriterActor {
 /// What lives on the actor's own runtime.
 struct Running {
     pool: Pool,
-    lane: mpsc::Sender<Pending>,
-    /// Answered when the lane has ended.
-    ended: oneshot::Receiver<()>,
+    /// Each owns the buckets of its number, mod their count: two of them never touch one incident.
+    lanes: Vec<mpsc::Sender<Pending>>,
+    /// Answered when a lane has ended.
+    ended: Vec<oneshot::Receiver<()>>,
+}
+
+impl Running {
+    fn lane_of(&self, bucket: Bucket) -> Option<&mpsc::Sender<Pending>> {
+        let number = usize::try_from(bucket.get()).ok()?;
+        self.lanes.get(number % self.lanes.len())
+    }
 }
 
 /// How an audit was acknowledged.
@@ -126,6 +135,9 @@ impl Audit {
 
 /// Memory that waiting audits may take, in KiB; one audit always finds room.
 const QUEUE_KIB: usize = 64 * 1024;
+/// Flushes that may be under way at once. Two were measured to be slower on two cores: their flushes are smaller, and more
+/// (docs/performance.md).
+const LANES: usize = 1;
 /// How often deltas are folded into the totals.
 const FOLD: Duration = Duration::from_millis(500);
 /// How often partitions are looked after.
@@ -175,10 +187,11 @@ impl PgWriterActor {
             });
         }
         let (reply, committed) = oneshot::channel();
+        let bucket = audit.envelope().bucket();
         let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(QUEUE_KIB as u32); // 64 Ki
         let queued = self.room.clone().try_acquire_many_owned(kib).is_ok_and(|room| {
             let pending = Pending { audit, bytes, room, queued_at: Instant::now(), replies: vec![reply] };
-            running.lane.try_send(pending).is_ok()
+            running.lane_of(bucket).is_some_and(|lane| lane.try_send(pending).is_ok())
         });
         if !queued {
             self.metrics.actor_rejected_total.with_label_values(&["pg_writer", "queue_full"]).inc();
@@ -197,23 +210,28 @@ impl Actor for PgWriterActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let pool = Pool::new(&self.settings.pool, &self.metrics);
-        let (sender, receiver) = mpsc::channel(self.settings.queue);
-        let lane = Lane::new(
-            receiver,
-            pool.clone(),
-            self.settings.clone(),
-            self.metrics.clone(),
-            self.clock.clone(),
-            self.on_commit.clone(),
-        );
-        // A lane ends with its actor, and an actor with its lane.
-        let (ending, ended) = oneshot::channel();
-        let lane = actix::spawn(lane.run());
-        ctx.spawn(lane.into_actor(self).map(|_, _, ctx| {
-            // Only a drain listens.
-            let _ = ending.send(());
-            ctx.stop();
-        }));
+        let (mut lanes, mut ended) = (Vec::new(), Vec::new());
+        for _ in 0..LANES {
+            let (sender, receiver) = mpsc::channel(self.settings.queue);
+            let lane = Lane::new(
+                receiver,
+                pool.clone(),
+                self.settings.clone(),
+                self.metrics.clone(),
+                self.clock.clone(),
+                self.on_commit.clone(),
+            );
+            let (ending, end) = oneshot::channel();
+            let lane = actix::spawn(async move {
+                lane.run().await;
+                // Only a drain listens.
+                let _ = ending.send(());
+            });
+            // A lane ends with its actor, and an actor with its lane.
+            ctx.spawn(lane.into_actor(self).map(|_, _, ctx| ctx.stop()));
+            lanes.push(sender);
+            ended.push(end);
+        }
         ctx.run_interval(FOLD, |actor, _| actor.fold());
         ctx.run_interval(UPKEEP, |actor, _| {
             if let Ok(pool) = actor.pool() {
@@ -221,7 +239,7 @@ impl Actor for PgWriterActor {
                 actix::spawn(async move { partitions::keep_ahead(&pool, today).await });
             }
         });
-        self.running = Some(Running { pool, lane: sender, ended });
+        self.running = Some(Running { pool, lanes, ended });
     }
 }
 

@@ -127,6 +127,7 @@ impl Actor for QueryActor {
         let quick = PoolSettings { statement_timeout: Some(QUICK), ..self.pool.clone() };
         let pipeline = Pipeline::new(Pool::new(&quick, &self.metrics), shared, self.pool.max_lifetime);
         self.running = Some(Running { pool: Pool::new(&own, &self.metrics), pipeline: Arc::new(pipeline) });
+        self.metrics.pool_connections_max.with_label_values(&[self.pool.name]).set(self.pool.max.into());
     }
 }
 
