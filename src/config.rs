@@ -1,7 +1,11 @@
 //! All settings: flags and environment variables are one list, read as text by clap and parsed here. Every fault is
 //! found before anything starts, and all are reported together.
 
-use chrono::TimeDelta;
+mod settings;
+mod values;
+
+pub use settings::{Settings, VARIABLES};
+
 use data_storage_actors::auth::{AccessLists, StaticTokens};
 use data_storage_actors::db::{DatabaseConfig, parse_database};
 use data_storage_actors::domain::time::TimeWindow;
@@ -10,99 +14,11 @@ use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
-
-macro_rules! settings {
-    ($($(#[doc = $help:literal])+ $field:ident = $name:literal;)*) => {
-        /// The settings as text, by flag or by environment variable.
-        #[derive(Debug, Clone, Default, clap::Args)]
-        pub struct Settings { $(
-            $(#[doc = $help])+
-            #[arg(long, env = $name, hide_env_values = true, value_name = "VALUE")]
-            pub $field: Option<String>,
-        )* }
-
-        /// The names of all environment variables.
-        pub const VARIABLES: &[&str] = &[$($name),*];
-    };
-}
-
-settings! {
-    /// Address of the REST API and health [default: 0.0.0.0:8080]
-    listen_addr = "LISTEN_ADDR";
-    /// Address of the metrics [default: 0.0.0.0:9090]
-    metrics_addr = "METRICS_ADDR";
-    /// The audit database, as postgresql:// URL
-    database_url = "DATABASE_URL";
-    /// File that holds DATABASE_URL
-    database_url_file = "DATABASE_URL_FILE";
-    /// Database for reads; a replica will do [default: DATABASE_URL]
-    read_database_url = "READ_DATABASE_URL";
-    /// File that holds READ_DATABASE_URL
-    read_database_url_file = "READ_DATABASE_URL_FILE";
-    /// Database of the vectors [default: DATABASE_URL]
-    vector_database_url = "VECTOR_DATABASE_URL";
-    /// File that holds VECTOR_DATABASE_URL
-    vector_database_url_file = "VECTOR_DATABASE_URL_FILE";
-    /// Folder of the embedded PostgreSQL and its tokens [default: ./data; as root /var/lib/data-storage]
-    embedded_dir = "EMBEDDED_DIR";
-    /// Folder of PostgreSQL's programs [default: where `make` put them]
-    embedded_pg_bin = "EMBEDDED_PG_BIN";
-    /// How tokens are checked: kubernetes or static [default: kubernetes; static with --embedded]
-    auth_mode = "AUTH_MODE";
-    /// Static token file: token,user,uid,"group1,group2"
-    auth_tokens_file = "AUTH_TOKENS_FILE";
-    /// Users who may write remediation audits, comma-separated
-    writers_remediation = "WRITERS_REMEDIATION";
-    /// Users who may write workflow audits, comma-separated
-    writers_workflow = "WRITERS_WORKFLOW";
-    /// Connections of the write pool [default: 8]
-    write_pool_max = "WRITE_POOL_MAX";
-    /// Connections of the read pool [default: 8]
-    read_pool_max = "READ_POOL_MAX";
-    /// Connections of the vector write pool [default: 4]
-    vector_write_pool_max = "VECTOR_WRITE_POOL_MAX";
-    /// Connections of the vector read pool [default: 8]
-    vector_read_pool_max = "VECTOR_READ_POOL_MAX";
-    /// Longest life of a connection [default: 5m]
-    pool_max_lifetime = "POOL_MAX_LIFETIME";
-    /// Longest time of a request [default: 5s]
-    request_deadline = "REQUEST_DEADLINE";
-    /// Longest wait for a permit [default: 1s]
-    permit_wait = "PERMIT_WAIT";
-    /// Writes at once [default: 2048]
-    write_permits = "WRITE_PERMITS";
-    /// Reads at once [default: 256]
-    read_permits = "READ_PERMITS";
-    /// Searches at once [default: 64]
-    search_permits = "SEARCH_PERMITS";
-    /// Longest time from SIGTERM to the end [default: 25s]
-    shutdown_grace = "SHUTDOWN_GRACE";
-    /// How long the content of a body without any time is remembered [default: 10m]
-    replay_window = "REPLAY_WINDOW";
-    /// Largest body, in bytes or with KiB or MiB [default: 1MiB]
-    max_body_bytes = "MAX_BODY_BYTES";
-    /// Most audits of one flush [default: 512]
-    flush_max_rows = "FLUSH_MAX_ROWS";
-    /// Most bytes of one flush [default: 4MiB]
-    flush_max_bytes = "FLUSH_MAX_BYTES";
-    /// Oldest time of an audit [default: 400d]
-    audit_max_age = "AUDIT_MAX_AGE";
-    /// Time of an audit that lies farthest ahead [default: 1h]
-    audit_max_ahead = "AUDIT_MAX_AHEAD";
-    /// Whole months of incidents that are kept; 0 keeps all [default: 0]
-    retention_months = "RETENTION_MONTHS";
-    /// Most connections of clients [default: 8192]
-    max_connections = "MAX_CONNECTIONS";
-    /// What embeds audits: builtin or off [default: builtin]
-    embedder = "EMBEDDER";
-    /// json or pretty [default: json; pretty on a terminal]
-    log_format = "LOG_FORMAT";
-    /// Level or filter of the log [default: info]
-    log_level = "LOG_LEVEL";
-}
+use values::{
+    MAX_AGE_DAYS, MAX_AHEAD_DAYS, address, bytes, connections, duration, number, permits, positive_duration, time_span,
+};
 
 /// One wrong setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -408,62 +324,6 @@ pub fn read_tokens(file: &Path) -> Result<StaticTokens, String> {
     StaticTokens::parse(&text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
-/// Ids hold times up to the year 2255; fifty years back is before 1970 for nobody.
-const MAX_AGE_DAYS: i64 = 50 * 365;
-const MAX_AHEAD_DAYS: i64 = 366;
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let text = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.replace("localhost:", "127.0.0.1:") };
-    SocketAddr::from_str(&text).map_err(|_| "must be an address and a port, like 0.0.0.0:8080".into())
-}
-
-fn number<T: FromStr + PartialOrd + fmt::Display>(text: &str, least: T, most: T) -> Result<T, String> {
-    match text.parse::<T>() {
-        Ok(n) if n >= least && n <= most => Ok(n),
-        _ => Err(format!("must be a whole number from {least} to {most}")),
-    }
-}
-
-fn connections(text: &str) -> Result<u32, String> {
-    number(text, 1, 1000)
-}
-
-fn permits(text: &str) -> Result<usize, String> {
-    number(text, 1, 1_000_000)
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-    units
-        .iter()
-        .find_map(|(unit, millis)| {
-            let n: u64 = text.strip_suffix(unit)?.parse().ok()?;
-            Some(Duration::from_millis(n.checked_mul(*millis)?))
-        })
-        .filter(|duration| *duration <= Duration::from_secs(100 * 366 * 86_400))
-        .ok_or_else(|| "must be a duration, like 500ms, 5s, 10m, 24h or 400d".into())
-}
-
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    duration(text).and_then(|d| if d.is_zero() { Err("must be longer than 0".into()) } else { Ok(d) })
-}
-
-fn time_span(text: &str, most_days: i64) -> Result<TimeDelta, String> {
-    let span = TimeDelta::from_std(duration(text)?).unwrap_or(TimeDelta::MAX);
-    if span > TimeDelta::days(most_days) { Err(format!("must be at most {most_days}d")) } else { Ok(span) }
-}
-
-fn bytes(text: &str) -> Result<usize, String> {
-    let (digits, factor) = match text.trim() {
-        text if text.ends_with("MiB") => (&text[..text.len() - 3], 1 << 20),
-        text if text.ends_with("KiB") => (&text[..text.len() - 3], 1 << 10),
-        text => (text, 1),
-    };
-    let wrong = || "must be a number of bytes, like 65536, 64KiB or 1MiB, at most 1024MiB".to_owned();
-    let n: usize = digits.trim().parse().map_err(|_| wrong())?;
-    n.checked_mul(factor).filter(|n| (1..=1 << 30).contains(n)).ok_or_else(wrong)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -493,14 +353,5 @@ mod tests {
             ["AUTH_TOKENS_FILE", "DATABASE_URL", "EMBEDDER", "FLUSH_MAX_ROWS", "LISTEN_ADDR", "REQUEST_DEADLINE"];
         assert_eq!(variables, expected);
         assert!(!errors.to_string().contains("secret"), "{errors}");
-    }
-
-    #[test]
-    fn durations_and_sizes() {
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("400d"), Ok(Duration::from_secs(400 * 86_400)));
-        assert!(duration("5").is_err() && duration("-5s").is_err() && duration("99999999999d").is_err());
-        assert_eq!((bytes("64KiB"), bytes("1 MiB")), (Ok(65_536), Ok(1 << 20)));
-        assert!(bytes("0").is_err() && bytes("2GiB").is_err());
     }
 }

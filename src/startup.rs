@@ -13,6 +13,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use actix_web_prom::PrometheusMetricsBuilder;
 use data_storage_actors::auth::StaticTokens;
+use data_storage_actors::check::check_database;
 use data_storage_actors::db::DatabaseConfig;
 use data_storage_actors::domain::time::{Clock, system_clock};
 use data_storage_actors::metrics::Metrics;
@@ -46,6 +47,8 @@ pub struct Application {
     databases: DatabaseConfigs,
     stopping: watch::Sender<bool>,
     grace: Duration,
+    /// Connections that the pools may open, all together.
+    connections: u32,
     /// The threads that the actors live on.
     arbiters: Vec<Arbiter>,
 }
@@ -101,6 +104,7 @@ impl Application {
             databases,
             stopping,
             grace: config.shutdown_grace,
+            connections: config.pools.sum(),
             arbiters,
         })
     }
@@ -122,7 +126,8 @@ impl Application {
     ) -> std::io::Result<Instant> {
         tracing::info!(listen_addr = %self.address, metrics_addr = %self.metrics_address, "listening");
         let (health, actors) = (self.state.health.clone(), self.state.actors.clone());
-        actix::spawn(migrate_audit(self.databases.clone(), health.clone(), self.state.clock.clone(), on_ready));
+        let (databases, clock, connections) = (self.databases.clone(), self.state.clock.clone(), self.connections);
+        actix::spawn(migrate_audit(databases, health.clone(), clock, connections, on_ready));
         actix::spawn(migrate_vector(self.databases.vector.clone(), health.clone(), self.state.clock.clone()));
         actix::spawn(async move { health.watch(&actors).await });
         let (api, metrics) = (self.server.handle(), self.metrics_server.handle());
@@ -228,7 +233,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Migrates the audit database as soon as it is there. A replica that is up to date lets reads begin without it.
-async fn migrate_audit(databases: DatabaseConfigs, health: Arc<Health>, clock: Clock, on_ready: impl FnOnce()) {
+async fn migrate_audit(
+    databases: DatabaseConfigs,
+    health: Arc<Health>,
+    clock: Clock,
+    connections: u32,
+    on_ready: impl FnOnce(),
+) {
     let mut on_ready = Some(on_ready);
     let mut ready = || {
         health.audit_migrated.store(true, Ordering::Relaxed);
@@ -243,6 +254,9 @@ async fn migrate_audit(databases: DatabaseConfigs, health: Arc<Health>, clock: C
             Ok(()) => {
                 health.write_database.set(true);
                 ready();
+                if let Err(fault) = check_database(&databases.write, Schema::Audit, connections).await {
+                    tracing::warn!(fault, "the audit database is not as it should be");
+                }
                 return;
             }
             Err(error) => tracing::warn!(%error, "the audit database cannot be migrated yet"),

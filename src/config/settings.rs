@@ -1,0 +1,91 @@
+//! The list of all settings: as flags, as environment variables, and (a test compares them) in docs/configuration.md.
+
+macro_rules! settings {
+    ($($(#[doc = $help:literal])+ $field:ident = $name:literal;)*) => {
+        /// The settings as text, by flag or by environment variable.
+        #[derive(Debug, Clone, Default, clap::Args)]
+        pub struct Settings { $(
+            $(#[doc = $help])+
+            #[arg(long, env = $name, hide_env_values = true, value_name = "VALUE")]
+            pub $field: Option<String>,
+        )* }
+
+        /// The names of all environment variables.
+        pub const VARIABLES: &[&str] = &[$($name),*];
+    };
+}
+
+settings! {
+    /// Address of the REST API and health [default: 0.0.0.0:8080]
+    listen_addr = "LISTEN_ADDR";
+    /// Address of the metrics [default: 0.0.0.0:9090]
+    metrics_addr = "METRICS_ADDR";
+    /// The audit database, as postgresql:// URL
+    database_url = "DATABASE_URL";
+    /// File that holds DATABASE_URL
+    database_url_file = "DATABASE_URL_FILE";
+    /// Database for reads; a replica will do [default: DATABASE_URL]
+    read_database_url = "READ_DATABASE_URL";
+    /// File that holds READ_DATABASE_URL
+    read_database_url_file = "READ_DATABASE_URL_FILE";
+    /// Database of the vectors [default: DATABASE_URL]
+    vector_database_url = "VECTOR_DATABASE_URL";
+    /// File that holds VECTOR_DATABASE_URL
+    vector_database_url_file = "VECTOR_DATABASE_URL_FILE";
+    /// Folder of the embedded PostgreSQL and its tokens [default: ./data; as root /var/lib/data-storage]
+    embedded_dir = "EMBEDDED_DIR";
+    /// Folder of PostgreSQL's programs [default: where `make` put them]
+    embedded_pg_bin = "EMBEDDED_PG_BIN";
+    /// How tokens are checked: kubernetes or static [default: kubernetes; static with --embedded]
+    auth_mode = "AUTH_MODE";
+    /// Static token file: token,user,uid,"group1,group2"
+    auth_tokens_file = "AUTH_TOKENS_FILE";
+    /// Users who may write remediation audits, comma-separated
+    writers_remediation = "WRITERS_REMEDIATION";
+    /// Users who may write workflow audits, comma-separated
+    writers_workflow = "WRITERS_WORKFLOW";
+    /// Connections of the write pool [default: 8]
+    write_pool_max = "WRITE_POOL_MAX";
+    /// Connections of the read pool [default: 8]
+    read_pool_max = "READ_POOL_MAX";
+    /// Connections of the vector write pool [default: 4]
+    vector_write_pool_max = "VECTOR_WRITE_POOL_MAX";
+    /// Connections of the vector read pool [default: 8]
+    vector_read_pool_max = "VECTOR_READ_POOL_MAX";
+    /// Longest life of a connection [default: 5m]
+    pool_max_lifetime = "POOL_MAX_LIFETIME";
+    /// Longest time of a request [default: 5s]
+    request_deadline = "REQUEST_DEADLINE";
+    /// Longest wait for a permit [default: 1s]
+    permit_wait = "PERMIT_WAIT";
+    /// Writes at once [default: 2048]
+    write_permits = "WRITE_PERMITS";
+    /// Reads at once [default: 256]
+    read_permits = "READ_PERMITS";
+    /// Searches at once [default: 64]
+    search_permits = "SEARCH_PERMITS";
+    /// Longest time from SIGTERM to the end [default: 25s]
+    shutdown_grace = "SHUTDOWN_GRACE";
+    /// How long the content of a body without any time is remembered [default: 10m]
+    replay_window = "REPLAY_WINDOW";
+    /// Largest body, in bytes or with KiB or MiB [default: 1MiB]
+    max_body_bytes = "MAX_BODY_BYTES";
+    /// Most audits of one flush [default: 512]
+    flush_max_rows = "FLUSH_MAX_ROWS";
+    /// Most bytes of one flush [default: 4MiB]
+    flush_max_bytes = "FLUSH_MAX_BYTES";
+    /// Oldest time of an audit [default: 400d]
+    audit_max_age = "AUDIT_MAX_AGE";
+    /// Time of an audit that lies farthest ahead [default: 1h]
+    audit_max_ahead = "AUDIT_MAX_AHEAD";
+    /// Whole months that are kept; audits of older ones are refused, 0 keeps all [default: 0]
+    retention_months = "RETENTION_MONTHS";
+    /// Most connections of clients [default: 8192]
+    max_connections = "MAX_CONNECTIONS";
+    /// What embeds audits: builtin or off [default: builtin]
+    embedder = "EMBEDDER";
+    /// json or pretty [default: json; pretty on a terminal]
+    log_format = "LOG_FORMAT";
+    /// Level or filter of the log [default: info]
+    log_level = "LOG_LEVEL";
+}

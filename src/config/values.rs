@@ -1,0 +1,77 @@
+//! How one setting is read from its text. What is wrong with it is said in words that follow the name of its variable.
+
+use chrono::TimeDelta;
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Ids hold times up to the year 2255; fifty years back is before 1970 for nobody.
+pub(super) const MAX_AGE_DAYS: i64 = 50 * 365;
+pub(super) const MAX_AHEAD_DAYS: i64 = 366;
+
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    let text = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.replace("localhost:", "127.0.0.1:") };
+    SocketAddr::from_str(&text).map_err(|_| "must be an address and a port, like 0.0.0.0:8080".into())
+}
+
+pub(super) fn number<T: FromStr + PartialOrd + fmt::Display>(text: &str, least: T, most: T) -> Result<T, String> {
+    match text.parse::<T>() {
+        Ok(n) if n >= least && n <= most => Ok(n),
+        _ => Err(format!("must be a whole number from {least} to {most}")),
+    }
+}
+
+pub(super) fn connections(text: &str) -> Result<u32, String> {
+    number(text, 1, 1000)
+}
+
+pub(super) fn permits(text: &str) -> Result<usize, String> {
+    number(text, 1, 1_000_000)
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    units
+        .iter()
+        .find_map(|(unit, millis)| {
+            let n: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            Some(Duration::from_millis(n.checked_mul(*millis)?))
+        })
+        .filter(|duration| *duration <= Duration::from_secs(100 * 366 * 86_400))
+        .ok_or_else(|| "must be a duration, like 500ms, 5s, 10m, 24h or 400d".into())
+}
+
+pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|d| if d.is_zero() { Err("must be longer than 0".into()) } else { Ok(d) })
+}
+
+pub(super) fn time_span(text: &str, most_days: i64) -> Result<TimeDelta, String> {
+    let span = TimeDelta::from_std(duration(text)?).unwrap_or(TimeDelta::MAX);
+    if span > TimeDelta::days(most_days) { Err(format!("must be at most {most_days}d")) } else { Ok(span) }
+}
+
+pub(super) fn bytes(text: &str) -> Result<usize, String> {
+    let (digits, factor) = match text.trim() {
+        text if text.ends_with("MiB") => (&text[..text.len() - 3], 1 << 20),
+        text if text.ends_with("KiB") => (&text[..text.len() - 3], 1 << 10),
+        text => (text, 1),
+    };
+    let wrong = || "must be a number of bytes, like 65536, 64KiB or 1MiB, at most 1024MiB".to_owned();
+    let n: usize = digits.trim().parse().map_err(|_| wrong())?;
+    n.checked_mul(factor).filter(|n| (1..=1 << 30).contains(n)).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("400d"), Ok(Duration::from_secs(400 * 86_400)));
+        assert!(duration("5").is_err() && duration("-5s").is_err() && duration("99999999999d").is_err());
+        assert_eq!((bytes("64KiB"), bytes("1 MiB")), (Ok(65_536), Ok(1 << 20)));
+        assert!(bytes("0").is_err() && bytes("2GiB").is_err());
+    }
+}
