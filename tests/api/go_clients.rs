@@ -61,6 +61,7 @@ async fn four_writers_make_one_incident() {
     assert_eq!(times.len(), 3);
     assert!(times.is_sorted(), "{times:?}");
 
+    assert_eq!(detail["workflows"], json!(["wf-1"]));
     let steps = service.read("/api/v1/workflows/wf-1/steps").await;
     assert_eq!(steps["data"][0]["auditID"], json!(step_id));
     assert_eq!(steps["data"][0]["durationMs"], 1500);

@@ -1,7 +1,7 @@
 //! A write is idempotent: by its content, by its key, and for a while by the content of a body without any time.
 
 use crate::go_clients::now;
-use crate::support::{Service, Writer, gateway_audit};
+use crate::support::{Service, Writer, eventually_long, gateway_audit};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -120,6 +120,20 @@ async fn a_body_without_a_time_is_a_replay_for_a_while() {
     assert_ne!(first.audit_id(), later.audit_id());
     assert!(service.post(Writer::Gateway, &body).await.is_replay());
     assert_eq!(database.number("SELECT count(*) FROM remediation_audit").await, 2);
+    // What is out of its window is forgotten in the end, keys never.
+    service
+        .post_raw(Writer::Gateway, PATH, &gateway_audit("rr-k").to_string(), &[("idempotency-key", "k")])
+        .await
+        .audit_id();
+    database
+        .client
+        .execute("UPDATE idempotency_keys SET received_at = received_at - interval '11 minutes'", &[])
+        .await
+        .expect("rows");
+    eventually_long("old contents are forgotten", async || {
+        (database.number("SELECT count(*) FROM idempotency_keys").await == 1).then_some(())
+    })
+    .await;
     let step = json!({"workflowID": "w", "stepName": "s", "stepStatus": "completed"});
     let first = service.post_step(&step).await;
     assert_eq!(first.audit_id(), service.post_step(&step).await.audit_id());

@@ -12,13 +12,22 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Waits until a condition holds; fails the test when it does not within 20 seconds.
-pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
-    let until = Instant::now() + Duration::from_secs(20);
+pub async fn eventually<T>(what: &str, check: impl AsyncFnMut() -> Option<T>) -> T {
+    within(Duration::from_secs(20), what, check).await
+}
+
+/// As [`eventually`], for what comes round only now and then.
+pub async fn eventually_long<T>(what: &str, check: impl AsyncFnMut() -> Option<T>) -> T {
+    within(Duration::from_secs(60), what, check).await
+}
+
+async fn within<T>(limit: Duration, what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+    let until = Instant::now() + limit;
     loop {
         if let Some(found) = check().await {
             return found;
         }
-        assert!(Instant::now() < until, "not within 20 seconds: {what}");
+        assert!(Instant::now() < until, "not within {limit:?}: {what}");
         sleep(Duration::from_millis(20)).await;
     }
 }

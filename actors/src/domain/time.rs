@@ -18,7 +18,12 @@ pub fn parse_rfc3339(text: &str) -> Option<DateTime<Utc>> {
     if !text.is_ascii() || !matches!(text.as_bytes().get(10), Some(b'T' | b't')) {
         return None;
     }
-    DateTime::parse_from_rfc3339(text).ok().map(|t| t.to_utc())
+    let time = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
+    // A leap second is the first of the next minute, as PostgreSQL has it.
+    match time.timestamp_subsec_nanos().checked_sub(1_000_000_000) {
+        Some(nanos) => DateTime::from_timestamp(time.timestamp() + 1, nanos),
+        None => Some(time),
+    }
 }
 
 /// Whether this is Go's zero `time.Time`.
@@ -94,6 +99,7 @@ mod tests {
             ("2025-11-01T10:00:07.200Z", "2025-11-01T10:00:07.2Z"),
             ("2025-11-01T12:00:00.000001+02:00", "2025-11-01T10:00:00.000001Z"),
             ("2025-11-01T10:00:10Z", "2025-11-01T10:00:10Z"),
+            ("2016-12-31T23:59:60.5Z", "2017-01-01T00:00:00.5Z"),
         ] {
             assert_eq!(format_rfc3339(parse_rfc3339(given).expect(given)), shown);
         }

@@ -2,7 +2,7 @@
 //! sent together.
 
 use super::columns::column;
-use super::{Audit, PgWriterSettings};
+use super::{Audit, PgWriterSettings, window_start};
 use crate::db::pool::Connection;
 use crate::db::sqlstate::{self, Fault};
 use crate::domain::attributes::Attributes;
@@ -172,8 +172,7 @@ impl Flush<'_> {
         let contents = column(&rows, |row| row.content);
         let ids = column(&rows, |row| row.id.as_str());
         let received = column(&rows, |row| row.received_at);
-        let window = TimeDelta::from_std(self.settings.replay_window).unwrap_or(TimeDelta::MAX);
-        let over = self.now.checked_sub_signed(window).unwrap_or(DateTime::UNIX_EPOCH);
+        let over = window_start(self.now, self.settings.replay_window);
         let claim: [&(dyn ToSql + Sync); 7] = [&buckets, &keys, &windowed, &contents, &ids, &received, &over];
         let read: [&(dyn ToSql + Sync); 2] = [&buckets, &keys];
         let (begun, claimed, read) = join!(

@@ -47,6 +47,10 @@ async fn fold(connection: &mut Connection) -> Result<usize, Error> {
             return Ok(0);
         }
         let rows = client.query(&take, &[&BATCH]).await?;
+        if rows.is_empty() {
+            client.batch_execute("ROLLBACK").await?;
+            return Ok(0);
+        }
         let changes: Vec<(Values<&str>, i64)> = rows.iter().map(|row| (values(row), row.get("delta"))).collect();
         let totals = sum_up(&changes, true);
         let columns = Columns::of(&totals);

@@ -5,6 +5,7 @@ mod claim_outbox;
 mod clear_outbox;
 mod columns;
 mod drain;
+mod drop_windowed_keys;
 mod find_replay;
 mod flush;
 pub(crate) mod fold_totals;
@@ -35,6 +36,7 @@ use crate::handle::{Ping, Probe};
 use crate::metrics::Metrics;
 use crate::supervise::Alive;
 use actix::prelude::*;
+use chrono::{DateTime, TimeDelta, Utc};
 use lane::{Lane, Pending};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -103,6 +105,12 @@ impl Running {
     }
 }
 
+/// What was claimed by then is out of its window.
+fn window_start(now: DateTime<Utc>, window: Duration) -> DateTime<Utc> {
+    let window = TimeDelta::from_std(window).unwrap_or(TimeDelta::MAX);
+    now.checked_sub_signed(window).unwrap_or(DateTime::UNIX_EPOCH)
+}
+
 /// How an audit was acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
@@ -140,6 +148,8 @@ const QUEUE_KIB: usize = 64 * 1024;
 const LANES: usize = 1;
 /// How often deltas are folded into the totals.
 const FOLD: Duration = Duration::from_millis(500);
+/// How often windowed keys are forgotten.
+const FORGET: Duration = Duration::from_secs(20);
 /// How often partitions are looked after.
 const UPKEEP: Duration = Duration::from_secs(3600);
 
@@ -171,6 +181,13 @@ impl PgWriterActor {
             fold_totals::fold_totals(&pool, &metrics).await;
             drop(turn);
         });
+    }
+
+    /// Forgets the contents of untimed bodies whose window is over.
+    fn forget(&self) {
+        let Ok(pool) = self.pool() else { return };
+        let (metrics, until) = (self.metrics.clone(), window_start((self.clock)(), self.settings.replay_window));
+        actix::spawn(async move { drop_windowed_keys::drop_windowed_keys(&pool, &metrics, until).await });
     }
 
     /// Queues an audit for the next flush and waits for its commit; one with a stale time is only looked up.
@@ -233,6 +250,7 @@ impl Actor for PgWriterActor {
             ended.push(end);
         }
         ctx.run_interval(FOLD, |actor, _| actor.fold());
+        ctx.run_interval(FORGET, |actor, _| actor.forget());
         ctx.run_interval(UPKEEP, |actor, _| {
             if let Ok(pool) = actor.pool() {
                 let today = (actor.clock)();

@@ -30,6 +30,8 @@ pub struct IncidentDetail {
     pub updated_at: DateTime<Utc>,
     /// The unknown fields of all audits; of one that several state, the latest.
     pub attributes: Option<Box<RawValue>>,
+    /// The workflows that a step ties to this request, by name; at most 1,000.
+    pub workflows: Vec<String>,
     /// In their order. Of more than 1,000 audits, or 16 MiB of text, the newest.
     pub audits: Vec<AuditRecord>,
     /// How many there are.
@@ -64,6 +66,7 @@ async fn get(connection: &mut Connection, id: i64) -> Result<Option<IncidentDeta
         created_at: row.get("created_at"),
         updated_at: row.get("updated_at"),
         attributes: raw_json(row.get("attributes")),
+        workflows: row.get::<_, Option<Vec<String>>>("workflows").unwrap_or_default(),
         audits: audits.iter().map(AuditRecord::remediation).collect(),
         audits_total: row.get("audits_total"),
         incident,

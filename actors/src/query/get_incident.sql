@@ -25,6 +25,13 @@ SELECT
         WHERE b.bytes <= 16777216
         ORDER BY e.key, b.id DESC
      ) AS m) AS attributes,
+    (SELECT array_agg(l.workflow_id)
+     FROM (
+        SELECT w.workflow_id FROM incident_workflows AS w
+        WHERE w.bucket = t.bucket AND w.remediation_request_id = t.correlation_id
+        ORDER BY w.workflow_id
+        LIMIT 1000
+     ) AS l) AS workflows,
     (SELECT count(*) FROM remediation_audit AS a
      WHERE a.bucket = t.bucket AND a.remediation_request_id = t.correlation_id) AS audits_total
 FROM resource_action_traces AS t

@@ -70,6 +70,13 @@ async fn list(ask: Ask<'_>, message: &ListIncidents) -> Result<IncidentPage, Err
     let more = rows.len() > limit;
     rows.truncate(limit);
     let incidents: Vec<Incident> = rows.into_iter().map(Incident::new).collect();
+    // Page and total are two statements, and writers go on between them. Where the page is the last one it knows the total.
+    let total = match message.start {
+        PageStart::Offset(offset) if !more && (offset == 0 || !incidents.is_empty()) => {
+            total.map(|_: i64| offset + i64::try_from(incidents.len()).unwrap_or(0))
+        }
+        _ => total,
+    };
     let next = incidents.last().filter(|_| more).map(Incident::cursor);
     Ok(IncidentPage { incidents, total, next })
 }
