@@ -30,6 +30,7 @@ pub fn server() -> &'static Server {
             actix_web::rt::System::new().block_on(async {
                 let embedded = Embedded::start(Some(&dir), None).await.expect("PostgreSQL: run `make postgres` first");
                 let socket = embedded.socket().to_owned();
+                fs::write(dir.join("socket-folder"), socket.as_os_str().as_encoded_bytes()).expect("written");
                 sender.send(socket).expect("the test waits");
                 std::future::pending::<()>().await;
             });
@@ -45,7 +46,11 @@ fn remove_old_folders() {
         let text = path.to_string_lossy().into_owned();
         let Some(pid) = text.strip_prefix(FOLDERS) else { continue };
         if !Path::new(&format!("/proc/{pid}")).exists() && !path.join("postgres/data/postmaster.pid").exists() {
-            let _ = fs::remove_dir_all(&path); // another process may do the same
+            // Another process may do the same.
+            if let Ok(socket) = fs::read_to_string(path.join("socket-folder")) {
+                let _ = fs::remove_dir_all(socket);
+            }
+            let _ = fs::remove_dir_all(&path);
         }
     }
 }
