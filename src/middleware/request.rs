@@ -46,7 +46,7 @@ pub async fn request(
     let (method, path) = (request.method().clone(), request.path().to_owned());
     let peer = request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
 
-    let (answer, route, caller) = if head_size(&request) > MAX_HEAD {
+    let (mut answer, route, caller) = if head_size(&request) > MAX_HEAD {
         let problem = Problem::new(ProblemKind::HeadersTooLarge, "The head of a request may have 32 KiB").closing();
         (request.into_response(problem.render(&path, &id.0)).map_into_boxed_body(), None, None)
     } else if turned_away {
@@ -70,7 +70,6 @@ pub async fn request(
             }
         }
     };
-    let mut answer = answer;
     set_id(answer.response_mut(), &id);
     if draining {
         answer.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);

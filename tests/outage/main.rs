@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod black_hole;
 mod embedded;
 mod load;
 mod replicas;

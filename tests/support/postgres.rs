@@ -61,6 +61,11 @@ impl Server {
         format!("postgresql://postgres@{host}/{database}")
     }
 
+    /// The socket itself.
+    pub fn socket(&self) -> PathBuf {
+        self.socket.join(".s.PGSQL.5432")
+    }
+
     pub async fn connect(&self, database: &str) -> Client {
         let (client, connection) = tokio_postgres::connect(&self.url(database), NoTls).await.expect("a connection");
         tokio::spawn(connection);

@@ -26,6 +26,7 @@ use actix::prelude::*;
 use pipeline::{Ask, Pipeline};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 use tokio_postgres::Error;
 
 pub struct QueryActor {
@@ -44,6 +45,8 @@ struct Running {
 
 /// A short read that takes longer than this gets a connection of its own, where others do not wait behind it.
 const QUICK: Duration = Duration::from_millis(250);
+/// A connection whose answers are this late is taken for lost.
+const LOST: Duration = Duration::from_secs(2);
 
 impl QueryActor {
     pub fn new(pool: PoolSettings, metrics: Metrics, alive: Alive) -> Self {
@@ -62,11 +65,12 @@ impl QueryActor {
         T: 'static,
         F: AsyncFnOnce(&mut Connection) -> Result<T, Error> + 'static,
     {
-        let (running, metrics) = (self.running(), self.metrics.clone());
+        let (running, metrics, limit) = (self.running(), self.metrics.clone(), self.limit());
         Box::pin(counted(operation, self.metrics.clone(), async move {
             let running = running?;
             let mut connection = running.pool.get().await?;
-            timed(&metrics, transaction, read(&mut connection)).await
+            let answer = timeout(limit, timed(&metrics, transaction, read(&mut connection))).await;
+            answer.unwrap_or_else(|_| Err(lost(&mut connection)))
         }))
     }
 
@@ -82,24 +86,37 @@ impl QueryActor {
         T: 'static,
         F: AsyncFn(Ask<'_>) -> Result<T, Error> + 'static,
     {
-        let (running, metrics) = (self.running(), self.metrics.clone());
+        let (running, metrics, limit) = (self.running(), self.metrics.clone(), self.limit());
         Box::pin(counted(operation, self.metrics.clone(), async move {
             let running = running?;
             if quick {
                 let shared = running.pipeline.get().await?;
-                match timed_raw(&metrics, transaction, read(Ask::Shared(&shared))).await {
-                    Err(error) if sqlstate::is_timeout(&error) => {}
-                    result => return result.map_err(|error| sqlstate::handle(&error, transaction)),
+                match timeout(LOST, timed_raw(&metrics, transaction, read(Ask::Shared(&shared)))).await {
+                    Ok(Err(error)) if sqlstate::is_timeout(&error) => {}
+                    Ok(result) => return result.map_err(|error| sqlstate::handle(&error, transaction)),
+                    Err(_) => running.pipeline.discard(&shared).await,
                 }
             }
             let mut connection = running.pool.get().await?;
-            timed(&metrics, transaction, read(Ask::own(&mut connection))).await
+            let answer = timeout(limit, timed(&metrics, transaction, read(Ask::own(&mut connection)))).await;
+            answer.unwrap_or_else(|_| Err(lost(&mut connection)))
         }))
+    }
+
+    /// How long an answer may take: the server gives a statement up before.
+    fn limit(&self) -> Duration {
+        self.pool.statement_timeout.unwrap_or(LOST) + LOST
     }
 
     fn running(&self) -> Result<Running, ActorError> {
         self.running.clone().ok_or(ActorError::Unavailable("the query actor is starting"))
     }
+}
+
+/// A connection that did not answer is not used again.
+fn lost(connection: &mut Connection) -> ActorError {
+    connection.in_transaction = true;
+    ActorError::Unavailable("PostgreSQL does not answer")
 }
 
 /// Counts a read and its time.

@@ -54,6 +54,18 @@ impl Pipeline {
     }
 }
 
+impl Pipeline {
+    /// Has the next one who asks connect anew.
+    pub async fn discard(&self, lost: &Arc<Shared>) {
+        for slot in &self.slots {
+            let mut slot = slot.lock().await;
+            if slot.as_ref().is_some_and(|shared| Arc::ptr_eq(shared, lost)) {
+                *slot = None;
+            }
+        }
+    }
+}
+
 /// What a read needs of a connection, be it shared or its own.
 pub(super) enum Ask<'a> {
     Shared(&'a Shared),
