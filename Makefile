@@ -21,7 +21,7 @@ bench: build
 	$(PYTHON) benches/bench.py --rows 1000000 --report docs/benchmarks.md
 
 bench-large: build
-	$(PYTHON) benches/bench.py --rows 10000000 --parts list,total --report docs/benchmarks.md
+	$(PYTHON) benches/bench.py --rows 10000000 --parts list,total,sizes --report docs/benchmarks.md
 
 postgres:
 	$(PYTHON) scripts/postgres.py

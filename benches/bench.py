@@ -2,7 +2,7 @@
 """Measures the service beside pgbench on the same PostgreSQL, in pairs, and prints ratios.
 
 A ratio is only true on a quiet machine: the share of the processor that others used is printed with every pair, and a pair
-with more than 5 % of it is marked. `bench.py --rows 1000000` is the usual run; parts: write, list, total.
+with more than 5 % of it is marked. `bench.py --rows 1000000` is the usual run; parts: write, connections, list, total, sizes.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -132,6 +133,14 @@ class Foreign:
 
 
 ROWS: list[dict] = []
+LINES: dict[str, list[tuple[float, float]]] = {}
+NOTES: list[str] = []
+
+
+def say(name: str, text: str):
+    """A figure without a ratio."""
+    print(f"{name:58} {text}", flush=True)
+    NOTES.append(f"{name}: {text}")
 
 
 def pair(name: str, goal: float | None, ours, theirs, rounds: int):
@@ -213,20 +222,54 @@ def write_part(service: Service, args, embedder: str):
     if embedder == "off":
         pair("write, 256 connections, off, to one INSERT", 1.5, post(256), base(INSERT, 64), args.rounds)
         pair("write, 1 connection, off, to one INSERT", None, post(1), base(INSERT, 1), args.rounds)
-    print(f"{'':58} memory of the service {service.memory():.0f} MB", flush=True)
+    say(f"memory after writes, {embedder}", f"{service.memory():.0f} MB")
+
+
+def connections_part(service: Service, args):
+    """Throughput of writes over connections."""
+    service.psql(TABLES)
+    for connections in (1, 4, 16, 64, 256):
+        ours = service.wrk("post_audits.lua", "/", connections, args.seconds, service.token, f"{time.time()}-{connections}")
+        one, work = (service.pgbench(script, min(connections, 90), args.seconds)[0] for script in (INSERT, WORK))
+        for name, rate in (("ours", ours["rate"]), ("pgbench, one INSERT", one), ("pgbench, the same work", work)):
+            LINES.setdefault("writes: " + name, []).append((connections, rate))
+        say(f"writes, {connections} connections", f"ours {ours['rate']:.0f}/s (p50 {ours['p50']:.2f} ms, p99 {ours['p99']:.2f} ms), "
+            f"pgbench one INSERT {one:.0f}/s, the same work {work:.0f}/s")
+
+
+LISTS = [
+    # Name, path, condition, limit, goals beside 64 clients and 4 clients.
+    ("list limit=10", "/api/v1/incidents?limit=10&total=false", "", 10, (1.2, 0.7)),
+    ("list alert_name, limit=10", "/api/v1/incidents?limit=10&total=false&alert_name=Alert7", "WHERE t.alert_name = 'Alert7'", 10, (None, None)),
+    ("list limit=1000", "/api/v1/incidents?limit=1000&total=false", "", 1000, (1.0, None)),
+]
+
+
+def page(where: str, limit: int) -> str:
+    return f"SELECT {COLUMNS} FROM resource_action_traces AS t {where} ORDER BY t.action_timestamp DESC, t.id DESC LIMIT {limit + 1};"
 
 
 def list_part(service: Service, args):
-    for name, path, where, limit, goals in [
-        ("list limit=10", "/api/v1/incidents?limit=10&total=false", "", 10, (1.2, 0.7)),
-        ("list alert_name, limit=10", "/api/v1/incidents?limit=10&total=false&alert_name=Alert7", "WHERE t.alert_name = 'Alert7'", 10, (None, None)),
-        ("list limit=1000", "/api/v1/incidents?limit=1000&total=false", "", 1000, (1.0, None)),
-    ]:
-        sql = f"SELECT {COLUMNS} FROM resource_action_traces AS t {where} ORDER BY t.action_timestamp DESC, t.id DESC LIMIT {limit + 1};"
-        for clients, goal in zip((64, 4), goals):
-            pair(f"{name}, 64 connections, to pgbench -c {clients}", goal,
-                 lambda: service.wrk("get.lua", path, 64, args.seconds), lambda: service.pgbench(sql, clients, args.seconds), args.rounds)
-    print(f"{'':58} memory of the service {service.memory():.0f} MB", flush=True)
+    for name, path, where, limit, goals in LISTS:
+        for kind, script in (("the same page", "get.lua"), ("each its own", "get_each.lua")):
+            for clients, goal in zip((64, 4), goals):
+                pair(f"{name}, {kind}, 64 connections, to pgbench -c {clients}", goal,
+                     lambda: service.wrk(script, path, 64, args.seconds),
+                     lambda: service.pgbench(page(where, limit), clients, args.seconds), args.rounds)
+    say("memory after lists", f"{service.memory():.0f} MB")
+
+
+def sizes_part(service: Service, args, rows: int):
+    """Latency of a page over the size of the table."""
+    for kind, script in (("the same page", "get.lua"), ("each its own", "get_each.lua")):
+        runs = [service.wrk(script, LISTS[0][1], 64, args.seconds) for _ in range(args.rounds)]
+        for percentile in ("p50", "p99"):
+            value = statistics.median(run[percentile] for run in runs)
+            LINES.setdefault(f"pages: {percentile}, {kind}", []).append((rows, value))
+        say(f"list limit=10, {kind}, {rows:,} rows", ", ".join(
+            f"{percentile} {statistics.median(run[percentile] for run in runs):.2f} ms" for percentile in ("p50", "p99")))
+    latency = service.pgbench(page("", 10), 64, args.seconds)[1]
+    LINES.setdefault("pages: pgbench, mean", []).append((rows, latency))
 
 
 def total_part(service: Service, args):
@@ -237,15 +280,15 @@ def total_part(service: Service, args):
             start = time.perf_counter()
             urllib.request.urlopen(f"{service.base}/api/v1/incidents?limit=1&{query}").read()
             times.append((time.perf_counter() - start) * 1000)
-        print(f"{'total, ' + (query or 'all'):58} median {statistics.median(times):.2f} ms, worst {max(times):.2f} ms", flush=True)
+        say("total, " + (query or "all"), f"median {statistics.median(times):.2f} ms, worst {max(times):.2f} ms")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--parts", default="write,list,total")
+    parser.add_argument("--parts", default="write,connections,list,total,sizes")
     parser.add_argument("--report", type=Path, help="append a table to this page")
     args = parser.parse_args()
     if not shutil.which("wrk"):
@@ -254,33 +297,69 @@ def main():
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="data-storage-bench-") as folder:
         os.chmod(folder, 0o755)
         data = Path(folder) / "data"
-        if "write" in parts:
-            for embedder in ("off", "builtin"):
-                service = Service(data, EMBEDDER=embedder)
-                try:
-                    write_part(service, args, embedder)
-                finally:
-                    service.stop()
-            shutil.rmtree(data)
-        if "list" in parts or "total" in parts:
-            service = Service(data, EMBEDDER="off")
-            try:
-                print(f"{'':58} idle memory of the service {service.memory():.0f} MB", flush=True)
-                months = service.psql("SELECT to_char(to_timestamp(1764000000) - make_interval(months => n), 'YYYY-MM-01') FROM generate_series(0, 7) n")
-                for month in months.split():
-                    name = "resource_action_traces_y" + month[:4] + "m" + month[5:7]
-                    service.psql(f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF resource_action_traces "
-                                 f"FOR VALUES FROM ('{month} 00:00:00+00') TO (timestamptz '{month} 00:00:00+00' + interval '1 month')")
-                service.psql(Path(ROOT / "benches/fill.sql").read_text(), rows=args.rows)
-                time.sleep(2)
-                if "list" in parts:
+        for embedder in ("off", "builtin") if "write" in parts else ():
+            with serving(data, EMBEDDER=embedder) as service:
+                write_part(service, args, embedder)
+        if "connections" in parts:
+            with serving(data, EMBEDDER="off") as service:
+                connections_part(service, args)
+        shutil.rmtree(data, ignore_errors=True)
+        sizes = [size for size in (10_000, 100_000, 1_000_000, 10_000_000) if size < args.rows and "sizes" in parts]
+        for rows in [*sizes, args.rows] if {"list", "total", "sizes"} & set(parts) else ():
+            with serving(data, EMBEDDER="off") as service:
+                if rows == args.rows:
+                    say("idle memory", f"{service.memory():.0f} MB")
+                fill(service, rows)
+                if "sizes" in parts:
+                    sizes_part(service, args, rows)
+                if "list" in parts and rows == args.rows:
                     list_part(service, args)
-                if "total" in parts:
+                if "total" in parts and rows == args.rows:
                     total_part(service, args)
-            finally:
-                service.stop()
-    if args.report:
-        report(args)
+            shutil.rmtree(data)
+        if args.report:
+            report(args)
+            plot(args.report.parent / "plots")
+
+
+@contextmanager
+def serving(data: Path, **settings: str):
+    service = Service(data, **settings)
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+def fill(service: Service, rows: int):
+    months = service.psql("SELECT to_char(to_timestamp(1764000000) - make_interval(months => n), 'YYYY-MM-01') FROM generate_series(0, 7) n")
+    for month in months.split():
+        name = "resource_action_traces_y" + month[:4] + "m" + month[5:7]
+        service.psql(f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF resource_action_traces "
+                     f"FOR VALUES FROM ('{month} 00:00:00+00') TO (timestamptz '{month} 00:00:00+00' + interval '1 month')")
+    service.psql(Path(ROOT / "benches/fill.sql").read_text(), rows=rows)
+    while int(service.psql("SELECT count(*) FROM incident_deltas")):
+        time.sleep(0.2)
+
+
+CHARTS = [
+    ("writes", "write-throughput", "Writes: ours beside pgbench", "connections", "audits a second"),
+    ("pages", "list-latency", "A page of 10, 64 connections", "rows in the table", "ms"),
+]
+
+
+def plot(folder: Path):
+    """Draws the lines that were measured."""
+    charts = []
+    for prefix, file, title, x, y in CHARTS:
+        lines = [{"name": name.split(": ")[1], "points": points} for name, points in LINES.items() if name.startswith(prefix + ": ")]
+        if lines:
+            charts.append({"file": file, "title": title, "x": x, "y": y, "lines": lines})
+    folder.mkdir(exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as data:
+        json.dump(charts, data)
+        data.flush()
+        subprocess.run(["cargo", "run", "--quiet", "--release", "--example", "plot", "--", data.name, folder], cwd=ROOT, check=True)
 
 
 def report(args):
@@ -294,6 +373,7 @@ def report(args):
         goal = f"{row['goal']:.1f}" if row["goal"] else ""
         lines.append(f"| {row['name']} | **{row['ratio']:.2f}×** ({row['spread'][0]:.2f}–{row['spread'][1]:.2f}) | {goal} | {row['ours']:.0f}/s "
                      f"| {row['theirs']:.0f}/s | {row['p50']:.2f} ms | {row['p99']:.2f} ms | {row['foreign']:.0%} |")
+    lines += ["", *(f"- {note}" for note in NOTES)]
     with open(args.report, "a") as page:
         page.write("\n".join(lines) + "\n")
 

@@ -30,9 +30,12 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
         PageStart::After(_) => 0,
     };
     let page = state.actors.query.call(message).await?;
-    let next_cursor = page.next.map(|cursor| cursor.encode(&filter));
-    let pagination = Pagination { limit, offset, total: page.total, has_more: page.next.is_some(), next_cursor };
-    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body(&page.incidents, &pagination)))
+    let body = page.body(|| {
+        let next_cursor = page.next.map(|cursor| cursor.encode(&filter));
+        let pagination = Pagination { limit, offset, total: page.total, has_more: page.next.is_some(), next_cursor };
+        body(&page.incidents, &pagination)
+    });
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
 }
 
 /// About what an incident takes.

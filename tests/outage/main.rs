@@ -7,3 +7,4 @@ mod black_hole;
 mod embedded;
 mod load;
 mod replicas;
+mod totals;

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 /// The filters of the incident list; all that are given must fit. `since` is inclusive, `until` is not.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct IncidentFilter {
     pub alert_name: Option<String>,
     pub severity: Option<Severity>,

@@ -80,23 +80,49 @@ impl Incident {
             out.extend_from_slice(if at == 0 { b"{\"" } else { b",\"" });
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b"\":");
-            match kind {
-                Kind::Integer => write(self.0.get::<_, Option<i64>>(at), out),
-                Kind::Number => write(self.0.get::<_, Option<f64>>(at), out),
-                Kind::Text => write(self.0.get::<_, Option<&str>>(at), out),
-                Kind::Time => match self.0.get::<_, Option<Micros>>(at) {
-                    Some(time) => time.write_json(out),
-                    None => out.extend_from_slice(b"null"),
-                },
+            match self.0.get::<_, Option<Raw<'_>>>(at) {
+                None => out.extend_from_slice(b"null"),
+                Some(Raw(raw)) => write(*kind, raw, out),
             }
         }
         out.push(b'}');
     }
 }
 
-/// Writing numbers and text into memory cannot fail.
-fn write<T: Serialize>(value: T, out: &mut Vec<u8>) {
-    let _ = serde_json::to_writer(out, &value);
+/// A value in PostgreSQL's binary form.
+struct Raw<'a>(&'a [u8]);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Raw(raw))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+/// Writes a value of a column of this kind. Whole numbers, times and floats have eight bytes; writing into memory cannot fail.
+fn write(kind: Kind, raw: &[u8], out: &mut Vec<u8>) {
+    let eight = || raw.try_into().unwrap_or_default();
+    match kind {
+        Kind::Text => write_text(raw, out),
+        Kind::Time => Micros(i64::from_be_bytes(eight())).write_json(out),
+        Kind::Integer => drop(serde_json::to_writer(out, &i64::from_be_bytes(eight()))),
+        Kind::Number => drop(serde_json::to_writer(out, &f64::from_be_bytes(eight()))),
+    }
+}
+
+/// Text as a JSON string; PostgreSQL has seen to its being UTF-8.
+fn write_text(text: &[u8], out: &mut Vec<u8>) {
+    let plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
+    if text.iter().all(plain) {
+        out.push(b'"');
+        out.extend_from_slice(text);
+        out.push(b'"');
+    } else {
+        let _ = serde_json::to_writer(out, &String::from_utf8_lossy(text));
+    }
 }
 
 impl Serialize for Incident {
@@ -119,16 +145,6 @@ impl Serialize for Incident {
 
 /// A `timestamptz` as it comes: microseconds since 2000.
 struct Micros(i64);
-
-impl<'a> FromSql<'a> for Micros {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        Ok(Micros(i64::from_be_bytes(raw.try_into()?)))
-    }
-
-    fn accepts(of: &Type) -> bool {
-        *of == Type::TIMESTAMPTZ
-    }
-}
 
 const DAY: i64 = 86_400_000_000;
 

@@ -7,14 +7,17 @@ use crate::domain::filter::IncidentFilter;
 use crate::domain::totals::{DimensionSet, is_counted, values_of};
 use crate::error::ActorError;
 use actix::prelude::*;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::join;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 use tokio_postgres::Error;
 use tokio_postgres::types::ToSql;
 
 /// Asks for a page of incidents, newest first.
-#[derive(Message)]
-#[rtype(result = "Result<IncidentPage, ActorError>")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Message)]
+#[rtype(result = "Result<Arc<IncidentPage>, ActorError>")]
 pub struct ListIncidents {
     pub filter: IncidentFilter,
     /// 1–1000.
@@ -25,29 +28,41 @@ pub struct ListIncidents {
 }
 
 /// Where a page begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PageStart {
     Offset(i64),
     After(Cursor),
 }
 
+/// A page; all who asked for it together have the same one.
 #[derive(Debug)]
 pub struct IncidentPage {
     pub incidents: Vec<Incident>,
     pub total: Option<i64>,
     /// Set where there is more.
     pub next: Option<Cursor>,
+    body: OnceLock<Bytes>,
+}
+
+impl IncidentPage {
+    /// The page as it is sent: written by the first who asks, and shared by the others.
+    pub fn body(&self, write: impl FnOnce() -> Vec<u8>) -> Bytes {
+        self.body.get_or_init(|| write().into()).clone()
+    }
 }
 
 impl Handler<ListIncidents> for QueryActor {
-    type Result = ResponseFuture<Result<IncidentPage, ActorError>>;
+    type Result = ResponseFuture<Result<Arc<IncidentPage>, ActorError>>;
 
     fn handle(&mut self, message: ListIncidents, _: &mut Self::Context) -> Self::Result {
         let name = "query.list_incidents";
         // Pages of this kind take a fraction of a millisecond, and share connections. What may take longer has one to itself.
         let quick = matches!(message.start, PageStart::After(_) | PageStart::Offset(0..=1000))
             && (!message.total || is_quick_total(&message.filter));
-        self.read_either("list_incidents", name, quick, async move |ask| list(ask, &message).await)
+        let kind = Rc::new(message);
+        let asked = kind.clone();
+        let read = self.read_either(name, quick, async move |ask| list(ask, &asked).await.map(Arc::new));
+        Box::pin(self.counted("list_incidents", self.pages.join(kind, read)))
     }
 }
 
@@ -78,7 +93,7 @@ async fn list(ask: Ask<'_>, message: &ListIncidents) -> Result<IncidentPage, Err
         _ => total,
     };
     let next = incidents.last().filter(|_| more).map(Incident::cursor);
-    Ok(IncidentPage { incidents, total, next })
+    Ok(IncidentPage { incidents, total, next, body: OnceLock::new() })
 }
 
 /// Whether a total is one or two rows away.

@@ -7,6 +7,7 @@ mod list_incidents;
 mod list_steps;
 mod pipeline;
 mod rows;
+mod share;
 
 pub use get_audit::GetAudit;
 pub use get_incident::{GetIncident, IncidentDetail};
@@ -24,6 +25,8 @@ use crate::metrics::Metrics;
 use crate::supervise::Alive;
 use actix::prelude::*;
 use pipeline::{Ask, Pipeline};
+use share::Sharing;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -33,6 +36,7 @@ pub struct QueryActor {
     pool: PoolSettings,
     metrics: Metrics,
     running: Option<Running>,
+    pages: Sharing<Rc<ListIncidents>, Arc<IncidentPage>>,
     _alive: Alive,
 }
 
@@ -50,7 +54,7 @@ const LOST: Duration = Duration::from_secs(2);
 
 impl QueryActor {
     pub fn new(pool: PoolSettings, metrics: Metrics, alive: Alive) -> Self {
-        QueryActor { pool, metrics, running: None, _alive: alive }
+        QueryActor { pool, metrics, running: None, pages: Sharing::new(), _alive: alive }
     }
 
     /// Runs a read on a connection of the pool, and counts it under the name of its operation. `transaction` is the name
@@ -66,7 +70,7 @@ impl QueryActor {
         F: AsyncFnOnce(&mut Connection) -> Result<T, Error> + 'static,
     {
         let (running, metrics, limit) = (self.running(), self.metrics.clone(), self.limit());
-        Box::pin(counted(operation, self.metrics.clone(), async move {
+        Box::pin(self.counted(operation, async move {
             let running = running?;
             let mut connection = running.pool.get().await?;
             let answer = timeout(limit, timed(&metrics, transaction, read(&mut connection))).await;
@@ -74,20 +78,19 @@ impl QueryActor {
         }))
     }
 
-    /// As [`Self::read`], on a shared connection where the read is a quick one; should it turn out not to be, again on its own.
+    /// As [`Self::read`], not counted, on a shared connection where the read is a quick one; should it turn out not to be, again on its own.
     fn read_either<T, F>(
         &self,
-        operation: &'static str,
         transaction: &'static str,
         quick: bool,
         read: F,
-    ) -> ResponseFuture<Result<T, ActorError>>
+    ) -> impl Future<Output = Result<T, ActorError>> + 'static + use<T, F>
     where
         T: 'static,
         F: AsyncFn(Ask<'_>) -> Result<T, Error> + 'static,
     {
         let (running, metrics, limit) = (self.running(), self.metrics.clone(), self.limit());
-        Box::pin(counted(operation, self.metrics.clone(), async move {
+        async move {
             let running = running?;
             if quick {
                 let shared = running.pipeline.get().await?;
@@ -100,7 +103,24 @@ impl QueryActor {
             let mut connection = running.pool.get().await?;
             let answer = timeout(limit, timed(&metrics, transaction, read(Ask::own(&mut connection)))).await;
             answer.unwrap_or_else(|_| Err(lost(&mut connection)))
-        }))
+        }
+    }
+
+    /// Counts a read under the name of its operation, and its time.
+    fn counted<T>(
+        &self,
+        operation: &'static str,
+        read: impl Future<Output = Result<T, ActorError>> + 'static,
+    ) -> impl Future<Output = Result<T, ActorError>> + 'static {
+        let (metrics, started) = (self.metrics.clone(), Instant::now());
+        async move {
+            let result = read.await;
+            let status = if result.is_ok() { "success" } else { "failure" };
+            metrics.query_total.with_label_values(&[operation, status]).inc();
+            let seconds = started.elapsed().as_secs_f64();
+            metrics.query_duration_seconds.with_label_values(&[operation]).observe(seconds);
+            result
+        }
     }
 
     /// How long an answer may take: the server gives a statement up before.
@@ -117,21 +137,6 @@ impl QueryActor {
 fn lost(connection: &mut Connection) -> ActorError {
     connection.in_transaction = true;
     ActorError::Unavailable("PostgreSQL does not answer")
-}
-
-/// Counts a read and its time.
-async fn counted<T>(
-    operation: &'static str,
-    metrics: Metrics,
-    read: impl Future<Output = Result<T, ActorError>>,
-) -> Result<T, ActorError> {
-    let started = Instant::now();
-    let result = read.await;
-    let status = if result.is_ok() { "success" } else { "failure" };
-    metrics.query_total.with_label_values(&[operation, status]).inc();
-    let seconds = started.elapsed().as_secs_f64();
-    metrics.query_duration_seconds.with_label_values(&[operation]).observe(seconds);
-    result
 }
 
 impl Actor for QueryActor {
