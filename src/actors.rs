@@ -2,7 +2,7 @@
 
 use crate::config::{Config, DatabaseConfigs};
 use actix::{Actor, Arbiter, SyncArbiter};
-use data_storage_actors::auth::{AuthActor, StaticTokens};
+use data_storage_actors::auth::{AuthActor, AuthSettings, Gate};
 use data_storage_actors::db::DatabaseConfig;
 use data_storage_actors::db::pool::PoolSettings;
 use data_storage_actors::domain::time::Clock;
@@ -21,7 +21,7 @@ use tokio::sync::watch;
 /// A handle for each actor.
 #[derive(Clone)]
 pub struct Actors {
-    pub auth: Handle<AuthActor>,
+    pub auth: Gate,
     pub pg_writer: Handle<PgWriterActor>,
     pub vector_writer: Handle<VectorWriterActor>,
     pub query: Handle<QueryActor>,
@@ -34,14 +34,15 @@ impl Actors {
     pub fn start(
         config: &Config,
         databases: &DatabaseConfigs,
-        tokens: Arc<StaticTokens>,
+        auth: AuthSettings,
         metrics: &Metrics,
         clock: &Clock,
         stopping: &watch::Sender<bool>,
     ) -> (Self, Vec<Arbiter>) {
         let limits = |permits| config.limits(permits);
+        let gatekeeper = Handle::new("auth", limits(config.write_permits + config.read_permits), metrics);
         let actors = Actors {
-            auth: Handle::new("auth", limits(config.write_permits + config.read_permits), metrics),
+            auth: Gate::new(gatekeeper, &auth, metrics, clock),
             pg_writer: Handle::new("pg_writer", limits(config.write_permits), metrics),
             vector_writer: Handle::new("vector_writer", limits(config.search_permits), metrics),
             query: Handle::new("query", limits(config.read_permits), metrics),
@@ -59,11 +60,10 @@ impl Actors {
         let arbiters: Vec<Arbiter> = (0..5).map(|_| Arbiter::new()).collect();
         let thread = |n: usize| arbiters[n].handle();
 
-        let (arbiter, m) = (thread(0), metrics.clone());
-        let access = Arc::new(config.access.clone());
-        supervise(actors.auth.clone(), stopping.subscribe(), move |alive| {
-            let (tokens, access, m) = (tokens.clone(), access.clone(), m.clone());
-            AuthActor::start_in_arbiter(&arbiter, move |_| AuthActor::new(tokens, access, m, alive))
+        let (arbiter, gate, m, c) = (thread(0), actors.auth.clone(), metrics.clone(), clock.clone());
+        supervise(actors.auth.handle.clone(), stopping.subscribe(), move |alive| {
+            let (settings, gate, m, c) = (auth.clone(), gate.clone(), m.clone(), c.clone());
+            AuthActor::start_in_arbiter(&arbiter, move |_| AuthActor::new(settings, gate, m, c, alive))
         });
 
         let settings = PgWriterSettings {

@@ -1,20 +1,20 @@
 //! All settings: flags and environment variables are one list, read as text by clap and parsed here. Every fault is
 //! found before anything starts, and all are reported together.
 
+mod auth;
 mod settings;
 mod values;
 
+pub use auth::{AuthConfig, Tokens};
 pub use settings::{Settings, VARIABLES};
 
-use data_storage_actors::auth::{AccessLists, StaticTokens};
-use data_storage_actors::db::{DatabaseConfig, parse_database};
+use crate::tls::TlsFiles;
+use data_storage_actors::db::DatabaseConfig;
 use data_storage_actors::domain::time::TimeWindow;
 use data_storage_actors::handle::Limits;
-use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use values::{
     MAX_AGE_DAYS, MAX_AHEAD_DAYS, address, bytes, connections, duration, number, permits, positive_duration, time_span,
@@ -86,9 +86,9 @@ pub struct Config {
     pub listen_addr: SocketAddr,
     pub metrics_addr: SocketAddr,
     pub databases: Databases,
-    /// The static tokens, and the file that they are from. `None`: tokens of its own, in the embedded folder.
-    pub tokens: Option<(PathBuf, Arc<StaticTokens>)>,
-    pub access: AccessLists,
+    pub auth: AuthConfig,
+    /// Of the REST API; `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
     pub pools: PoolSizes,
     pub pool_max_lifetime: Duration,
     pub request_deadline: Duration,
@@ -111,8 +111,6 @@ pub struct Config {
 /// The process's ceiling, as the source document has it.
 pub const CONNECTIONS_CEILING: u32 = 50;
 
-const NAMESPACE: &str = "system:serviceaccount:kubernaut-system";
-
 impl Config {
     /// Parses the settings. Where tokens are not asked for (`with_tokens`), what is said of them is ignored.
     ///
@@ -121,7 +119,6 @@ impl Config {
     pub fn parse(settings: &Settings, embedded: bool, with_tokens: bool) -> Result<Self, ConfigErrors> {
         let mut read = Reader::default();
         let s = settings;
-        let account = |name: &str| format!("{NAMESPACE}:{name}");
         let config = Config {
             listen_addr: read.or("LISTEN_ADDR", &s.listen_addr, "0.0.0.0:8080", address),
             metrics_addr: read.or("METRICS_ADDR", &s.metrics_addr, "0.0.0.0:9090", address),
@@ -131,20 +128,8 @@ impl Config {
             } else {
                 read.databases(s)
             },
-            tokens: if with_tokens { read.auth(s, embedded) } else { None },
-            access: AccessLists {
-                writers_remediation: read.users(
-                    "WRITERS_REMEDIATION",
-                    &s.writers_remediation,
-                    &["gateway-sa", "aianalysis-controller-sa", "kubernetes-executor-sa"].map(account),
-                ),
-                writers_workflow: read.users(
-                    "WRITERS_WORKFLOW",
-                    &s.writers_workflow,
-                    &["workflowexecution-controller-sa"].map(account),
-                ),
-                readers: HashSet::new(),
-            },
+            auth: read.auth(s, embedded, with_tokens),
+            tls: if with_tokens { read.tls(s) } else { None },
             pools: PoolSizes {
                 write: read.or("WRITE_POOL_MAX", &s.write_pool_max, "8", connections),
                 read: read.or("READ_POOL_MAX", &s.read_pool_max, "8", connections),
@@ -247,17 +232,6 @@ impl Reader {
         }
     }
 
-    /// A list of user names with commas.
-    fn users(&mut self, variable: &'static str, value: &Option<String>, default: &[String]) -> HashSet<String> {
-        let Some(text) = given(value) else { return default.iter().cloned().collect() };
-        let users = text.split(',').map(str::trim).filter(|user| !user.is_empty());
-        let users: HashSet<String> = users.map(str::to_owned).collect();
-        if users.is_empty() {
-            self.fault(variable, "names nobody");
-        }
-        users
-    }
-
     fn databases(&mut self, s: &Settings) -> Databases {
         let write = self.secret(["DATABASE_URL", "DATABASE_URL_FILE"], &s.database_url, &s.database_url_file);
         let names = ["READ_DATABASE_URL", "READ_DATABASE_URL_FILE"];
@@ -270,14 +244,14 @@ impl Reader {
             self.fault("DATABASE_URL", how);
         }
         let mut parse = |variable, url: &Option<String>| {
-            let parsed = parse_database(url.as_deref()?);
+            let parsed = DatabaseConfig::parse(url.as_deref()?);
             parsed.map_err(|fault| self.fault(variable, fault)).ok()
         };
         let write = parse("DATABASE_URL", &write);
         let read = parse("READ_DATABASE_URL", &read);
         let vector = parse("VECTOR_DATABASE_URL", &vector);
         // Where the first is missing a fault is noted, and this value is not used.
-        let write = write.unwrap_or_else(DatabaseConfig::new);
+        let write = write.unwrap_or_else(|| DatabaseConfig::on_socket(Path::new("/"), "", ""));
         Databases::External(Box::new(DatabaseConfigs {
             read: read.unwrap_or_else(|| write.clone()),
             vector: vector.unwrap_or_else(|| write.clone()),
@@ -285,43 +259,25 @@ impl Reader {
         }))
     }
 
-    fn auth(&mut self, s: &Settings, embedded: bool) -> Option<(PathBuf, Arc<StaticTokens>)> {
-        let default = if embedded { "static" } else { "kubernetes" };
-        let file = given(&s.auth_tokens_file).map(PathBuf::from);
-        match given(&s.auth_mode).unwrap_or(default) {
-            "static" => {
-                if file.is_none() && !embedded {
-                    self.fault("AUTH_TOKENS_FILE", "is needed with AUTH_MODE=static");
-                }
-                let file = file?;
-                match read_tokens(&file) {
-                    Ok(tokens) => Some((file, Arc::new(tokens))),
-                    Err(fault) => {
-                        self.fault("AUTH_TOKENS_FILE", fault);
-                        None
-                    }
-                }
+    fn tls(&mut self, s: &Settings) -> Option<TlsFiles> {
+        let path = |value| given(value).map(PathBuf::from);
+        let files = match (path(&s.tls_cert_file), path(&s.tls_key_file), path(&s.tls_client_ca_file)) {
+            (Some(cert), Some(key), client_ca) => TlsFiles { cert, key, client_ca },
+            (None, None, None) => return None,
+            (None, _, _) => {
+                self.fault("TLS_CERT_FILE", "is needed with TLS_KEY_FILE or TLS_CLIENT_CA_FILE");
+                return None;
             }
-            "kubernetes" => {
-                let how = "kubernetes is not there yet in this version: set AUTH_MODE=static and AUTH_TOKENS_FILE";
-                self.fault("AUTH_MODE", how);
-                None
+            (_, None, _) => {
+                self.fault("TLS_KEY_FILE", "is needed with TLS_CERT_FILE");
+                return None;
             }
-            _ => {
-                self.fault("AUTH_MODE", "must be kubernetes or static");
-                None
-            }
+        };
+        for (variable, fault) in files.faults() {
+            self.fault(variable, fault);
         }
+        Some(files)
     }
-}
-
-/// The tokens of a file.
-///
-/// # Errors
-/// What is wrong with it, with its name.
-pub fn read_tokens(file: &Path) -> Result<StaticTokens, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    StaticTokens::parse(&text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 #[cfg(test)]

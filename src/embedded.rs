@@ -9,7 +9,7 @@ mod programs;
 mod server;
 
 use command::RunAs;
-use data_storage_actors::db::{DatabaseConfig, socket_database};
+use data_storage_actors::db::DatabaseConfig;
 use folders::Folders;
 use server::Postgres;
 use std::fs::{File, TryLockError};
@@ -89,7 +89,7 @@ impl Embedded {
 
     /// How to reach the database of the service.
     pub fn database(&self) -> DatabaseConfig {
-        socket_database(self.folders.socket(), SUPERUSER, DATABASE)
+        DatabaseConfig::on_socket(self.folders.socket(), SUPERUSER, DATABASE)
     }
 
     /// Stops the server, in order if it does so within the patience.

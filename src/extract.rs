@@ -7,22 +7,46 @@ use crate::state::AppState;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::{HttpMessage, HttpRequest, web};
 use bytes::BytesMut;
-use data_storage_actors::auth::{Authenticate, Authorize, Token};
+use data_storage_actors::auth::{Token, peer_key};
 use data_storage_actors::domain::audit::{IdempotencyKey, Receipt};
 use data_storage_actors::domain::identity::{Access, Identity};
 use data_storage_actors::domain::invalid::Invalid;
+use data_storage_actors::error::ActorError;
 use futures_util::StreamExt;
 use percent_encoding::percent_decode_str;
+use std::net::{IpAddr, Ipv4Addr};
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
-/// The identity behind the request's token, which may do this.
+/// The identity behind the request's token, which may do this, and not too often.
 pub async fn authorize(state: &AppState, request: &HttpRequest, access: Access) -> Result<Identity, Problem> {
     let token = bearer_token(request)?;
-    let identity = state.actors.auth.call(Authenticate { token }).await?;
+    let identity = state.actors.auth.identify(token, peer(request)).await?;
     request.extensions_mut().insert(Caller(identity.user.clone()));
-    state.actors.auth.call(Authorize { identity: identity.clone(), access }).await?;
+    if let Some(allowance) = state.actors.auth.spend(&identity)? {
+        request.extensions_mut().insert(allowance);
+    }
+    state.actors.auth.permit(&identity, access).await?;
     Ok(identity)
+}
+
+/// Whether this peer, or its token, may read.
+pub async fn admit_read(state: &AppState, request: &HttpRequest) -> Result<(), Problem> {
+    if state.auth_reads {
+        authorize(state, request, Access::Read).await?;
+    } else if let Some(limit) = &state.open_reads {
+        let allowance = limit.check(&peer_key(peer(request))).map_err(|exceeded| {
+            state.metrics.rate_limited_total.with_label_values(&["read"]).inc();
+            ActorError::Exceeded(exceeded)
+        })?;
+        request.extensions_mut().insert(allowance);
+    }
+    Ok(())
+}
+
+/// The socket's; what a header says of it anybody could have written.
+fn peer(request: &HttpRequest) -> IpAddr {
+    request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip())
 }
 
 fn bearer_token(request: &HttpRequest) -> Result<Token, Problem> {
@@ -32,9 +56,7 @@ fn bearer_token(request: &HttpRequest) -> Result<Token, Problem> {
     };
     let token = header.to_str().ok().and_then(|text| {
         let (scheme, token) = text.split_once(' ')?;
-        let token = token.trim();
-        let shaped = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
-        (scheme.eq_ignore_ascii_case("bearer") && shaped).then(|| Token::new(token.to_owned()))
+        if scheme.eq_ignore_ascii_case("bearer") { Token::parse(token.trim()) } else { None }
     });
     token.ok_or_else(|| Problem::unauthenticated("The Authorization header must be of the form: Bearer TOKEN"))
 }

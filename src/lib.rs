@@ -13,3 +13,4 @@ mod routes;
 pub mod startup;
 mod state;
 pub mod telemetry;
+mod tls;

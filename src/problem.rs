@@ -7,7 +7,7 @@ use actix_web::http::header::{
 };
 use actix_web::{HttpResponse, ResponseError};
 use data_storage_actors::domain::invalid::Invalid;
-use data_storage_actors::error::ActorError;
+use data_storage_actors::error::{ActorError, Exceeded};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt;
@@ -89,6 +89,8 @@ pub struct Problem {
     pub field: Option<Cow<'static, str>>,
     /// Methods for the `Allow` header.
     allow: Option<&'static str>,
+    /// The limit that was exceeded.
+    exceeded: Option<Box<Exceeded>>,
     /// Whether the rest of the request is not worth reading.
     close: bool,
 }
@@ -111,7 +113,7 @@ struct Body<'a> {
 
 impl Problem {
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Problem { kind, detail: detail.into(), field: None, allow: None, close: false }
+        Problem { kind, detail: detail.into(), field: None, allow: None, exceeded: None, close: false }
     }
 
     pub fn not_found() -> Self {
@@ -164,6 +166,11 @@ impl Problem {
             ProblemKind::ServiceUnavailable => headers.push((RETRY_AFTER, HeaderValue::from_static("1"))),
             _ => {}
         }
+        if let Some(exceeded) = &self.exceeded {
+            let seconds = exceeded.wait.as_secs() + 1;
+            headers.push((RETRY_AFTER, seconds.into()));
+            headers.extend(rate_limit(exceeded.per_second, 0, seconds));
+        }
         if let Some(allow) = self.allow {
             headers.push((ALLOW, HeaderValue::from_static(allow)));
         }
@@ -172,6 +179,15 @@ impl Problem {
         }
         headers
     }
+}
+
+/// The fields of draft-ietf-httpapi-ratelimit-headers: what the limit is, what is left of it, and for how many seconds.
+pub fn rate_limit(per_second: u32, remaining: u32, seconds: u64) -> [(HeaderName, HeaderValue); 2] {
+    let value = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("")); // digits and quotes
+    [
+        (HeaderName::from_static("ratelimit-policy"), value(format!("\"default\";q={per_second};w=1"))),
+        (HeaderName::from_static("ratelimit"), value(format!("\"default\";r={remaining};t={seconds}"))),
+    ]
 }
 
 impl From<Invalid> for Problem {
@@ -188,6 +204,10 @@ impl From<ActorError> for Problem {
             ActorError::Unauthenticated => Self::unauthenticated("Token validation failed"),
             ActorError::Forbidden => {
                 Self::new(ProblemKind::AuthorizationFailed, "Service account not authorized for this operation")
+            }
+            ActorError::Exceeded(exceeded) => {
+                let problem = Self::new(ProblemKind::RateLimitExceeded, exceeded.to_string());
+                Problem { exceeded: Some(Box::new(exceeded)), ..problem }
             }
             ActorError::KeyReused => Self::new(
                 ProblemKind::IdempotencyKeyReused,

@@ -6,13 +6,14 @@ use crate::health::Health;
 use crate::middleware::request::{known_method, request};
 use crate::routes;
 use crate::state::AppState;
+use crate::tls::Tls;
 use actix::Arbiter;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use actix_web_prom::PrometheusMetricsBuilder;
-use data_storage_actors::auth::StaticTokens;
+use data_storage_actors::auth::{AccessRules, AuthSettings, RateLimit, TokenSource};
 use data_storage_actors::check::check_database;
 use data_storage_actors::db::DatabaseConfig;
 use data_storage_actors::domain::time::{Clock, system_clock};
@@ -33,6 +34,8 @@ pub enum StartError {
     Listen(SocketAddr, std::io::Error),
     #[error("METRICS_ADDR: {0} cannot be bound: {1}")]
     MetricsListen(SocketAddr, std::io::Error),
+    #[error("TLS_CERT_FILE: {0}")]
+    Tls(String),
     #[error("metrics cannot be registered: {0}")]
     Metrics(String),
 }
@@ -40,6 +43,7 @@ pub enum StartError {
 /// A service that is ready to run: its actors live, its sockets are bound.
 pub struct Application {
     server: Server,
+    tls: Option<Tls>,
     metrics_server: Server,
     address: SocketAddr,
     metrics_address: SocketAddr,
@@ -55,6 +59,7 @@ pub struct Application {
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+const FORGET: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Memory that bodies in flight may take, all together.
 const BODIES_KIB: usize = 128 * 1024;
@@ -68,7 +73,7 @@ impl Application {
     ///
     /// # Errors
     /// When an address cannot be bound.
-    pub fn build(config: &Config, databases: DatabaseConfigs, tokens: Arc<StaticTokens>) -> Result<Self, StartError> {
+    pub fn build(config: &Config, databases: DatabaseConfigs, tokens: TokenSource) -> Result<Self, StartError> {
         if config.pools.sum() > CONNECTIONS_CEILING {
             let sum = config.pools.sum();
             tracing::warn!(sum, ceiling = CONNECTIONS_CEILING, "the pools may open more connections than they should");
@@ -77,7 +82,8 @@ impl Application {
         let metrics = Metrics::register(&registry).map_err(|error| StartError::Metrics(error.to_string()))?;
         let (stopping, _) = watch::channel(false);
         let clock = system_clock();
-        let (actors, arbiters) = Actors::start(config, &databases, tokens, &metrics, &clock, &stopping);
+        let auth = auth_settings(config, tokens);
+        let (actors, arbiters) = Actors::start(config, &databases, auth, &metrics, &clock, &stopping);
         let state = web::Data::new(AppState {
             actors,
             metrics,
@@ -88,15 +94,19 @@ impl Application {
             permit_wait: config.permit_wait,
             request_deadline: config.request_deadline,
             embed: config.embed,
+            auth_reads: config.auth.reads,
+            open_reads: RateLimit::new(config.auth.open_reads_per_peer, "Too many reads", "peer"),
             health: Arc::new(Health::default()),
             draining: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             idle: Notify::new(),
         });
-        let (server, address) = serve_api(config, &state, &registry)?;
-        let (metrics_server, metrics_address) = serve_metrics(config.metrics_addr, registry)?;
+        let tls = config.tls.clone().map(Tls::load).transpose().map_err(StartError::Tls)?;
+        let (server, address) = serve_api(config, &state, &registry, tls.as_ref())?;
+        let (metrics_server, metrics_address) = serve_metrics(config.metrics_addr, registry, state.clone())?;
         Ok(Application {
             server,
+            tls,
             metrics_server,
             address,
             metrics_address,
@@ -130,6 +140,10 @@ impl Application {
         actix::spawn(migrate_audit(databases, health.clone(), clock, connections, on_ready));
         actix::spawn(migrate_vector(self.databases.vector.clone(), health.clone(), self.state.clock.clone()));
         actix::spawn(async move { health.watch(&actors).await });
+        if let Some(tls) = self.tls {
+            actix::spawn(tls.watch());
+        }
+        actix::spawn(forget_idle_readers(self.state.clone()));
         let (api, metrics) = (self.server.handle(), self.metrics_server.handle());
         let api_server = actix::spawn(self.server);
         actix::spawn(self.metrics_server);
@@ -150,6 +164,32 @@ impl Application {
         }
         tracing::info!("stopped");
         Ok(until)
+    }
+}
+
+fn auth_settings(config: &Config, tokens: TokenSource) -> AuthSettings {
+    let auth = &config.auth;
+    if let (true, AccessRules::Lists(lists)) = (auth.reads, &auth.access)
+        && lists.readers.is_empty()
+    {
+        tracing::warn!("AUTH_READS is true and READERS names nobody: nobody may read");
+    }
+    AuthSettings {
+        tokens,
+        access: auth.access.clone(),
+        cluster: auth.cluster.clone(),
+        times: auth.times,
+        review_concurrency: auth.review_concurrency,
+        reviews_per_peer: auth.reviews_per_peer,
+        requests_per_identity: auth.requests_per_identity,
+    }
+}
+
+/// Forgets the peers of open reads that have not been here for a while.
+async fn forget_idle_readers(state: web::Data<AppState>) {
+    while let Some(limit) = &state.open_reads {
+        sleep(FORGET).await;
+        limit.forget_idle();
     }
 }
 
@@ -179,6 +219,7 @@ fn serve_api(
     config: &Config,
     state: &web::Data<AppState>,
     registry: &Registry,
+    tls: Option<&Tls>,
 ) -> Result<(Server, SocketAddr), StartError> {
     let requests = PrometheusMetricsBuilder::new("datastorage")
         .registry(registry.clone())
@@ -200,17 +241,29 @@ fn serve_api(
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(HEAD_TIMEOUT)
     .shutdown_timeout(config.shutdown_grace.as_secs())
-    .disable_signals()
-    .bind(config.listen_addr)
-    .map_err(|error| StartError::Listen(config.listen_addr, error))?;
+    .tls_handshake_timeout(HEAD_TIMEOUT)
+    .disable_signals();
+    let bound = match tls.map(Tls::server_config).transpose().map_err(|error| StartError::Tls(error.to_string()))? {
+        Some(tls) => server.bind_rustls_0_23(config.listen_addr, tls),
+        None => server.bind(config.listen_addr),
+    };
+    let server = bound.map_err(|error| StartError::Listen(config.listen_addr, error))?;
     let address = server.addrs().first().copied().unwrap_or(config.listen_addr);
     Ok((server.run(), address))
 }
 
-fn serve_metrics(address: SocketAddr, registry: Registry) -> Result<(Server, SocketAddr), StartError> {
+/// Metrics, and health once more: where clients must show certificates, a platform's probes have none.
+fn serve_metrics(
+    address: SocketAddr,
+    registry: Registry,
+    state: web::Data<AppState>,
+) -> Result<(Server, SocketAddr), StartError> {
     let server = HttpServer::new(move || {
         let registry = registry.clone();
-        App::new().route("/metrics", web::get().to(move || metrics_text(registry.clone())))
+        App::new()
+            .app_data(state.clone())
+            .route("/metrics", web::get().to(move || metrics_text(registry.clone())))
+            .configure(routes::configure_health)
     })
     .workers(1)
     .disable_signals()

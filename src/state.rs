@@ -2,8 +2,10 @@
 
 use crate::actors::Actors;
 use crate::health::Health;
+use data_storage_actors::auth::RateLimit;
 use data_storage_actors::domain::time::{Clock, TimeWindow};
 use data_storage_actors::metrics::Metrics;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
@@ -22,6 +24,9 @@ pub struct AppState {
     pub request_deadline: Duration,
     /// Whether audits are embedded at all.
     pub embed: bool,
+    /// Whether reads need a token; where they do not, how often a peer may read.
+    pub auth_reads: bool,
+    pub open_reads: Option<RateLimit<IpAddr>>,
     pub health: Arc<Health>,
     /// Set by SIGTERM.
     pub draining: AtomicBool,

@@ -1,7 +1,8 @@
 //! What `serve` would need of a database, tried out.
 
 use crate::db::DatabaseConfig;
-use crate::migrate::{Schema, connect, describe, version};
+use crate::db::sqlstate::describe;
+use crate::migrate::{Schema, connect, version};
 use tokio_postgres::Error;
 
 /// PostgreSQL 16.

@@ -1,6 +1,19 @@
 //! What an actor replies when it cannot do what it was asked. A reply, never the death of an actor.
 
 use crate::domain::invalid::Invalid;
+use std::time::Duration;
+
+/// A rate limit that is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{what}. Limit: {per_second} req/s per {of}")]
+pub struct Exceeded {
+    pub per_second: u32,
+    /// What came too often, and of whom, in words for clients.
+    pub what: &'static str,
+    pub of: &'static str,
+    /// Until there is room for one more.
+    pub wait: Duration,
+}
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ActorError {
@@ -13,6 +26,9 @@ pub enum ActorError {
     /// The identity may not do this.
     #[error("not authorized")]
     Forbidden,
+    /// A rate limit is reached.
+    #[error(transparent)]
+    Exceeded(#[from] Exceeded),
     /// The `Idempotency-Key` came with another content before.
     #[error("the Idempotency-Key was used with another content")]
     KeyReused,

@@ -106,6 +106,12 @@ metrics! {
     token_cache_hits_total: IntCounter = "datastorage_token_cache_hits_total";
     /// Tokens that the token cache did not know.
     token_cache_misses_total: IntCounter = "datastorage_token_cache_misses_total";
+    /// Calls to the Kubernetes API, by kind (token, access) and result (success, failure).
+    reviews_total: IntCounterVec = "datastorage_reviews_total" ["kind", "result"];
+    /// Time of a call to the Kubernetes API, by kind.
+    review_duration_seconds: HistogramVec = "datastorage_review_duration_seconds" ["kind"];
+    /// Requests turned away by a rate limit, by limit (identity, token_review, read).
+    rate_limited_total: IntCounterVec = "datastorage_rate_limited_total" ["limit"];
     /// Audits that wait for their flush.
     write_queue_depth: IntGauge = "datastorage_write_queue_depth";
     /// Audits committed together.

@@ -1,9 +1,10 @@
 //! Brings the two databases to the schema of this program. Forward only; several replicas may start at once.
 
-use crate::db::pool::reachable;
+use crate::db::DatabaseConfig;
+use crate::db::sqlstate::describe;
 use crate::pg_writer::make_partitions;
 use chrono::{DateTime, Utc};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::Client;
 
 mod audit {
     refinery::embed_migrations!("../migrations/audit");
@@ -55,17 +56,6 @@ pub enum MigrateError {
     FromTheFuture { schema: &'static str, found: i64, known: i64 },
 }
 
-/// The primary message, without DETAIL.
-pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
-        None => match std::error::Error::source(error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        },
-    }
-}
-
 fn describe_refinery(error: &refinery::Error) -> String {
     match std::error::Error::source(error).and_then(|source| source.downcast_ref::<tokio_postgres::Error>()) {
         Some(source) => format!("{error}: {}", describe(source)),
@@ -81,10 +71,10 @@ const UNLOCK: &str = "SELECT pg_advisory_unlock(7261000)";
 ///
 /// # Errors
 /// When the database cannot be reached.
-pub async fn connect(database: &Config) -> Result<Client, tokio_postgres::Error> {
-    let (client, connection) = reachable(database).connect(NoTls).await?;
+pub async fn connect(database: &DatabaseConfig) -> Result<Client, tokio_postgres::Error> {
+    let (client, driver) = database.connect().await?;
     // Ends with the client; its error is the client's next one.
-    tokio::spawn(async move { connection.await.ok() });
+    tokio::spawn(async move { driver.await.ok() });
     Ok(client)
 }
 
@@ -93,7 +83,7 @@ pub async fn connect(database: &Config) -> Result<Client, tokio_postgres::Error>
 ///
 /// # Errors
 /// When the database cannot be reached or changed, or is newer than this program.
-pub async fn migrate(database: &Config, schema: Schema, now: DateTime<Utc>) -> Result<(), MigrateError> {
+pub async fn migrate(database: &DatabaseConfig, schema: Schema, now: DateTime<Utc>) -> Result<(), MigrateError> {
     let mut client = connect(database).await?;
     let (found, known) = (version(&client, schema).await?, schema.latest());
     if found > known {
@@ -142,7 +132,7 @@ pub async fn is_current(client: &Client, schema: Schema) -> Result<bool, tokio_p
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn create_database(server: &Config, name: &str) -> Result<(), tokio_postgres::Error> {
+pub async fn create_database(server: &DatabaseConfig, name: &str) -> Result<(), tokio_postgres::Error> {
     let client = connect(server).await?;
     let exists = client.query_opt("SELECT FROM pg_database WHERE datname = $1", &[&name]).await?;
     if exists.is_none() {

@@ -3,6 +3,8 @@
 use super::{CommandError, PATIENCE, databases, tokens};
 use crate::config::{Config, DatabaseConfigs};
 use crate::embedded::Embedded;
+use crate::tls::Tls;
+use data_storage_actors::auth::{AccessRules, check_cluster};
 use data_storage_actors::check::check_database;
 use data_storage_actors::migrate::Schema;
 use data_storage_actors::totals::{compare, repair};
@@ -38,25 +40,37 @@ async fn check_parts(
     databases: &DatabaseConfigs,
     embedded: Option<&Embedded>,
 ) -> Result<(), CommandError> {
-    let mut failed = 0;
-    let mut say = |part: &str, result: Result<String, String>| match result {
-        Ok(found) => println!("ok      {part}: {found}"),
-        Err(fault) => {
-            failed += 1;
-            println!("FAILED  {part}: {fault}");
+    let (mut tried, mut failed) = (0, 0);
+    let mut say = |part: &str, result: Result<String, String>| {
+        tried += 1;
+        match result {
+            Ok(found) => println!("ok      {part}: {found}"),
+            Err(fault) => {
+                failed += 1;
+                println!("FAILED  {part}: {fault}");
+            }
         }
     };
     let connections = config.pools.sum();
     say("write database", check_database(&databases.write, Schema::Audit, connections).await);
     say("read database", check_database(&databases.read, Schema::Audit, connections).await);
     say("vector database", check_database(&databases.vector, Schema::Vector, connections).await);
-    let tokens = tokens::open(config, embedded).map(|(file, _)| file.display().to_string());
+    let tokens = tokens::open(config, embedded).map(|(_, file)| match file {
+        Some(file) => file.display().to_string(),
+        None => "reviewed by the Kubernetes API".to_owned(),
+    });
     say("tokens", tokens.map_err(|error| error.to_string()));
+    if let Some(cluster) = &config.auth.cluster {
+        say("Kubernetes API", check_cluster(cluster, matches!(config.auth.access, AccessRules::Rbac { .. })).await);
+    }
+    if let Some(files) = &config.tls {
+        say("TLS", Tls::load(files.clone()).map(|_| files.cert.display().to_string()));
+    }
     for (part, address) in [("LISTEN_ADDR", config.listen_addr), ("METRICS_ADDR", config.metrics_addr)] {
         let bound = TcpListener::bind(address).map(|_| address.to_string());
         say(part, bound.map_err(|error| format!("{address} cannot be bound: {error}")));
     }
-    if failed > 0 { Err(format!("{failed} of 6 parts do not work").into()) } else { Ok(()) }
+    if failed > 0 { Err(format!("{failed} of {tried} parts do not work").into()) } else { Ok(()) }
 }
 
 async fn check_totals(databases: &DatabaseConfigs, mend: bool) -> Result<(), CommandError> {

@@ -38,31 +38,32 @@ async fn serve(
     embedded: Option<&Embedded>,
     stop: impl Future<Output = ()>,
 ) -> Result<Instant, CommandError> {
-    let (file, tokens) = tokens::open(config, embedded)?;
+    let (tokens, file) = tokens::open(config, embedded)?;
     let application = Application::build(config, databases, tokens)?;
     let address = application.address();
-    let is_embedded = embedded.is_some();
+    let file = file.filter(|_| embedded.is_some());
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
     let greet = move || {
-        if is_embedded {
-            println!("{}", example(address, &file));
+        if let Some(file) = file {
+            println!("{}", example(scheme, address, &file));
         }
     };
     Ok(application.run(stop, greet).await?)
 }
 
 /// A command that works as it stands: the token is read from the file, and is not printed.
-fn example(address: SocketAddr, tokens: &Path) -> String {
+fn example(scheme: &str, address: SocketAddr, tokens: &Path) -> String {
     let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
     let host = if address.is_ipv6() && !address.ip().is_unspecified() { format!("[{host}]") } else { host };
     let tokens = std::path::absolute(tokens).unwrap_or_else(|_| tokens.to_owned());
     format!(
         "The service is ready. Post an audit:\n\
-         curl -sS -X POST http://{host}:{port}/api/v1/audit/remediation -H 'Content-Type: application/json' \
+         curl -sS -X POST {scheme}://{host}:{port}/api/v1/audit/remediation -H 'Content-Type: application/json' \
          -H \"Authorization: Bearer $(awk -F, '/:gateway-sa,/{{print $1}}' '{tokens}')\" \
          -d '{{\"remediationRequestID\":\"rr-abc123\",\"alertName\":\"HighMemoryUsage\",\"namespace\":\"production\",\
          \"cluster\":\"us-west-2\",\"priority\":\"P0\"}}'\n\
          Read it back:\n\
-         curl -sS 'http://{host}:{port}/api/v1/incidents?alert_name=HighMemoryUsage&limit=10'",
+         curl -sS '{scheme}://{host}:{port}/api/v1/incidents?alert_name=HighMemoryUsage&limit=10'",
         port = address.port(),
         tokens = tokens.display(),
     )

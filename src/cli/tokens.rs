@@ -1,32 +1,35 @@
-//! The static tokens: those of a file, or random ones for a private service.
+//! Where tokens are known: the Kubernetes API, a file, or random ones for a private service.
 
 use super::CommandError;
-use crate::config::{Config, read_tokens};
+use crate::config::{Config, Tokens};
 use crate::embedded::Embedded;
-use data_storage_actors::auth::StaticTokens;
+use data_storage_actors::auth::{TokenFile, TokenSource};
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use uuid::Uuid;
 
 const WRITERS: [&str; 4] =
     ["gateway-sa", "aianalysis-controller-sa", "kubernetes-executor-sa", "workflowexecution-controller-sa"];
 
-/// The tokens and their file; with a private database and none given, random ones for the four writers.
-pub fn open(config: &Config, embedded: Option<&Embedded>) -> Result<(PathBuf, Arc<StaticTokens>), CommandError> {
-    match (&config.tokens, embedded) {
-        (Some(tokens), _) => Ok(tokens.clone()),
-        (None, Some(embedded)) => {
-            let file = embedded.dir().join("tokens.csv");
-            make(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-            let tokens = read_tokens(&file)?;
-            Ok((file, Arc::new(tokens)))
+/// Where tokens are known, and the file of static ones; with a private database and none given, random ones for the four writers.
+pub fn open(config: &Config, embedded: Option<&Embedded>) -> Result<(TokenSource, Option<PathBuf>), CommandError> {
+    let file = match (&config.auth.tokens, embedded) {
+        (Tokens::Review { audiences }, _) => {
+            return Ok((TokenSource::Review { audiences: audiences.clone() }, None));
+        }
+        (Tokens::File(file), _) => file.clone(),
+        (Tokens::Own, Some(embedded)) => {
+            let path = embedded.dir().join("tokens.csv");
+            make(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            TokenFile::open(&path)?
         }
         // `Config::parse` asks for the file.
-        (None, None) => Err("AUTH_TOKENS_FILE is needed".into()),
-    }
+        (Tokens::Own | Tokens::Unused, _) => return Err("AUTH_TOKENS_FILE is needed".into()),
+    };
+    let path = file.path().to_owned();
+    Ok((TokenSource::Static(file), Some(path)))
 }
 
 /// Writes a new file, whole or not at all; one that is there stays.

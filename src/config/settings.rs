@@ -2,13 +2,19 @@
 
 macro_rules! settings {
     ($($(#[doc = $help:literal])+ $field:ident = $name:literal;)*) => {
-        /// The settings as text, by flag or by environment variable.
-        #[derive(Debug, Clone, Default, clap::Args)]
+        /// The settings as text, by flag or by environment variable. Some hold passwords, so they are never printed.
+        #[derive(Clone, Default, clap::Args)]
         pub struct Settings { $(
             $(#[doc = $help])+
             #[arg(long, env = $name, hide_env_values = true, value_name = "VALUE")]
             pub $field: Option<String>,
         )* }
+
+        impl std::fmt::Debug for Settings {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("Settings")
+            }
+        }
 
         /// The names of all environment variables.
         pub const VARIABLES: &[&str] = &[$($name),*];
@@ -40,10 +46,40 @@ settings! {
     auth_mode = "AUTH_MODE";
     /// Static token file: token,user,uid,"group1,group2"
     auth_tokens_file = "AUTH_TOKENS_FILE";
+    /// Kubeconfig file of the API server [default: the pod's own service account]
+    kubeconfig = "KUBECONFIG";
+    /// Audiences of which a token must have one, comma-separated [default: the API server's own]
+    token_audiences = "TOKEN_AUDIENCES";
+    /// How long a good token is remembered [default: 30s]
+    token_cache_ttl = "TOKEN_CACHE_TTL";
+    /// How long a refused token is remembered [default: 5s]
+    token_cache_negative_ttl = "TOKEN_CACHE_NEGATIVE_TTL";
+    /// Questions to the API server at once [default: 16]
+    token_review_concurrency = "TOKEN_REVIEW_CONCURRENCY";
+    /// Token reviews a second that one peer may cause [default: 20]
+    token_review_rps_per_peer = "TOKEN_REVIEW_RPS_PER_PEER";
+    /// Who may do what: list or rbac [default: list]
+    authz_mode = "AUTHZ_MODE";
+    /// Namespace of the rights with AUTHZ_MODE=rbac [default: the pod's or the kubeconfig context's, else default]
+    authz_namespace = "AUTHZ_NAMESPACE";
+    /// Whether reads need a token too: true or false [default: false]
+    auth_reads = "AUTH_READS";
     /// Users who may write remediation audits, comma-separated
     writers_remediation = "WRITERS_REMEDIATION";
     /// Users who may write workflow audits, comma-separated
     writers_workflow = "WRITERS_WORKFLOW";
+    /// Users who may read with AUTH_READS=true, comma-separated [default: nobody]
+    readers = "READERS";
+    /// Requests a second of one identity; 0: no limits [default: 100]
+    rate_limit_rps = "RATE_LIMIT_RPS";
+    /// Open reads a second of one peer; 0: no limit [default: 0]
+    read_rate_limit_rps = "READ_RATE_LIMIT_RPS";
+    /// Certificate chain of the REST API, as PEM file [default: no TLS]
+    tls_cert_file = "TLS_CERT_FILE";
+    /// Key of the certificate, as PEM file
+    tls_key_file = "TLS_KEY_FILE";
+    /// Authorities of which clients must show a certificate, as PEM file [default: clients show none]
+    tls_client_ca_file = "TLS_CLIENT_CA_FILE";
     /// Connections of the write pool [default: 8]
     write_pool_max = "WRITE_POOL_MAX";
     /// Connections of the read pool [default: 8]

@@ -3,7 +3,7 @@
 use super::command::RunAs;
 use super::folders::Folders;
 use super::{DATABASE, EmbeddedError, SUPERUSER};
-use data_storage_actors::db::socket_database;
+use data_storage_actors::db::DatabaseConfig;
 use data_storage_actors::migrate::create_database;
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
@@ -123,7 +123,7 @@ impl Postgres {
     pub async fn start(&self) -> Result<Child, EmbeddedError> {
         self.stop_leftover().await?;
         let mut child = self.spawn()?;
-        let server = socket_database(self.folders.socket(), SUPERUSER, "postgres");
+        let server = DatabaseConfig::on_socket(self.folders.socket(), SUPERUSER, "postgres");
         let until = Instant::now() + START_PATIENCE;
         let mut pause = Duration::from_millis(10);
         loop {

@@ -1,7 +1,7 @@
 //! The first and the last to see a request: gives it its id, bounds its head, turns a panic and every error into the one
 //! shape, and logs one line.
 
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::{Problem, ProblemKind, rate_limit};
 use crate::state::AppState;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -10,6 +10,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
 use bytes::Bytes;
+use data_storage_actors::auth::Allowance;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -57,7 +58,14 @@ pub async fn request(
             Ok(Ok(response)) => {
                 let route = response.request().match_pattern();
                 let caller = response.request().extensions().get::<Caller>().cloned();
-                (finish(response, &path, &id), route, caller)
+                let allowance = response.request().extensions().get::<Allowance>().copied();
+                let mut response = finish(response, &path, &id);
+                if let Some(Allowance { per_second, remaining }) = allowance {
+                    for (name, value) in rate_limit(per_second, remaining, 1) {
+                        response.headers_mut().insert(name, value);
+                    }
+                }
+                (response, route, caller)
             }
             Ok(Err(error)) => return Err(error),
             Err(_) => {

@@ -1,7 +1,7 @@
 //! `GET /api/v1/audits/{auditID}`
 
 use super::counted;
-use crate::extract::{Query, path_name};
+use crate::extract::{Query, admit_read, path_name};
 use crate::problem::Problem;
 use crate::state::AppState;
 use actix_web::web::Data;
@@ -11,6 +11,7 @@ use data_storage_actors::error::ActorError;
 use data_storage_actors::query::GetAudit;
 
 pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    admit_read(&state, &request).await?;
     let name = path_name(&request).and_then(|name| Query::parse(&request, &[]).end().map(|()| name));
     let name = name.map_err(|invalid| counted(&state, invalid))?;
     // What is no id of ours names nothing.

@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub async fn handle(state: Data<AppState>) -> Result<HttpResponse, Problem> {
     let actors = &state.actors;
     let (auth, pg_writer, vector_writer, query, similarity, embedder) = tokio::join!(
-        actors.auth.is_alive(PATIENCE),
+        actors.auth.handle.is_alive(PATIENCE),
         actors.pg_writer.is_alive(PATIENCE),
         actors.vector_writer.is_alive(PATIENCE),
         actors.query.is_alive(PATIENCE),

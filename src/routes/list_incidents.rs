@@ -1,7 +1,7 @@
 //! `GET /api/v1/incidents`
 
 use super::counted;
-use crate::extract::{MAX_ID, Query};
+use crate::extract::{MAX_ID, Query, admit_read};
 use crate::problem::Problem;
 use crate::state::AppState;
 use actix_web::http::header::ContentType;
@@ -23,6 +23,7 @@ struct Pagination {
 }
 
 pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    admit_read(&state, &request).await?;
     let message = parse(&request).map_err(|invalid| counted(&state, invalid))?;
     let (filter, limit) = (message.filter.clone(), message.limit);
     let offset = match message.start {

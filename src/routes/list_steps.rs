@@ -1,7 +1,7 @@
 //! `GET /api/v1/workflows/{workflowID}/steps`
 
 use super::counted;
-use crate::extract::{MAX_ID, Query, path_name};
+use crate::extract::{MAX_ID, Query, admit_read, path_name};
 use crate::problem::Problem;
 use crate::state::AppState;
 use actix_web::web::Data;
@@ -25,6 +25,7 @@ struct Pagination {
 }
 
 pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    admit_read(&state, &request).await?;
     let message = parse(&request).map_err(|invalid| counted(&state, invalid))?;
     let (limit, offset) = (message.limit, message.offset);
     let page = state.actors.query.call(message).await?;

@@ -27,10 +27,15 @@ pub fn configure(app: &mut web::ServiceConfig) {
         .service(get("/api/v1/incidents/{id}", web::to(get_incident::handle)))
         .service(get("/api/v1/audits/{id}", web::to(get_audit::handle)))
         .service(get("/api/v1/workflows/{id}/steps", web::to(list_steps::handle)))
-        .service(get("/health", web::to(health::handle)))
-        .service(get("/health/live", web::to(health_live::handle)))
-        .service(get("/health/ready", web::to(health_ready::handle)))
+        .configure(configure_health)
         .default_service(web::to(async || Err::<HttpResponse, _>(Problem::not_found())));
+}
+
+/// The paths of health alone.
+pub fn configure_health(app: &mut web::ServiceConfig) {
+    app.service(get("/health", web::to(health::handle)))
+        .service(get("/health/live", web::to(health_live::handle)))
+        .service(get("/health/ready", web::to(health_ready::handle)));
 }
 
 fn get(path: &str, handler: Route) -> Resource {

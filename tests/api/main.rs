@@ -10,5 +10,8 @@ mod idempotency;
 mod incident_facts;
 mod list_incidents;
 mod posted_fields;
+mod rate_limits;
+mod tls;
+mod tokens;
 mod totals;
 mod vectors;

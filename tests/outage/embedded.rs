@@ -174,9 +174,7 @@ fn faults_of_the_configuration_come_together() {
         .expect("it runs");
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{words}");
-    for variable in
-        ["LISTEN_ADDR: ", "REQUEST_DEADLINE: ", "DATABASE_URL: is not set", "AUTH_MODE: kubernetes is not there"]
-    {
+    for variable in ["LISTEN_ADDR: ", "REQUEST_DEADLINE: ", "DATABASE_URL: is not set", "KUBECONFIG: is not given"] {
         assert!(words.contains(variable), "{variable} in {words}");
     }
     assert!(words.contains("serve --embedded"), "it says how: {words}");

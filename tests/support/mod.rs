@@ -1,8 +1,11 @@
 //! What the tests share: one PostgreSQL a test process, a database and a service of its own for every test.
 #![allow(dead_code)] // each test target uses its part
 
+pub mod api_server;
+pub mod certificates;
 mod postgres;
 mod service;
+pub mod tls_front;
 
 pub use postgres::{Database, server};
 #[allow(unused_imports)] // as above

@@ -1,38 +1,63 @@
-use super::{AuthActor, Token};
+use super::token::Token;
+use super::{AuthActor, Source, limits};
 use crate::domain::identity::Identity;
 use crate::error::ActorError;
 use actix::prelude::*;
+use futures_util::future::Either;
+use std::net::IpAddr;
 
 /// Whose token is this?
 #[derive(Message)]
 #[rtype(result = "Result<Identity, ActorError>")]
 pub struct Authenticate {
     pub token: Token,
+    /// The address of the socket that it came from: what causes a review is limited for each.
+    pub peer: IpAddr,
 }
 
 impl Handler<Authenticate> for AuthActor {
-    type Result = Result<Identity, ActorError>;
+    type Result = ResponseFuture<Result<Identity, ActorError>>;
 
     fn handle(&mut self, message: Authenticate, _: &mut Self::Context) -> Self::Result {
-        let digest = message.token.digest();
-        if let Some(identity) = self.known.get(&digest) {
-            self.metrics.token_cache_hits_total.inc();
-            return Ok(identity);
+        let identity = self.identify(message);
+        Box::pin(async { identity.await?.ok_or(ActorError::Unauthenticated) })
+    }
+}
+
+impl AuthActor {
+    fn identify(
+        &self,
+        message: Authenticate,
+    ) -> impl Future<Output = Result<Option<Identity>, ActorError>> + 'static + use<> {
+        let Authenticate { token, peer } = message;
+        let digest = token.digest();
+        // It may have been learnt on the way here.
+        if let Some(verdict) = self.verdicts.of_token(&digest, (self.clock)()) {
+            return Either::Left(std::future::ready(Ok(verdict)));
         }
-        if self.refused.contains_key(&digest) {
-            self.metrics.token_cache_hits_total.inc();
-            return Err(ActorError::Unauthenticated);
-        }
-        self.metrics.token_cache_misses_total.inc();
-        match self.tokens.find(&digest) {
-            Some(identity) => {
-                self.known.insert(digest, identity.clone());
-                Ok(identity)
+        let (reviewer, audiences) = match &self.source {
+            Source::Static(tokens) => {
+                let identity = tokens.find(&digest);
+                self.verdicts.learn_token(digest, identity.clone(), None);
+                return Either::Left(std::future::ready(Ok(identity)));
             }
+            Source::Review { reviewer, audiences } => (reviewer.clone(), audiences.clone()),
+        };
+        let flight = match self.token_flights.join(&digest) {
+            Some(flight) => flight,
             None => {
-                self.refused.insert(digest, ());
-                Err(ActorError::Unauthenticated)
+                if let Some(Err(exceeded)) = self.peers.as_ref().map(|limit| limit.check(&limits::peer_key(peer))) {
+                    self.metrics.rate_limited_total.with_label_values(&["token_review"]).inc();
+                    return Either::Left(std::future::ready(Err(exceeded.into())));
+                }
+                let verdicts = self.verdicts.clone();
+                self.token_flights.start(digest, async move {
+                    let identity = reviewer.review(&token, &audiences).await?;
+                    verdicts.learn_token(digest, identity.clone(), token.expires());
+                    Ok(identity)
+                })
             }
-        }
+        };
+        Either::Right(flight)
     }
 }

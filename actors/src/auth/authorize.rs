@@ -1,25 +1,42 @@
-use super::AuthActor;
+use super::{AccessRules, AuthActor};
 use crate::domain::identity::{Access, Identity};
 use crate::error::ActorError;
 use actix::prelude::*;
 
 /// May this identity do that?
 #[derive(Message)]
-#[rtype(result = "Result<(), ActorError>")]
+#[rtype(result = "Result<bool, ActorError>")]
 pub struct Authorize {
     pub identity: Identity,
     pub access: Access,
 }
 
 impl Handler<Authorize> for AuthActor {
-    type Result = Result<(), ActorError>;
+    type Result = ResponseFuture<Result<bool, ActorError>>;
 
     fn handle(&mut self, message: Authorize, _: &mut Self::Context) -> Self::Result {
-        let list = match message.access {
-            Access::WriteRemediation => &self.lists.writers_remediation,
-            Access::WriteWorkflow => &self.lists.writers_workflow,
-            Access::Read => &self.lists.readers,
+        let Authorize { identity, access } = message;
+        if let Some(allowed) = self.verdicts.of_access(&identity, access) {
+            return Box::pin(async move { Ok(allowed) });
+        }
+        let (reviewer, namespace) = match (&self.access, &self.reviewer) {
+            (AccessRules::Lists(lists), _) => {
+                let allowed = lists.allow(&identity, access);
+                return Box::pin(async move { Ok(allowed) });
+            }
+            (AccessRules::Rbac { namespace }, Some(reviewer)) => (reviewer.clone(), namespace.clone()),
+            (AccessRules::Rbac { .. }, None) => return Box::pin(async { Err(ActorError::Internal) }),
         };
-        if list.contains(&*message.identity.user) { Ok(()) } else { Err(ActorError::Forbidden) }
+        let question = (identity, access);
+        if let Some(flight) = self.access_flights.join(&question) {
+            return Box::pin(flight);
+        }
+        let verdicts = self.verdicts.clone();
+        Box::pin(self.access_flights.start(question.clone(), async move {
+            let (identity, access) = question;
+            let allowed = reviewer.allows(&identity, access, &namespace).await?;
+            verdicts.learn_access(identity, access, allowed);
+            Ok(allowed)
+        }))
     }
 }

@@ -2,49 +2,75 @@
 
 mod authenticate;
 mod authorize;
+mod cluster;
+mod flights;
+mod gate;
+mod limits;
 mod static_tokens;
+mod token;
+mod verdicts;
 
 pub use authenticate::Authenticate;
 pub use authorize::Authorize;
-pub use static_tokens::{StaticTokens, TokensError};
+pub use cluster::{Cluster, check_cluster};
+pub use gate::Gate;
+pub use limits::{Allowance, RateLimit, peer_key};
+pub use static_tokens::{StaticTokens, TokenFile};
+pub use token::Token;
+pub use verdicts::VerdictTimes;
 
-use crate::domain::identity::Identity;
+use crate::domain::identity::{Access, Identity};
+use crate::domain::time::Clock;
 use crate::error::ActorError;
 use crate::handle::Ping;
 use crate::metrics::Metrics;
 use crate::supervise::Alive;
 use actix::prelude::*;
-use moka::sync::Cache;
-use sha2::{Digest, Sha256};
+use cluster::Reviewer;
+use flights::Flights;
 use std::collections::HashSet;
-use std::fmt;
+use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use token::TokenDigest;
+use verdicts::Verdicts;
 
-/// A bearer token. It cannot be printed.
 #[derive(Clone)]
-pub struct Token(String);
-
-impl Token {
-    pub fn new(token: String) -> Self {
-        Token(token)
-    }
-
-    /// SHA-256 of the token: what the service keeps and compares.
-    fn digest(&self) -> TokenDigest {
-        Sha256::digest(self.0.as_bytes()).into()
-    }
+pub struct AuthSettings {
+    pub tokens: TokenSource,
+    pub access: AccessRules,
+    /// Of the one API server that tokens and rights are asked of.
+    pub cluster: Option<Cluster>,
+    pub times: VerdictTimes,
+    /// Questions to the API server at once.
+    pub review_concurrency: usize,
+    /// Token reviews a second that one peer may cause, and requests of one identity; 0: no limit.
+    pub reviews_per_peer: u32,
+    pub requests_per_identity: u32,
 }
 
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token")
-    }
+/// Where tokens are known.
+#[derive(Clone)]
+pub enum TokenSource {
+    Static(TokenFile),
+    /// TokenReview, for tokens of one of these audiences; none: the API server's own.
+    Review {
+        audiences: Arc<[String]>,
+    },
 }
 
-type TokenDigest = [u8; 32];
+/// Who may do what.
+#[derive(Clone)]
+pub enum AccessRules {
+    Lists(Arc<AccessLists>),
+    /// SubjectAccessReview in this namespace.
+    Rbac {
+        namespace: Arc<str>,
+    },
+}
 
-/// Who may do what: full user names.
+/// Full user names.
 #[derive(Debug, Clone, Default)]
 pub struct AccessLists {
     pub writers_remediation: HashSet<String>,
@@ -52,37 +78,103 @@ pub struct AccessLists {
     pub readers: HashSet<String>,
 }
 
-/// Tokens whose identity is remembered, and for how long.
-const KNOWN: u64 = 4096;
-const KNOWN_FOR: Duration = Duration::from_secs(30);
-/// Tokens known to be nobody's have a space of their own, so that made-up ones never push out good ones.
-const REFUSED: u64 = 4096;
-const REFUSED_FOR: Duration = Duration::from_secs(5);
+impl AccessLists {
+    fn allow(&self, identity: &Identity, access: Access) -> bool {
+        let list = match access {
+            Access::WriteRemediation => &self.writers_remediation,
+            Access::WriteWorkflow => &self.writers_workflow,
+            Access::Read => &self.readers,
+        };
+        list.contains(&*identity.user)
+    }
+}
+
+/// How often the token file is looked at, and idle keys of rate limits are forgotten.
+const UPKEEP: Duration = Duration::from_secs(2);
 
 pub struct AuthActor {
-    tokens: Arc<StaticTokens>,
-    lists: Arc<AccessLists>,
-    known: Cache<TokenDigest, Identity>,
-    refused: Cache<TokenDigest, ()>,
+    settings: AuthSettings,
+    gate: Gate,
+    source: Source,
+    access: AccessRules,
+    reviewer: Option<Rc<Reviewer>>,
+    verdicts: Verdicts,
+    token_flights: Flights<TokenDigest, Option<Identity>>,
+    access_flights: Flights<(Identity, Access), bool>,
+    peers: Option<RateLimit<IpAddr>>,
     metrics: Metrics,
+    clock: Clock,
     _alive: Alive,
 }
 
+/// Where tokens are looked up.
+enum Source {
+    Static(TokenFile),
+    Review { reviewer: Rc<Reviewer>, audiences: Arc<[String]> },
+}
+
 impl AuthActor {
-    pub fn new(tokens: Arc<StaticTokens>, lists: Arc<AccessLists>, metrics: Metrics, alive: Alive) -> Self {
+    /// `gate` is the one in front of it. Must be called on the runtime where it is to live.
+    pub fn new(settings: AuthSettings, gate: Gate, metrics: Metrics, clock: Clock, alive: Alive) -> Self {
+        let reviewer = settings
+            .cluster
+            .as_ref()
+            .map(|cluster| Rc::new(Reviewer::new(cluster, settings.review_concurrency, &metrics)));
+        let source = match (&settings.tokens, &reviewer) {
+            (TokenSource::Static(file), _) => Source::Static(file.clone()),
+            (TokenSource::Review { audiences }, Some(reviewer)) => {
+                Source::Review { reviewer: reviewer.clone(), audiences: audiences.clone() }
+            }
+            // The configuration has an API server where tokens are reviewed.
+            (TokenSource::Review { .. }, None) => Source::Static(TokenFile::default()),
+        };
         AuthActor {
-            tokens,
-            lists,
-            known: Cache::builder().max_capacity(KNOWN).time_to_live(KNOWN_FOR).build(),
-            refused: Cache::builder().max_capacity(REFUSED).time_to_live(REFUSED_FOR).build(),
+            access: settings.access.clone(),
+            peers: RateLimit::new(settings.reviews_per_peer, "Too many unknown tokens", "peer"),
+            verdicts: gate.verdicts.clone(),
+            source,
+            gate,
+            reviewer,
+            settings,
+            token_flights: Flights::new(),
+            access_flights: Flights::new(),
             metrics,
+            clock,
             _alive: alive,
+        }
+    }
+
+    /// Takes up a changed token file; a faulty one is reported, and the old tokens stay.
+    fn reload(&mut self) {
+        let Source::Static(file) = &mut self.source else { return };
+        match file.reload() {
+            Ok(false) => {}
+            Ok(true) => {
+                self.verdicts.forget();
+                self.settings.tokens = TokenSource::Static(file.clone());
+                tracing::info!("tokens reloaded");
+            }
+            Err(fault) => tracing::error!(fault, "the token file is not taken up"),
+        }
+    }
+
+    fn forget_idle(&self) {
+        self.gate.forget_idle();
+        if let Some(limit) = &self.peers {
+            limit.forget_idle();
         }
     }
 }
 
 impl Actor for AuthActor {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(UPKEEP, |actor, _| {
+            actor.reload();
+            actor.forget_idle();
+        });
+    }
 }
 
 impl Handler<Ping> for AuthActor {

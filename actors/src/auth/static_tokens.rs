@@ -1,17 +1,66 @@
 //! Kubernetes' static token file: `token,user,uid,"group1,group2"`, a line each.
 
-use super::TokenDigest;
+use super::token::{TokenDigest, digest};
 use crate::domain::identity::Identity;
-use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
 
-/// The identities of a token file, by the digest of the token. The tokens themselves are not kept, and a search by digest
-/// takes no longer for a token that is nearly right.
+/// The identities of a token file, by the digest of the token. The tokens themselves are not kept.
 #[derive(Debug, Default)]
-pub struct StaticTokens(HashMap<TokenDigest, Identity>);
+pub struct StaticTokens(Vec<(TokenDigest, Identity)>);
+
+/// A token file and what it said when it was read last. Clones share nothing but the tokens.
+#[derive(Debug, Clone, Default)]
+pub struct TokenFile {
+    path: PathBuf,
+    /// Of its whole text, also of one that could not be taken up: a fault is reported once.
+    seen: TokenDigest,
+    tokens: Arc<StaticTokens>,
+}
+
+impl TokenFile {
+    /// # Errors
+    /// What is wrong with the file, with its name.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let mut file = TokenFile { path: path.to_owned(), ..Default::default() };
+        file.reload()?;
+        Ok(file)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the file again; whether it has changed.
+    ///
+    /// # Errors
+    /// What is wrong with it, once; the tokens stay as they were.
+    pub(super) fn reload(&mut self) -> Result<bool, String> {
+        if self.path.as_os_str().is_empty() {
+            return Ok(false);
+        }
+        let named = |error: &dyn std::fmt::Display| format!("{}: {error}", self.path.display());
+        let (seen, parsed) = match std::fs::read_to_string(&self.path) {
+            Ok(text) => (digest(&text), StaticTokens::parse(&text).map_err(|error| named(&error))),
+            Err(error) => (digest(&error.to_string()), Err(named(&error))),
+        };
+        if seen == self.seen {
+            return Ok(false);
+        }
+        self.seen = seen;
+        self.tokens = Arc::new(parsed?);
+        Ok(true)
+    }
+
+    pub(super) fn find(&self, digest: &TokenDigest) -> Option<Identity> {
+        self.tokens.find(digest)
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
-pub enum TokensError {
+pub(super) enum TokensError {
     #[error("line {0} is not of the form token,user,uid,\"group1,group2\"")]
     Malformed(u64),
     #[error("line {0} repeats a token")]
@@ -25,32 +74,35 @@ impl StaticTokens {
     ///
     /// # Errors
     /// Which line is wrong, never what it says.
-    pub fn parse(text: &str) -> Result<Self, TokensError> {
+    fn parse(text: &str) -> Result<Self, TokensError> {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .comment(Some(b'#'))
             .trim(csv::Trim::All)
             .from_reader(text.as_bytes());
-        let mut tokens = HashMap::new();
+        let (mut tokens, mut digests) = (Vec::new(), HashSet::new());
         for (at, record) in reader.records().enumerate() {
             let record = record.map_err(|_| TokensError::Malformed(at as u64 + 1))?; // usize fits into 64 bits
             let line = record.position().map_or(0, csv::Position::line);
             let field = |n: usize| record.get(n).filter(|field| !field.is_empty());
-            let (Some(token), Some(user), Some(_uid)) = (field(0), field(1), field(2)) else {
+            let (Some(token), Some(user), Some(uid)) = (field(0), field(1), field(2)) else {
                 return Err(TokensError::Malformed(line));
             };
             let groups = field(3).unwrap_or_default().split(',').map(str::trim).filter(|group| !group.is_empty());
-            let identity = Identity { user: user.into(), groups: groups.map(str::to_owned).collect() };
-            if tokens.insert(Sha256::digest(token.as_bytes()).into(), identity).is_some() {
+            let identity = Identity { user: user.into(), uid: uid.into(), groups: groups.map(str::to_owned).collect() };
+            if !digests.insert(digest(token)) {
                 return Err(TokensError::Twice(line));
             }
+            tokens.push((digest(token), identity));
         }
         if tokens.is_empty() { Err(TokensError::Empty) } else { Ok(StaticTokens(tokens)) }
     }
 
-    pub(super) fn find(&self, digest: &TokenDigest) -> Option<Identity> {
-        self.0.get(digest).cloned()
+    /// Looks at all of them, each in the same time.
+    fn find(&self, digest: &TokenDigest) -> Option<Identity> {
+        let same = |held: &TokenDigest| bool::from(held.ct_eq(digest));
+        self.0.iter().fold(None, |found, (held, identity)| if same(held) { Some(identity) } else { found }).cloned()
     }
 }
 
@@ -61,9 +113,9 @@ mod tests {
     #[test]
     fn reads_kubernetes_form() {
         let tokens = StaticTokens::parse("# writers\nt1,alice,1,\"a,b\"\n\nt2,bob,2\n").expect("valid");
-        let found = tokens.find(&Sha256::digest(b"t1").into()).expect("there");
+        let found = tokens.find(&digest("t1")).expect("there");
         assert_eq!((&*found.user, &*found.groups), ("alice", &["a".to_owned(), "b".to_owned()][..]));
-        assert!(tokens.find(&Sha256::digest(b"t3").into()).is_none());
+        assert!(tokens.find(&digest("t3")).is_none());
     }
 
     #[test]

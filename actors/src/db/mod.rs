@@ -3,35 +3,81 @@
 pub mod pool;
 pub mod sqlstate;
 pub mod timed;
+mod tls;
 
+use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
+use std::time::Duration;
+use tls::TlsOptions;
+use tokio_postgres::config::Host;
+use tokio_postgres::{Client, Config, Connection, Error, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Where a database is and how to get in. It holds a password, so it is never printed.
-pub type DatabaseConfig = tokio_postgres::Config;
+#[derive(Clone)]
+pub struct DatabaseConfig {
+    config: Config,
+    tls: MakeRustlsConnect,
+}
 
-/// Reads a `postgresql://` URL or a `key=value` string.
-///
-/// # Errors
-/// What is wrong with it, without repeating it.
-pub fn parse_database(text: &str) -> Result<DatabaseConfig, String> {
-    let config = DatabaseConfig::from_str(text).map_err(|error| match std::error::Error::source(&error) {
-        Some(source) => format!("is not a database URL: {source}"),
-        None => "is not a database URL".to_owned(),
-    })?;
-    if config.get_hosts().is_empty() {
-        return Err("names no host".to_owned());
-    }
-    match config.get_ssl_mode() {
-        tokio_postgres::config::SslMode::Disable | tokio_postgres::config::SslMode::Prefer => Ok(config),
-        _ => {
-            Err("asks for TLS, which this version does not speak yet: use sslmode=disable or sslmode=prefer".to_owned())
+/// A connection's other half, which does its reading and writing.
+pub type Driver = Connection<Socket, <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<Socket>>::Stream>;
+
+impl DatabaseConfig {
+    /// Reads a `postgresql://` URL or a `key=value` string; `sslmode`, `sslrootcert`, `sslcert` and `sslkey` mean what they mean
+    /// to libpq.
+    ///
+    /// # Errors
+    /// What is wrong with it, without repeating it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (rest, options) = TlsOptions::take(text)?;
+        let mut config = Config::from_str(&rest).map_err(|error| match std::error::Error::source(&error) {
+            Some(source) => format!("is not a database URL: {source}"),
+            None => "is not a database URL".to_owned(),
+        })?;
+        if config.get_hosts().is_empty() {
+            return Err("names no host".to_owned());
         }
+        // As in libpq, what goes over a socket of this machine is not encrypted.
+        let local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+        let tls = if local { TlsOptions::none() } else { options };
+        config.ssl_mode(tls.wanted());
+        Ok(DatabaseConfig { config: reachable(config), tls: tls.connector()? })
+    }
+
+    /// The private database of `serve --embedded`, by the folder of its socket.
+    pub fn on_socket(folder: &Path, user: &str, name: &str) -> Self {
+        let mut config = Config::new();
+        config.host_path(folder).user(user).dbname(name);
+        let tls = TlsOptions::none();
+        config.ssl_mode(tls.wanted());
+        DatabaseConfig { config: reachable(config), tls: tls::unverified() }
+    }
+
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn connect(&self) -> Result<(Client, Driver), Error> {
+        self.config.connect(self.tls.clone()).await
     }
 }
 
-/// The private database of `serve --embedded`, by the folder of its socket.
-pub fn socket_database(folder: &std::path::Path, user: &str, name: &str) -> DatabaseConfig {
-    let mut config = DatabaseConfig::new();
-    config.host_path(folder).user(user).dbname(name);
+impl fmt::Debug for DatabaseConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseConfig")
+    }
+}
+
+/// A way that is silently cut is to be noticed within seconds.
+fn reachable(mut config: Config) -> Config {
+    config
+        .application_name("data-storage")
+        .keepalives_idle(Duration::from_secs(10))
+        .keepalives_interval(Duration::from_secs(3))
+        .keepalives_retries(3)
+        .tcp_user_timeout(Duration::from_secs(10));
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(Duration::from_secs(3));
+    }
     config
 }

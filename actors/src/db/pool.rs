@@ -1,20 +1,20 @@
 //! A pool of connections that hold their prepared statements.
 
+use super::DatabaseConfig;
 use crate::error::ActorError;
 use crate::metrics::Metrics;
-use bb8_postgres::PostgresConnectionManager;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
-use tokio_postgres::{Client, Config, Error, NoTls, Statement};
+use tokio_postgres::{Client, Error, Statement};
 
 /// What an actor needs to know to build its pool.
 #[derive(Clone)]
 pub struct PoolSettings {
     /// `write`, `read`, `vector_write` or `vector_read`: the label in the metrics.
     pub name: &'static str,
-    pub database: Config,
+    pub database: DatabaseConfig,
     pub max: u32,
     pub max_lifetime: Duration,
     /// How long a checkout may take.
@@ -38,14 +38,13 @@ pub type PooledConnection<'a> = bb8::PooledConnection<'a, Manager>;
 impl Pool {
     /// Must be called on the runtime where the connections are to live.
     pub fn new(settings: &PoolSettings, metrics: &Metrics) -> Self {
-        let database = reachable(&settings.database);
         let pool = bb8::Pool::builder()
             .max_size(settings.max)
             .max_lifetime(settings.max_lifetime)
             .connection_timeout(settings.wait)
             .test_on_check_out(false) // a round trip each; `get` looks at the socket instead
             .error_sink(Box::new(LogErrors(settings.name)))
-            .build_unchecked(Manager::new(database, settings.statement_timeout));
+            .build_unchecked(Manager::new(settings.database.clone(), settings.statement_timeout));
         metrics.pool_connections_max.with_label_values(&[settings.name]).set(settings.max.into());
         Pool { name: settings.name, max: settings.max, wait: settings.wait, pool, metrics: metrics.clone() }
     }
@@ -143,27 +142,12 @@ impl Connection {
     }
 }
 
-/// A database's settings, so that a way to it that is silently cut is noticed within seconds.
-pub(crate) fn reachable(database: &Config) -> Config {
-    let mut database = database.clone();
-    database
-        .application_name("data-storage")
-        .keepalives_idle(Duration::from_secs(10))
-        .keepalives_interval(Duration::from_secs(3))
-        .keepalives_retries(3)
-        .tcp_user_timeout(Duration::from_secs(10));
-    if database.get_connect_timeout().is_none() {
-        database.connect_timeout(Duration::from_secs(3));
-    }
-    database
-}
-
 /// How long a probe may take.
 const PROBE: Duration = Duration::from_secs(2);
 
 /// Makes connections that acknowledge a commit only when it is durable.
 pub struct Manager {
-    inner: PostgresConnectionManager<NoTls>,
+    database: DatabaseConfig,
     settings: String,
 }
 
@@ -172,7 +156,7 @@ impl Manager {
     /// is made once a statement: over many partitions planning costs more than the work. Every statement has an index that fits
     /// it, and a plan that was made while a table was small must not scan it when it has grown. Nobody waits long for a row
     /// that somebody else has locked.
-    fn new(database: Config, statement_timeout: Option<Duration>) -> Self {
+    fn new(database: DatabaseConfig, statement_timeout: Option<Duration>) -> Self {
         let timeout = statement_timeout.map_or(0, |timeout| timeout.as_millis());
         let settings = format!(
             "SELECT set_config('synchronous_commit', 'on', false) \
@@ -180,7 +164,7 @@ impl Manager {
              SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; \
              SET enable_mergejoin = off; SET lock_timeout = 500; SET statement_timeout = {timeout}"
         );
-        Manager { inner: PostgresConnectionManager::new(database, NoTls), settings }
+        Manager { database, settings }
     }
 }
 
@@ -189,7 +173,9 @@ impl bb8::ManageConnection for Manager {
     type Error = Error;
 
     async fn connect(&self) -> Result<Connection, Error> {
-        let client = self.inner.connect().await?;
+        let (client, driver) = self.database.connect().await?;
+        // Ends with the client; its error is the client's next one.
+        tokio::spawn(async move { driver.await.ok() });
         client.batch_execute(&self.settings).await?;
         Ok(Connection { client: Arc::new(client), statements: HashMap::new(), in_transaction: false })
     }

@@ -62,13 +62,24 @@ fn is_io(error: &Error) -> bool {
     false
 }
 
+/// The primary message, without DETAIL.
+pub fn describe(error: &Error) -> String {
+    match error.as_db_error() {
+        Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
+        None => match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }
+}
+
 /// Logs an error with its SQLSTATE, constraint and primary message (never DETAIL, which holds data) under the name of its
 /// transaction, and turns it into what the client may know.
 pub fn handle(error: &Error, transaction: &'static str) -> ActorError {
     let db = error.as_db_error();
     let sqlstate = db.map_or("", |db| db.code().code());
     let constraint = db.and_then(|db| db.constraint()).unwrap_or_default();
-    let message = db.map_or_else(|| error.to_string(), |db| db.message().to_owned());
+    let message = db.map_or_else(|| describe(error), |db| db.message().to_owned());
     match fault(error) {
         Fault::Unavailable | Fault::Conflict | Fault::Table => {
             tracing::warn!(transaction, sqlstate, constraint, message, "database unavailable");

@@ -1,0 +1,91 @@
+//! What is known of tokens and identities for a while. Good tokens, refused tokens, allowed and denied identities have spaces of
+//! their own, so that a flood of made-up tokens pushes nothing out that is good.
+
+use super::token::TokenDigest;
+use crate::domain::identity::{Access, Identity};
+use chrono::{DateTime, Utc};
+use moka::sync::Cache;
+use std::hash::Hash;
+use std::time::Duration;
+
+/// Entries of each space.
+const ENTRIES: u64 = 4096;
+
+#[derive(Clone)]
+pub(super) struct Verdicts {
+    known: Cache<TokenDigest, Known>,
+    refused: Cache<TokenDigest, ()>,
+    allowed: Cache<(Identity, Access), ()>,
+    denied: Cache<(Identity, Access), ()>,
+}
+
+#[derive(Clone)]
+struct Known {
+    identity: Identity,
+    /// The token's own end.
+    expires: Option<DateTime<Utc>>,
+}
+
+fn space<K, V>(time: Duration) -> Cache<K, V>
+where
+    K: Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    Cache::builder().max_capacity(ENTRIES).time_to_live(time).build()
+}
+
+/// How long a verdict holds.
+#[derive(Debug, Clone, Copy)]
+pub struct VerdictTimes {
+    pub yes: Duration,
+    pub no: Duration,
+}
+
+impl Verdicts {
+    pub fn new(times: VerdictTimes) -> Self {
+        Verdicts {
+            known: space(times.yes),
+            refused: space(times.no),
+            allowed: space(times.yes),
+            denied: space(times.no),
+        }
+    }
+
+    /// The identity of a token; `Some(None)` for one that is nobody's.
+    pub fn of_token(&self, digest: &TokenDigest, now: DateTime<Utc>) -> Option<Option<Identity>> {
+        match self.known.get(digest) {
+            Some(known) if known.expires.is_none_or(|end| now < end) => Some(Some(known.identity)),
+            Some(_) => None,
+            None => self.refused.contains_key(digest).then_some(None),
+        }
+    }
+
+    pub fn learn_token(&self, digest: TokenDigest, identity: Option<Identity>, expires: Option<DateTime<Utc>>) {
+        match identity {
+            Some(identity) => self.known.insert(digest, Known { identity, expires }),
+            None => {
+                self.known.invalidate(&digest);
+                self.refused.insert(digest, ());
+            }
+        }
+    }
+
+    pub fn of_access(&self, identity: &Identity, access: Access) -> Option<bool> {
+        let question = (identity.clone(), access);
+        match self.allowed.contains_key(&question) {
+            true => Some(true),
+            false => self.denied.contains_key(&question).then_some(false),
+        }
+    }
+
+    pub fn learn_access(&self, identity: Identity, access: Access, allowed: bool) {
+        let space = if allowed { &self.allowed } else { &self.denied };
+        space.insert((identity, access), ());
+    }
+
+    /// The tokens have changed.
+    pub fn forget(&self) {
+        self.known.invalidate_all();
+        self.refused.invalidate_all();
+    }
+}
