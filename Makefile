@@ -3,7 +3,11 @@
 PYTHON ?= python3
 CARGO ?= cargo
 
-.PHONY: build run demo bench bench-large test check-format lint walls postgres clean
+# Recall of each embedder beside BM25.
+bench-recall:
+	$(CARGO) run --release --locked --example bench_recall
+
+.PHONY: build run demo bench bench-large bench-recall test check-format lint walls postgres clean
 
 build: postgres
 	$(CARGO) build --release --locked

@@ -11,7 +11,7 @@ use data_storage_actors::handle::Handle;
 use data_storage_actors::metrics::Metrics;
 use data_storage_actors::pg_writer::{OnCommit, PgWriterActor, PgWriterSettings};
 use data_storage_actors::query::QueryActor;
-use data_storage_actors::similarity::SimilarityActor;
+use data_storage_actors::similarity::{SimilarityActor, SimilaritySettings};
 use data_storage_actors::supervise::supervise;
 use data_storage_actors::vector_writer::{VectorWriterActor, WriteEmbedding};
 use std::sync::Arc;
@@ -73,7 +73,7 @@ impl Actors {
             queue: config.write_permits,
             deadline: config.request_deadline,
             replay_window: config.replay_window,
-            embed: config.embed,
+            embed: config.space.is_some(),
         };
         let vector_writer = actors.vector_writer.clone();
         let on_commit: OnCommit = Arc::new(move |jobs| {
@@ -87,12 +87,14 @@ impl Actors {
         });
 
         let settings = pool("vector_write", &databases.vector, config.pools.vector_write);
-        let (embedder, pg_writer, embed) = (actors.embedder.clone(), actors.pg_writer.clone(), config.embed);
+        let (embedder, pg_writer) = (actors.embedder.clone(), actors.pg_writer.clone());
+        let space = config.space.as_ref().map(|space| space.id.clone());
         let (arbiter, m, c) = (thread(2), metrics.clone(), clock.clone());
         supervise(actors.vector_writer.clone(), stopping.subscribe(), move |alive| {
             let (settings, e, w, m, c) = (settings.clone(), embedder.clone(), pg_writer.clone(), m.clone(), c.clone());
+            let space = space.clone();
             VectorWriterActor::start_in_arbiter(&arbiter, move |_| {
-                VectorWriterActor::new(settings, e, w, m, c, embed, alive)
+                VectorWriterActor::new(settings, e, w, m, c, space, alive)
             })
         });
 
@@ -103,11 +105,16 @@ impl Actors {
             QueryActor::start_in_arbiter(&arbiter, move |_| QueryActor::new(settings, m, alive))
         });
 
-        let settings = for_reads(pool("vector_read", &databases.vector, config.pools.vector_read), config);
-        let (arbiter, m) = (thread(4), metrics.clone());
+        let settings = SimilaritySettings {
+            pool: for_reads(pool("vector_read", &databases.vector, config.pools.vector_read), config),
+            space: config.space.clone(),
+            recurrence_window: config.recurrence_window,
+        };
+        let (embedder, query) = (actors.embedder.clone(), actors.query.clone());
+        let (arbiter, m, c) = (thread(4), metrics.clone(), clock.clone());
         supervise(actors.similarity.clone(), stopping.subscribe(), move |alive| {
-            let (settings, m) = (settings.clone(), m.clone());
-            SimilarityActor::start_in_arbiter(&arbiter, move |_| SimilarityActor::new(settings, m, alive))
+            let (settings, e, q, m, c) = (settings.clone(), embedder.clone(), query.clone(), m.clone(), c.clone());
+            SimilarityActor::start_in_arbiter(&arbiter, move |_| SimilarityActor::new(settings, e, q, m, c, alive))
         });
 
         let m = metrics.clone();

@@ -11,6 +11,7 @@ pub use settings::{Settings, VARIABLES};
 use crate::tls::TlsFiles;
 use data_storage_actors::db::DatabaseConfig;
 use data_storage_actors::domain::time::TimeWindow;
+use data_storage_actors::embedder::Space;
 use data_storage_actors::handle::Limits;
 use std::fmt;
 use std::net::SocketAddr;
@@ -103,7 +104,9 @@ pub struct Config {
     pub flush_max_bytes: usize,
     pub window: TimeWindow,
     pub max_connections: usize,
-    pub embed: bool,
+    /// Whose vectors are written and searched; `None` with EMBEDDER=off.
+    pub space: Option<Space>,
+    pub recurrence_window: Duration,
     pub log_format: LogFormat,
     pub log_level: String,
 }
@@ -153,9 +156,10 @@ impl Config {
                 retention_months: read.or("RETENTION_MONTHS", &s.retention_months, "0", |text| number(text, 0, 1200)),
             },
             max_connections: read.or("MAX_CONNECTIONS", &s.max_connections, "8192", permits),
-            embed: read.or("EMBEDDER", &s.embedder, "builtin", |text| match text {
-                "builtin" => Ok(true),
-                "off" => Ok(false),
+            recurrence_window: read.or("RECURRENCE_WINDOW", &s.recurrence_window, "24h", duration),
+            space: read.or("EMBEDDER", &s.embedder, "builtin", |text| match text {
+                "builtin" => Ok(Some(Space::builtin())),
+                "off" => Ok(None),
                 "minilm" | "http" => Err("this version has builtin and off".into()),
                 _ => Err("must be builtin or off".into()),
             }),

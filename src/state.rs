@@ -22,8 +22,9 @@ pub struct AppState {
     pub permit_wait: Duration,
     /// How long a client may take to send a body.
     pub request_deadline: Duration,
-    /// Whether audits are embedded at all.
-    pub embed: bool,
+    /// The embedder's id, or `off`.
+    pub embedder: String,
+    pub recurrence_window: Duration,
     /// Whether reads need a token; where they do not, how often a peer may read.
     pub auth_reads: bool,
     pub open_reads: Option<RateLimit<IpAddr>>,

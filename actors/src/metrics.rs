@@ -1,7 +1,7 @@
 //! Every metric of the service. The text beside a metric is its help text.
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 macro_rules! metrics {
@@ -46,6 +46,12 @@ impl Metric for IntCounterVec {
 impl Metric for IntGauge {
     fn build(name: &str, help: &str, _: &[&str]) -> Result<Self, prometheus::Error> {
         IntGauge::with_opts(Opts::new(name, help))
+    }
+}
+
+impl Metric for Gauge {
+    fn build(name: &str, help: &str, _: &[&str]) -> Result<Self, prometheus::Error> {
+        Gauge::with_opts(Opts::new(name, help))
     }
 }
 
@@ -94,7 +100,7 @@ metrics! {
     embedding_generation_duration_seconds: Histogram = "datastorage_embedding_generation_duration_seconds";
     /// Audits whose vector was written after their commit.
     dualwrite_success_total: IntCounter = "datastorage_dualwrite_success_total";
-    /// Audits whose vector could not be written at a try, by reason (embedder, vector_store, queue_full). They stay in the outbox.
+    /// Audits whose vector could not be written at a try, by reason (embedder, vector_store, audit_database, queue_full). They stay in the outbox.
     dualwrite_failure_total: IntCounterVec = "datastorage_dualwrite_failure_total" ["reason"];
     /// Times that the service went on without its vector store.
     fallback_mode_total: IntCounter = "datastorage_fallback_mode_total";
@@ -118,8 +124,14 @@ metrics! {
     flush_rows: Histogram = "datastorage_flush_rows";
     /// Rows in the outbox: audits whose vector is still to be written.
     outbox_rows: IntGauge = "datastorage_outbox_rows";
+    /// Rows in the outbox whose text the embedder refused too often; they are not tried again.
+    outbox_set_aside_rows: IntGauge = "datastorage_outbox_set_aside_rows";
     /// Age of the oldest row in the outbox.
     outbox_lag_seconds: IntGauge = "datastorage_outbox_lag_seconds";
+    /// Searches, by whether all patterns were compared (exhaustive) or the index was asked (index).
+    searches_total: IntCounterVec = "datastorage_searches_total" ["kind"];
+    /// Share of the true ten nearest patterns that the index finds, over the last queries that were compared.
+    search_recall_ratio: Gauge = "datastorage_search_recall_ratio";
     /// Permits of an actor's handle, all of them.
     actor_permits: IntGaugeVec = "datastorage_actor_permits" ["actor"];
     /// Permits of an actor's handle that requests hold now.

@@ -120,6 +120,8 @@ settings! {
     max_connections = "MAX_CONNECTIONS";
     /// What embeds audits: builtin or off [default: builtin]
     embedder = "EMBEDDER";
+    /// Within which an alert that comes back makes a completed remediation a recurred one [default: 24h]
+    recurrence_window = "RECURRENCE_WINDOW";
     /// json or pretty [default: json; pretty on a terminal]
     log_format = "LOG_FORMAT";
     /// Level or filter of the log [default: info]

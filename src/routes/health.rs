@@ -4,7 +4,6 @@ use crate::health::PartState;
 use crate::state::AppState;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use data_storage_actors::embedder::BUILTIN_ID;
 use serde_json::json;
 use std::sync::atomic::Ordering;
 
@@ -34,7 +33,7 @@ pub async fn handle(state: Data<AppState>) -> HttpResponse {
                 "rows": state.metrics.outbox_rows.get(),
                 "lag_seconds": state.metrics.outbox_lag_seconds.get(),
             },
-            "embedder": {"id": if state.embed { BUILTIN_ID } else { "off" }},
+            "embedder": {"id": state.embedder},
         },
     }))
 }

@@ -61,12 +61,7 @@ fn body(incidents: &[Incident], pagination: &Pagination) -> Vec<u8> {
 fn parse(request: &HttpRequest) -> Result<ListIncidents, Invalid> {
     let known: Vec<&'static str> = [FILTERS, &["limit", "offset", "total", "cursor"]].concat();
     let query = Query::parse(request, &known);
-    let mut filter = IncidentFilter::default();
-    for name in FILTERS {
-        if let Some(value) = query.get(name)? {
-            filter.set(name, value)?;
-        }
-    }
+    let filter = IncidentFilter::from_query(|name| query.get(name))?;
     let limit = query.number("limit", 1, 1000, 100)?;
     let offset = query.number("offset", 0, MAX_ID, 0)?;
     let total = query.boolean("total", true)?;

@@ -7,6 +7,10 @@ mod health_live;
 mod health_ready;
 mod list_incidents;
 mod list_steps;
+mod search_incidents;
+mod similar_incidents;
+mod success_rate;
+mod timeline;
 mod write_remediation_audit;
 mod write_workflow_audit;
 
@@ -24,6 +28,10 @@ pub fn configure(app: &mut web::ServiceConfig) {
     app.service(post("/api/v1/audit/remediation", web::to(write_remediation_audit::handle)))
         .service(post("/api/v1/audit/workflow", web::to(write_workflow_audit::handle)))
         .service(get("/api/v1/incidents", web::to(list_incidents::handle)))
+        .service(post("/api/v1/incidents/search", web::to(search_incidents::handle)))
+        .service(get("/api/v1/incidents/{id}/similar", web::to(similar_incidents::handle)))
+        .service(get("/api/v1/incidents/{id}/timeline", web::to(timeline::handle)))
+        .service(get("/api/v1/stats/success-rate", web::to(success_rate::handle)))
         .service(get("/api/v1/incidents/{id}", web::to(get_incident::handle)))
         .service(get("/api/v1/audits/{id}", web::to(get_audit::handle)))
         .service(get("/api/v1/workflows/{id}/steps", web::to(list_steps::handle)))

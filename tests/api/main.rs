@@ -11,6 +11,7 @@ mod incident_facts;
 mod list_incidents;
 mod posted_fields;
 mod rate_limits;
+mod search;
 mod tls;
 mod tokens;
 mod totals;

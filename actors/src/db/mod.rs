@@ -2,6 +2,7 @@
 
 pub mod pool;
 pub mod sqlstate;
+pub(crate) mod statement;
 pub mod timed;
 mod tls;
 

@@ -52,6 +52,20 @@ impl IncidentFilter {
         Ok(())
     }
 
+    /// The filters among the parameters of a query, by their names.
+    ///
+    /// # Errors
+    /// The first wrong one.
+    pub fn from_query<'a>(get: impl Fn(&str) -> Result<Option<&'a str>, Invalid>) -> Result<Self, Invalid> {
+        let mut filter = IncidentFilter::default();
+        for name in FILTERS {
+            if let Some(value) = get(name)? {
+                filter.set(name, value)?;
+            }
+        }
+        Ok(filter)
+    }
+
     /// Eight bytes that tell one set of filters from another.
     pub fn fingerprint(&self) -> [u8; 8] {
         let digest = Sha256::digest(format!("{self:?}").as_bytes());

@@ -183,11 +183,6 @@ impl RemediationAudit {
         let names: Vec<&str> = assumed.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
         (!names.is_empty()).then(|| names.join(","))
     }
-
-    /// Whether there is anything to embed.
-    pub fn has_text(&self) -> bool {
-        self.alert_name.is_some() || self.reasoning.is_some() || self.error_message.is_some()
-    }
 }
 
 /// 9999-12-31T23:59:59Z: later instants have no RFC 3339 form.

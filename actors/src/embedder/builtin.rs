@@ -3,7 +3,7 @@
 //! Alert name, reasoning and error text are embedded each by itself, brought to length 1, weighted and summed, so that a
 //! long error text does not drown a short alert name. What is volatile (digits, pod suffixes, ids) leaves no feature.
 
-use super::{DIMENSIONS, Embedding};
+use super::{DIMENSIONS, Embedding, Features};
 use crate::domain::audit_text::AuditText;
 use rust_stemmers::{Algorithm, Stemmer};
 use sha2::{Digest, Sha256};
@@ -19,9 +19,15 @@ const WEIGHTS: [f32; 3] = [1.0, 1.0, 0.3];
 const COMPOUND: f32 = 0.5;
 
 /// A feature's weight by its word; sorted, so that equal features are equal sums.
-type Features = BTreeMap<String, f32>;
+type Weights = BTreeMap<String, f32>;
 
-pub(super) struct Builtin {
+/// Features of a text: of more, the weightiest.
+const MOST_FEATURES: usize = 400;
+/// A longer run of letters is no word.
+const LONGEST_WORD: usize = 64;
+
+/// Embeds by words.
+pub struct Builtin {
     stemmer: Stemmer,
 }
 
@@ -34,12 +40,13 @@ impl Default for Builtin {
 impl Builtin {
     /// The vector of a text; `None` without any feature.
     pub fn embed(&self, text: &AuditText) -> Option<Embedding> {
-        let mut features = Features::new();
+        let mut features = Weights::new();
         for (part, weight) in [&text.alert_name, &text.reasoning, &text.error_message].into_iter().zip(WEIGHTS) {
             for (word, value) in self.field(part.as_deref().unwrap_or_default()) {
                 *features.entry(word).or_default() += weight * value;
             }
         }
+        let features = weightiest(features);
         let mut vector = vec![0f32; DIMENSIONS];
         for (word, value) in &features {
             let hash = fnv1a(word);
@@ -52,11 +59,14 @@ impl Builtin {
             return None;
         }
         vector.iter_mut().for_each(|x| *x /= length);
-        Some(Embedding { vector, pattern: pattern(&features) })
+        let pattern = pattern(&features);
+        let length = features.values().map(|x| x * x).sum::<f32>().sqrt();
+        let (terms, weights) = features.into_iter().map(|(word, value)| (word, value / length)).unzip();
+        Some(Embedding { vector, features: Features { terms, weights }, pattern })
     }
 
     /// The features of one field, with length 1.
-    fn field(&self, text: &str) -> Features {
+    fn field(&self, text: &str) -> Weights {
         let mut counts: BTreeMap<String, (u32, f32)> = BTreeMap::new();
         let mut count = |word: String, weight: f32| {
             let entry = counts.entry(word).or_insert((0, weight));
@@ -69,13 +79,12 @@ impl Builtin {
                 count(token.to_ascii_lowercase(), COMPOUND);
             }
             for word in words {
-                let word = word.to_ascii_lowercase();
-                if word.len() > 1 && STOP_WORDS.binary_search(&word.as_str()).is_err() {
-                    count(self.stemmer.stem(&word).into_owned(), 1.0);
+                if let Some(stem) = stem(&self.stemmer, word) {
+                    count(stem, 1.0);
                 }
             }
         }
-        let mut features: Features = counts
+        let mut features: Weights = counts
             .into_iter()
             .map(|(word, (count, weight))| (word, weight * (1.0 + (count as f32).ln()))) // far below 2^24
             .collect();
@@ -85,11 +94,34 @@ impl Builtin {
     }
 }
 
+fn weightiest(features: Weights) -> Weights {
+    if features.len() <= MOST_FEATURES {
+        return features;
+    }
+    let mut ranked: Vec<(String, f32)> = features.into_iter().collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    ranked.truncate(MOST_FEATURES);
+    ranked.into_iter().collect()
+}
+
+/// The words of a text as they are compared: names split, lower case, stemmed, without stop words.
+pub fn split_words(text: &str) -> impl Iterator<Item = String> {
+    let stemmer = Stemmer::create(Algorithm::English);
+    tokens(text).flat_map(split_camel_case).filter_map(move |word| stem(&stemmer, word))
+}
+
+/// A word's stem; `None` for what says nothing.
+fn stem(stemmer: &Stemmer, word: &str) -> Option<String> {
+    let word = word.to_ascii_lowercase();
+    let says = word.len() > 1 && STOP_WORDS.binary_search(&word.as_str()).is_err();
+    says.then(|| stemmer.stem(&word).into_owned())
+}
+
 /// Runs of letters and digits that start with a letter, without their digits; ids are left out.
 fn tokens(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric())
         .map(|run| run.trim_matches(|c: char| c.is_ascii_digit()))
-        .filter(|run| !run.is_empty() && !is_volatile(run))
+        .filter(|run| !run.is_empty() && run.len() <= LONGEST_WORD && !is_volatile(run))
 }
 
 /// Whether a run looks made up by a machine: digits within it, or five and more letters without a vowel, as in the suffixes
@@ -119,7 +151,7 @@ fn split_camel_case(token: &str) -> Vec<&str> {
 }
 
 /// Equal for texts with equal features.
-fn pattern(features: &Features) -> Uuid {
+fn pattern(features: &Weights) -> Uuid {
     let mut hash = Sha256::new();
     for (word, value) in features {
         hash.update(word);

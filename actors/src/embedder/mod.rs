@@ -3,7 +3,7 @@
 mod builtin;
 mod embed;
 
-pub use builtin::ID as BUILTIN_ID;
+pub use builtin::{Builtin, ID as BUILTIN_ID, split_words};
 pub use embed::Embed;
 
 use crate::domain::audit_text::AuditText;
@@ -20,11 +20,36 @@ use uuid::Uuid;
 /// Numbers of a vector.
 pub const DIMENSIONS: usize = 768;
 
-/// A vector of length 1, and the pattern of the texts that have it.
+/// A vector of length 1, the features of its text, and the pattern of all texts that have them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
     pub vector: Vec<f32>,
+    pub features: Features,
     pub pattern: Uuid,
+}
+
+/// Words and their weights, sorted by word; the weights have length 1.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Features {
+    pub terms: Vec<String>,
+    pub weights: Vec<f32>,
+}
+
+/// What there is to know of an embedder without asking it: vectors of two spaces are never compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Space {
+    /// Name and version.
+    pub id: String,
+    /// Below this similarity nothing is alike, as measured (docs/recall.md).
+    pub min_similarity: f64,
+    /// How much the exact likeness of words counts beside that of the vectors, 0…1.
+    pub exact_share: f64,
+}
+
+impl Space {
+    pub fn builtin() -> Self {
+        Space { id: BUILTIN_ID.to_owned(), min_similarity: 0.2, exact_share: 1.0 }
+    }
 }
 
 /// Texts whose vectors are kept. A vector takes 3 KiB.

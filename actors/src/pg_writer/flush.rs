@@ -349,18 +349,18 @@ impl Flush<'_> {
         self.query(&self.statements.link_workflows, &[&buckets, &requests, &workflows]).await.map(|_| ())
     }
 
+    /// Also an audit without text may change the facts that searches filter by.
     async fn outbox(&self, audits: &[&RemediationAudit]) -> Result<(), Error> {
-        let audits: Vec<&RemediationAudit> = audits.iter().copied().filter(|audit| audit.has_text()).collect();
         if !self.settings.embed || audits.is_empty() {
             return Ok(());
         }
         self.query(
             &self.statements.insert_outbox,
             &[
-                &column(&audits, |a| a.envelope.bucket().get()),
-                &column(&audits, |a| a.envelope.id.to_string()),
-                &column(&audits, |a| a.envelope.received_at),
-                &column(&audits, |_| self.now + CLAIM),
+                &column(audits, |a| a.envelope.bucket().get()),
+                &column(audits, |a| a.envelope.id.to_string()),
+                &column(audits, |a| a.envelope.received_at),
+                &column(audits, |_| self.now + CLAIM),
             ],
         )
         .await

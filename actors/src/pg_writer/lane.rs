@@ -188,8 +188,13 @@ impl Lane {
         for (pending, outcome) in batch.into_iter().zip(outcomes) {
             let id = pending.audit.envelope().id;
             match (&outcome, &pending.audit) {
-                (Outcome::New, Audit::Remediation(audit)) if self.settings.embed && audit.has_text() => {
-                    jobs.push(EmbeddingJob { id, text: AuditText::of(audit) });
+                (Outcome::New, Audit::Remediation(audit)) if self.settings.embed => {
+                    jobs.push(EmbeddingJob {
+                        id,
+                        remediation_request_id: audit.remediation_request_id.clone(),
+                        received_at: audit.envelope.received_at,
+                        text: AuditText::of(audit),
+                    });
                 }
                 _ => {}
             }

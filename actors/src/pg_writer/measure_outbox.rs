@@ -1,4 +1,5 @@
 use super::PgWriterActor;
+use super::set_aside::MOST_ATTEMPTS;
 use crate::db::timed::timed;
 use crate::error::ActorError;
 use actix::prelude::*;
@@ -12,7 +13,7 @@ pub struct MeasureOutbox;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutboxSize {
     pub rows: i64,
-    /// When the oldest of them was received.
+    /// When the oldest of them that is still tried was received.
     pub oldest: Option<DateTime<Utc>>,
 }
 
@@ -26,11 +27,12 @@ impl Handler<MeasureOutbox> for PgWriterActor {
             let mut connection = pool.get().await?;
             let row = timed(&metrics, "pg_writer.measure_outbox", async {
                 let statement = connection.prepare(include_str!("measure_outbox.sql")).await?;
-                connection.client.query_one(&statement, &[]).await
+                connection.client.query_one(&statement, &[&MOST_ATTEMPTS]).await
             })
             .await?;
             let size = OutboxSize { rows: row.get(0), oldest: row.get(1) };
             metrics.outbox_rows.set(size.rows);
+            metrics.outbox_set_aside_rows.set(row.get(2));
             let lag = size.oldest.map_or(0, |oldest| (now - oldest).num_seconds().max(0));
             metrics.outbox_lag_seconds.set(lag);
             Ok(size)

@@ -12,6 +12,8 @@ pub(crate) mod fold_totals;
 mod lane;
 mod measure_outbox;
 mod partitions;
+mod read_facts;
+mod set_aside;
 mod write_remediation_audit;
 mod write_workflow_audit;
 
@@ -20,6 +22,8 @@ pub use clear_outbox::ClearOutbox;
 pub use drain::Drain;
 pub use measure_outbox::{MeasureOutbox, OutboxSize};
 pub use partitions::make_partitions;
+pub use read_facts::{CopiedFacts, ReadFacts};
+pub use set_aside::SetAside;
 pub use write_remediation_audit::WriteRemediationAudit;
 pub use write_workflow_audit::WriteWorkflowAudit;
 
@@ -42,10 +46,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-/// The text of one audit that is to be embedded.
+/// One audit that is to be embedded, and whose incident has changed.
 #[derive(Debug, Clone)]
 pub struct EmbeddingJob {
     pub id: AuditId,
+    pub remediation_request_id: String,
+    pub received_at: DateTime<Utc>,
     pub text: AuditText,
 }
 

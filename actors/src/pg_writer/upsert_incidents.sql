@@ -8,14 +8,14 @@ INSERT INTO resource_action_traces AS t (
     action_type, action_type_by, namespace, namespace_by, cluster_name, cluster_name_by, environment, environment_by,
     alert_fingerprint, alert_fingerprint_by, target_resource, target_resource_by, model_used, model_used_by,
     model_confidence, model_confidence_by, execution_status, start_time, end_time, duration_ms, error_message,
-    execution_status_by, created_at, updated_at, counted_before)
+    execution_status_by, created_at, updated_at, counted_before, revision)
 SELECT
     u.bucket, i.id, u.correlation_id, i.action_timestamp, u.alert_name, u.alert_name_by, u.alert_severity,
     u.alert_severity_by, u.action_type, u.action_type_by, u.namespace, u.namespace_by, u.cluster_name,
     u.cluster_name_by, u.environment, u.environment_by, u.alert_fingerprint, u.alert_fingerprint_by, u.target_resource,
     u.target_resource_by, u.model_used, u.model_used_by, u.model_confidence, u.model_confidence_by,
     COALESCE(u.execution_status, 'pending'), u.start_time, u.end_time, u.duration_ms, u.error_message,
-    u.execution_status_by, u.received_at, u.received_at, '{}'
+    u.execution_status_by, u.received_at, u.received_at, '{}', 1
 FROM unnest(
     $1::int[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::uuid[], $7::text[], $8::uuid[], $9::text[],
     $10::uuid[], $11::text[], $12::uuid[], $13::text[], $14::uuid[], $15::text[], $16::uuid[], $17::text[],
@@ -57,6 +57,7 @@ ON CONFLICT (bucket, id, action_timestamp) DO UPDATE SET
     error_message = CASE WHEN excluded.execution_status_by > COALESCE(t.execution_status_by, '00000000-0000-0000-0000-000000000000') THEN excluded.error_message ELSE t.error_message END,
     execution_status_by = GREATEST(excluded.execution_status_by, t.execution_status_by),
     updated_at = GREATEST(excluded.updated_at, t.updated_at),
+    revision = t.revision + 1,
     counted_before = CASE
         WHEN (excluded.alert_name_by > COALESCE(t.alert_name_by, '00000000-0000-0000-0000-000000000000') AND excluded.alert_name IS DISTINCT FROM t.alert_name)
             OR (excluded.alert_severity_by > COALESCE(t.alert_severity_by, '00000000-0000-0000-0000-000000000000') AND excluded.alert_severity IS DISTINCT FROM t.alert_severity)

@@ -1,19 +1,17 @@
 use super::QueryActor;
 use super::incident::{Incident, columns};
 use super::pipeline::Ask;
-use crate::domain::bucket::Bucket;
+use crate::db::statement::{Source, Statement, Value, conditions, where_all};
 use crate::domain::cursor::Cursor;
 use crate::domain::filter::IncidentFilter;
 use crate::domain::totals::{DimensionSet, is_counted, values_of};
 use crate::error::ActorError;
 use actix::prelude::*;
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use futures_util::join;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use tokio_postgres::Error;
-use tokio_postgres::types::ToSql;
 
 /// Asks for a page of incidents, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Message)]
@@ -104,82 +102,11 @@ fn is_quick_total(filter: &IncidentFilter) -> bool {
 /// Limits that have a statement of their own: with a number in it PostgreSQL plans for a short page.
 const LIMITS: [i64; 9] = [1, 10, 20, 25, 50, 100, 200, 500, 1000];
 
-/// A statement that has only the conditions of the filters that are there.
-struct Statement<'a> {
-    sql: String,
-    values: Vec<Value<'a>>,
-}
-
-enum Value<'a> {
-    Text(&'a str),
-    Number(i64),
-    Bucket(i32),
-    Time(DateTime<Utc>),
-    Key(Vec<u8>),
-}
-
-impl Statement<'_> {
-    fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
-        self.values
-            .iter()
-            .map(|value| match value {
-                Value::Text(text) => text as &(dyn ToSql + Sync),
-                Value::Number(number) => number,
-                Value::Bucket(bucket) => bucket,
-                Value::Time(time) => time,
-                Value::Key(key) => key,
-            })
-            .collect()
-    }
-}
-
-/// The conditions of a filter, and their values.
-fn conditions(filter: &IncidentFilter) -> (Vec<String>, Vec<Value<'_>>) {
-    let mut clauses = Vec::new();
-    let mut values = Vec::new();
-    let texts = [
-        ("alert_name", filter.alert_name.as_deref()),
-        ("alert_severity", filter.severity.map(|severity| severity.as_str())),
-        ("action_type", filter.action_type.as_deref()),
-        ("namespace", filter.namespace.as_deref()),
-        ("cluster_name", filter.cluster.as_deref()),
-        ("execution_status", filter.status.map(|status| status.as_str())),
-    ];
-    for (column, text) in texts {
-        if let Some(text) = text {
-            values.push(Value::Text(text));
-            clauses.push(format!("t.{column} = ${}", values.len()));
-        }
-    }
-    if let Some(request) = filter.remediation_request_id.as_deref() {
-        // Through the table of ids, which knows the partition.
-        values.push(Value::Bucket(Bucket::of(request).get()));
-        values.push(Value::Text(request));
-        let (bucket, name) = (values.len() - 1, values.len());
-        clauses.push(format!(
-            "t.bucket = ${bucket} AND (t.id, t.action_timestamp) = (SELECT i.id, i.action_timestamp \
-             FROM incident_ids AS i WHERE i.bucket = ${bucket} AND i.correlation_id = ${name})"
-        ));
-    }
-    if let Some(since) = filter.since {
-        values.push(Value::Time(since));
-        clauses.push(format!("t.action_timestamp >= ${}", values.len()));
-    }
-    if let Some(until) = filter.until {
-        values.push(Value::Time(until));
-        clauses.push(format!("t.action_timestamp < ${}", values.len()));
-    }
-    (clauses, values)
-}
-
-fn where_all(clauses: &[String]) -> String {
-    if clauses.is_empty() { String::new() } else { format!("\nWHERE {}", clauses.join("\n  AND ")) }
-}
-
 /// The statement of an exact total. Where only counted dimensions are asked for it is read from the totals, and from the deltas
 /// that are not folded into them yet: in one statement, so in one snapshot.
 fn total_statement(filter: &IncidentFilter) -> Statement<'_> {
-    let (clauses, mut values) = conditions(filter);
+    let mut values = Vec::new();
+    let clauses = conditions(filter, Source::Incidents, &mut values);
     let wanted = values_of(filter);
     let set = DimensionSet::of(&wanted);
     let sql = if !is_counted(filter) {
@@ -203,7 +130,8 @@ fn total_statement(filter: &IncidentFilter) -> Statement<'_> {
 
 /// The statement of a page.
 fn page_statement(message: &ListIncidents) -> Statement<'_> {
-    let (mut clauses, mut values) = conditions(&message.filter);
+    let mut values = Vec::new();
+    let mut clauses = conditions(&message.filter, Source::Incidents, &mut values);
     if let PageStart::After(cursor) = message.start {
         values.push(Value::Time(cursor.action_timestamp));
         values.push(Value::Number(cursor.id));

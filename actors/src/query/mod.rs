@@ -1,20 +1,29 @@
 //! Reads incidents, audits and steps back, from a pool that no write waits for.
 
+mod describe_incident;
+mod find_incidents;
 mod get_audit;
 mod get_incident;
 mod incident;
 mod list_incidents;
 mod list_steps;
 mod pipeline;
+mod recurrence;
 mod rows;
 mod share;
+mod success_rate;
+mod timeline;
 
+pub use describe_incident::{DescribeIncident, IncidentDescription};
+pub use find_incidents::{FindIncidents, FoundIncident};
 pub use get_audit::GetAudit;
 pub use get_incident::{GetIncident, IncidentDetail};
 pub use incident::Incident;
 pub use list_incidents::{IncidentPage, ListIncidents, PageStart};
 pub use list_steps::{ListSteps, Steps};
 pub use rows::{AuditRecord, RemediationRecord, WorkflowRecord};
+pub use success_rate::{Dimension, GetSuccessRate, SuccessRate, SuccessRates};
+pub use timeline::{GetTimeline, Timeline};
 
 use crate::db::pool::{Connection, Pool, PoolSettings};
 use crate::db::sqlstate;

@@ -1,22 +1,62 @@
-//! Reads the vector store.
+//! Similar incidents: asks the embedder for a text's vector, the vector store for patterns that are near it and their incidents, and
+//! the query actor for the incidents themselves (docs/recall.md).
+
+mod candidates;
+mod coverage;
+mod find_similar;
+mod score;
+mod summary;
+
+pub use coverage::Coverage;
+pub use find_similar::{FindSimilar, Hit, Similar};
+pub use score::{Frequencies, Query, Why};
+pub use summary::{Action, Summary};
 
 use crate::db::pool::{Pool, PoolSettings};
+use crate::domain::time::Clock;
+use crate::embedder::{EmbedderActor, Space};
 use crate::error::ActorError;
-use crate::handle::{Ping, Probe};
+use crate::handle::{Handle, Ping, Probe};
 use crate::metrics::Metrics;
+use crate::query::QueryActor;
 use crate::supervise::Alive;
 use actix::prelude::*;
+use coverage::Counts;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+#[derive(Clone)]
+pub struct SimilaritySettings {
+    pub pool: PoolSettings,
+    /// Whose vectors are searched; `None` where there is no embedder.
+    pub space: Option<Space>,
+    /// Within which an alert that comes back makes a completed remediation a recurred one.
+    pub recurrence_window: Duration,
+}
 
 pub struct SimilarityActor {
-    pool: PoolSettings,
+    settings: SimilaritySettings,
+    embedder: Handle<EmbedderActor>,
+    query: Handle<QueryActor>,
     metrics: Metrics,
+    clock: Clock,
+    counts: Rc<RefCell<Counts>>,
     running: Option<Pool>,
     _alive: Alive,
 }
 
 impl SimilarityActor {
-    pub fn new(pool: PoolSettings, metrics: Metrics, alive: Alive) -> Self {
-        SimilarityActor { pool, metrics, running: None, _alive: alive }
+    pub fn new(
+        settings: SimilaritySettings,
+        embedder: Handle<EmbedderActor>,
+        query: Handle<QueryActor>,
+        metrics: Metrics,
+        clock: Clock,
+        alive: Alive,
+    ) -> Self {
+        let counts = Rc::default();
+        SimilarityActor { settings, embedder, query, metrics, clock, counts, running: None, _alive: alive }
     }
 }
 
@@ -24,7 +64,7 @@ impl Actor for SimilarityActor {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
-        self.running = Some(Pool::new(&self.pool, &self.metrics));
+        self.running = Some(Pool::new(&self.settings.pool, &self.metrics));
     }
 }
 

@@ -26,7 +26,7 @@ pub struct VectorWriterActor {
     pg_writer: Handle<PgWriterActor>,
     metrics: Metrics,
     clock: Clock,
-    embed: bool,
+    space: Option<String>,
     room: Arc<Semaphore>,
     running: Option<Running>,
     _alive: Alive,
@@ -63,11 +63,11 @@ impl VectorWriterActor {
         pg_writer: Handle<PgWriterActor>,
         metrics: Metrics,
         clock: Clock,
-        embed: bool,
+        space: Option<String>,
         alive: Alive,
     ) -> Self {
         let room = Arc::new(Semaphore::new(WAITING_KIB));
-        VectorWriterActor { pool, embedder, pg_writer, metrics, clock, embed, room, running: None, _alive: alive }
+        VectorWriterActor { pool, embedder, pg_writer, metrics, clock, space, room, running: None, _alive: alive }
     }
 }
 
@@ -84,7 +84,7 @@ impl Actor for VectorWriterActor {
             pg_writer: self.pg_writer.clone(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
-            embed: self.embed,
+            space: self.space.clone(),
         };
         // A worker that panicked takes its actor along, and is started again with it.
         let worker = actix::spawn(worker.run());

@@ -1,15 +1,14 @@
 //! The one who writes: what comes from flushes first, and in between what the outbox still holds.
 
 use super::Jobs;
-use super::write_vectors::write_vectors;
+use super::write_vectors::{AuditVector, Batch};
 use crate::db::pool::Pool;
-use crate::domain::audit_id::AuditId;
 use crate::domain::time::Clock;
 use crate::embedder::{Embed, EmbedderActor, Embedding};
 use crate::error::ActorError;
 use crate::handle::Handle;
 use crate::metrics::Metrics;
-use crate::pg_writer::{ClaimOutbox, ClearOutbox, EmbeddingJob, PgWriterActor};
+use crate::pg_writer::{ClaimOutbox, ClearOutbox, EmbeddingJob, PgWriterActor, ReadFacts, SetAside};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -22,8 +21,8 @@ pub(super) struct Worker {
     pub pg_writer: Handle<PgWriterActor>,
     pub metrics: Metrics,
     pub clock: Clock,
-    /// Whether anything is embedded; otherwise the outbox is left as it is.
-    pub embed: bool,
+    /// The id of the embedder; without one the outbox is left as it is.
+    pub space: Option<String>,
 }
 
 /// Audits of one transaction.
@@ -51,7 +50,7 @@ impl Worker {
         loop {
             tokio::select! {
                 biased;
-                _ = heal.tick(), if self.embed => {
+                _ = heal.tick(), if self.space.is_some() => {
                     // A full batch means that more is left: its next one follows the next flush.
                     if self.heal().await == BATCH {
                         heal.reset_immediately();
@@ -128,26 +127,60 @@ impl Worker {
         }
     }
 
-    /// The embeddings of some jobs, asked for in parts, so that the embedder stays able to answer others.
-    async fn embed(&self, jobs: &[EmbeddingJob]) -> Result<Vec<Option<Arc<Embedding>>>, ActorError> {
+    /// The embeddings of some jobs, asked for in parts, so that the embedder stays able to answer others. What it refuses alone,
+    /// while it takes others, is set aside and left out.
+    async fn embed(&self, jobs: &[EmbeddingJob]) -> Result<Vec<Option<Option<Arc<Embedding>>>>, Failed> {
         let mut embeddings = Vec::with_capacity(jobs.len());
         for part in jobs.chunks(EMBED_AT_ONCE) {
-            let texts = part.iter().map(|job| job.text.clone()).collect();
-            embeddings.extend(self.embedder.call(Embed { texts }).await?);
+            match self.ask(part).await {
+                Ok(done) => embeddings.extend(done.into_iter().map(Some)),
+                Err(_) => {
+                    let mut one_by_one = Vec::new();
+                    for job in part {
+                        one_by_one.push(self.ask(std::slice::from_ref(job)).await.ok().and_then(|mut done| done.pop()));
+                    }
+                    if one_by_one.iter().all(Option::is_none) {
+                        return Err(Failed("embedder"));
+                    }
+                    embeddings.extend(one_by_one);
+                }
+            }
+        }
+        let refused: Vec<_> =
+            jobs.iter().zip(&embeddings).filter(|(_, done)| done.is_none()).map(|(job, _)| job.id).collect();
+        if !refused.is_empty() {
+            tracing::warn!(audits = refused.len(), "the embedder refuses texts");
+            self.metrics.dualwrite_failure_total.with_label_values(&["embedder"]).inc_by(refused.len() as u64); // usize fits
+            // Where it cannot be noted they are tried again, as any row of the outbox.
+            let _ = self.pg_writer.ask(SetAside { ids: refused }, ASK).await;
         }
         Ok(embeddings)
     }
 
+    async fn ask(&self, jobs: &[EmbeddingJob]) -> Result<Vec<Option<Arc<Embedding>>>, ActorError> {
+        let texts = jobs.iter().map(|job| job.text.clone()).collect();
+        self.embedder.call(Embed { texts }).await
+    }
+
     async fn write(&self, jobs: &[EmbeddingJob]) -> Result<(), Failed> {
-        let embeddings = self.embed(jobs).await.map_err(|_| Failed("embedder"))?;
-        let vectors: Vec<(AuditId, Arc<Embedding>)> =
-            jobs.iter().zip(embeddings).filter_map(|(job, embedding)| Some((job.id, embedding?))).collect();
-        if !vectors.is_empty() {
-            let written = write_vectors(&self.pool, &self.metrics, &vectors, (self.clock)()).await;
-            written.map_err(|_: ActorError| Failed("vector_store"))?;
-        }
-        self.metrics.dualwrite_success_total.inc_by(vectors.len() as u64); // usize fits
-        let ids = jobs.iter().map(|job| job.id).collect();
+        let Some(space) = &self.space else { return Ok(()) };
+        let embeddings = self.embed(jobs).await?;
+        let requests = jobs.iter().map(|job| job.remediation_request_id.clone()).collect();
+        // Read after the audits' commit, so they are in it; a later change has a row of the outbox of its own.
+        let facts = self.pg_writer.ask(ReadFacts { requests }, ASK).await.map_err(|_| Failed("audit_database"))?;
+        let taken = || jobs.iter().zip(&embeddings).filter_map(|(job, done)| Some((job, done.as_ref()?)));
+        let vectors: Vec<AuditVector<'_>> = taken()
+            .filter_map(|(job, embedding)| {
+                let embedding = embedding.clone()?;
+                let (id, received_at) = (job.id, job.received_at);
+                Some(AuditVector { id, remediation_request_id: &job.remediation_request_id, received_at, embedding })
+            })
+            .collect();
+        let written = vectors.len() as u64; // usize fits
+        let batch = Batch { embedder: space, vectors, facts, now: (self.clock)() };
+        batch.write(&self.pool, &self.metrics).await.map_err(|_: ActorError| Failed("vector_store"))?;
+        self.metrics.dualwrite_success_total.inc_by(written);
+        let ids = taken().map(|(job, _)| job.id).collect();
         if self.pg_writer.ask(ClearOutbox { ids }, ASK).await.is_err() {
             // The rows are found again, and writing a vector twice changes nothing.
             tracing::warn!(audits = jobs.len(), "outbox not cleared");

@@ -4,73 +4,210 @@ use crate::db::pool::{Connection, Pool};
 use crate::db::timed::timed;
 use crate::domain::audit_id::AuditId;
 use crate::domain::bucket::Bucket;
-use crate::embedder::{BUILTIN_ID, Embedding};
+use crate::embedder::Embedding;
 use crate::error::ActorError;
 use crate::metrics::Metrics;
+use crate::pg_writer::CopiedFacts;
 use chrono::{DateTime, Utc};
 use futures_util::join;
 use pgvector::Vector;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use tokio_postgres::Error;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-/// Writes the vectors; those that are there stay as they are.
-pub(super) async fn write_vectors(
-    pool: &Pool,
-    metrics: &Metrics,
-    vectors: &[(AuditId, Arc<Embedding>)],
-    now: DateTime<Utc>,
-) -> Result<(), ActorError> {
-    let mut connection = pool.get().await?;
-    timed(metrics, "vector_writer.write_vectors", async {
-        let result = transaction(&mut connection, vectors, now).await;
-        if result.is_err() && !connection.client.is_closed() {
-            connection.in_transaction = connection.client.batch_execute("ROLLBACK").await.is_err();
-        }
-        result
-    })
-    .await
+/// The vector of one audit.
+pub(super) struct AuditVector<'a> {
+    pub id: AuditId,
+    pub remediation_request_id: &'a str,
+    pub received_at: DateTime<Utc>,
+    pub embedding: Arc<Embedding>,
 }
 
-async fn transaction(
-    connection: &mut Connection,
-    vectors: &[(AuditId, Arc<Embedding>)],
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let write_patterns = connection.prepare(include_str!("write_patterns.sql")).await?;
-    let write_vectors = connection.prepare(include_str!("write_vectors.sql")).await?;
-    let patterns: BTreeMap<(i32, Uuid), &Embedding> = vectors
-        .iter()
-        .map(|(_, embedding)| ((bucket_of(embedding.pattern), embedding.pattern), &**embedding))
-        .collect();
-    let pattern_buckets: Vec<i32> = patterns.keys().map(|key| key.0).collect();
-    let pattern_ids: Vec<Uuid> = patterns.keys().map(|key| key.1).collect();
-    let pattern_vectors: Vec<Vector> = patterns.values().map(|e| Vector::from(e.vector.clone())).collect();
-    let buckets: Vec<i32> = vectors.iter().map(|(id, _)| id.bucket().get()).collect();
-    let ids: Vec<String> = vectors.iter().map(|(id, _)| id.to_string()).collect();
-    let their_patterns: Vec<Uuid> = vectors.iter().map(|(_, embedding)| embedding.pattern).collect();
-    let embeddings: Vec<Vector> = vectors.iter().map(|(_, e)| Vector::from(e.vector.clone())).collect();
-    connection.in_transaction = true;
-    let client = &connection.client;
-    let of_patterns: [&(dyn ToSql + Sync); 5] = [&pattern_buckets, &BUILTIN_ID, &pattern_ids, &pattern_vectors, &now];
-    let of_audits: [&(dyn ToSql + Sync); 6] = [&buckets, &ids, &BUILTIN_ID, &their_patterns, &embeddings, &now];
-    let (begun, patterns, vectors, committed) = join!(
-        client.batch_execute("BEGIN"),
-        client.execute(&write_patterns, &of_patterns),
-        client.execute(&write_vectors, &of_audits),
-        client.batch_execute("COMMIT"),
-    );
-    begun?;
-    patterns?;
-    vectors?;
-    committed?;
-    connection.in_transaction = false;
-    Ok(())
+/// What is written together.
+pub(super) struct Batch<'a> {
+    /// The embedder that made the vectors.
+    pub embedder: &'a str,
+    pub vectors: Vec<AuditVector<'a>>,
+    /// Of the incidents that the audits belong to, those without a vector too.
+    pub facts: Vec<CopiedFacts>,
+    pub now: DateTime<Utc>,
+}
+
+impl Batch<'_> {
+    /// Writes it; vectors that are there stay as they are.
+    pub async fn write(&self, pool: &Pool, metrics: &Metrics) -> Result<(), ActorError> {
+        let mut connection = pool.get().await?;
+        timed(metrics, "vector_writer.write_vectors", async {
+            let result = self.transaction(&mut connection).await;
+            if result.is_err() && !connection.client.is_closed() {
+                connection.in_transaction = connection.client.batch_execute("ROLLBACK").await.is_err();
+            }
+            result
+        })
+        .await
+    }
+
+    async fn transaction(&self, connection: &mut Connection) -> Result<(), Error> {
+        let write_vectors = connection.prepare(include_str!("write_vectors.sql")).await?;
+        let write_facts = connection.prepare(include_str!("write_facts.sql")).await?;
+        let write_incident_patterns = connection.prepare(include_str!("write_incident_patterns.sql")).await?;
+        connection.in_transaction = true;
+        self.patterns(connection).await?;
+        let vectors = self.vector_columns();
+        let facts = FactColumns::of(&self.facts);
+        let incidents = self.incident_columns();
+        let client = &connection.client;
+        let (vectors, facts, incidents) =
+            (vectors.params(&self.embedder, &self.now), facts.params(), incidents.params(&self.embedder));
+        let (vectors, facts, incidents, committed) = join!(
+            client.execute(&write_vectors, &vectors),
+            client.execute(&write_facts, &facts),
+            client.execute(&write_incident_patterns, &incidents),
+            client.batch_execute("COMMIT"),
+        );
+        vectors?;
+        facts?;
+        incidents?;
+        committed?;
+        connection.in_transaction = false;
+        Ok(())
+    }
+
+    /// Begins, writes the patterns, and counts the features of those that are new.
+    async fn patterns(&self, connection: &mut Connection) -> Result<(), Error> {
+        let write_patterns = connection.prepare(include_str!("write_patterns.sql")).await?;
+        let count_terms = connection.prepare(include_str!("count_terms.sql")).await?;
+        let patterns: BTreeMap<(i32, Uuid), &Embedding> =
+            self.vectors.iter().map(|vector| (key(&vector.embedding), &*vector.embedding)).collect();
+        let buckets: Vec<i32> = patterns.keys().map(|key| key.0).collect();
+        let ids: Vec<Uuid> = patterns.keys().map(|key| key.1).collect();
+        let embeddings: Vec<Vector> = patterns.values().map(|e| Vector::from(e.vector.clone())).collect();
+        // Words have no spaces, and numbers neither: an array of arrays would have to be a rectangle.
+        let terms: Vec<String> = patterns.values().map(|e| e.features.terms.join(" ")).collect();
+        let weights = |e: &&Embedding| e.features.weights.iter().map(f32::to_string).collect::<Vec<_>>().join(" ");
+        let weights: Vec<String> = patterns.values().map(weights).collect();
+        let params: [&(dyn ToSql + Sync); 7] =
+            [&buckets, &self.embedder, &ids, &embeddings, &self.now, &terms, &weights];
+        let client = &connection.client;
+        let (begun, new) = join!(client.batch_execute("BEGIN"), client.query(&write_patterns, &params));
+        begun?;
+        let new: HashSet<Uuid> = new?.iter().map(|row| row.get("pattern")).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut counts: BTreeMap<(i32, &str), i64> = BTreeMap::new();
+        for embedding in patterns.values().filter(|embedding| new.contains(&embedding.pattern)) {
+            for term in embedding.features.terms.iter().map(String::as_str).chain([""]) {
+                *counts.entry((Bucket::of(term).get(), term)).or_default() += 1;
+            }
+        }
+        let buckets: Vec<i32> = counts.keys().map(|key| key.0).collect();
+        let terms: Vec<&str> = counts.keys().map(|key| key.1).collect();
+        let counts: Vec<i64> = counts.into_values().collect();
+        client.execute(&count_terms, &[&buckets, &self.embedder, &terms, &counts]).await?;
+        Ok(())
+    }
+
+    fn vector_columns(&self) -> VectorColumns {
+        VectorColumns {
+            buckets: self.vectors.iter().map(|vector| vector.id.bucket().get()).collect(),
+            ids: self.vectors.iter().map(|vector| vector.id.to_string()).collect(),
+            patterns: self.vectors.iter().map(|vector| vector.embedding.pattern).collect(),
+            embeddings: self.vectors.iter().map(|vector| Vector::from(vector.embedding.vector.clone())).collect(),
+        }
+    }
+
+    /// Each pattern of each incident once, with the time of its first audit.
+    fn incident_columns(&self) -> IncidentColumns {
+        let incidents: HashMap<&str, &CopiedFacts> =
+            self.facts.iter().map(|facts| (facts.correlation_id.as_str(), facts)).collect();
+        let mut rows: BTreeMap<(i32, i64, Uuid), (DateTime<Utc>, DateTime<Utc>)> = BTreeMap::new();
+        for vector in &self.vectors {
+            if let Some(facts) = incidents.get(vector.remediation_request_id) {
+                let key = (facts.bucket, facts.incident_id, vector.embedding.pattern);
+                let row = rows.entry(key).or_insert((facts.action_timestamp, vector.received_at));
+                row.1 = row.1.min(vector.received_at);
+            }
+        }
+        IncidentColumns {
+            buckets: rows.keys().map(|key| key.0).collect(),
+            incidents: rows.keys().map(|key| key.1).collect(),
+            patterns: rows.keys().map(|key| key.2).collect(),
+            times: rows.values().map(|row| row.0).collect(),
+            received: rows.values().map(|row| row.1).collect(),
+        }
+    }
 }
 
 /// A pattern is looked up by itself.
-fn bucket_of(pattern: Uuid) -> i32 {
-    Bucket::of_digest(pattern.as_bytes()).get()
+fn key(embedding: &Embedding) -> (i32, Uuid) {
+    (Bucket::of_digest(embedding.pattern.as_bytes()).get(), embedding.pattern)
+}
+
+struct VectorColumns {
+    buckets: Vec<i32>,
+    ids: Vec<String>,
+    patterns: Vec<Uuid>,
+    embeddings: Vec<Vector>,
+}
+
+impl VectorColumns {
+    fn params<'a>(&'a self, embedder: &'a &str, now: &'a DateTime<Utc>) -> [&'a (dyn ToSql + Sync); 6] {
+        [&self.buckets, &self.ids, embedder, &self.patterns, &self.embeddings, now]
+    }
+}
+
+struct IncidentColumns {
+    buckets: Vec<i32>,
+    incidents: Vec<i64>,
+    patterns: Vec<Uuid>,
+    times: Vec<DateTime<Utc>>,
+    received: Vec<DateTime<Utc>>,
+}
+
+impl IncidentColumns {
+    fn params<'a>(&'a self, embedder: &'a &str) -> [&'a (dyn ToSql + Sync); 6] {
+        [&self.buckets, &self.incidents, embedder, &self.patterns, &self.times, &self.received]
+    }
+}
+
+struct FactColumns<'a> {
+    buckets: Vec<i32>,
+    incidents: Vec<i64>,
+    requests: Vec<&'a str>,
+    times: Vec<DateTime<Utc>>,
+    texts: [Vec<Option<&'a str>>; 5],
+    statuses: Vec<&'a str>,
+    revisions: Vec<i64>,
+}
+
+impl<'a> FactColumns<'a> {
+    fn of(facts: &'a [CopiedFacts]) -> Self {
+        let text = |value: fn(&CopiedFacts) -> &Option<String>| facts.iter().map(|f| value(f).as_deref()).collect();
+        FactColumns {
+            buckets: facts.iter().map(|facts| facts.bucket).collect(),
+            incidents: facts.iter().map(|facts| facts.incident_id).collect(),
+            requests: facts.iter().map(|facts| facts.correlation_id.as_str()).collect(),
+            times: facts.iter().map(|facts| facts.action_timestamp).collect(),
+            texts: [
+                text(|facts| &facts.alert_name),
+                text(|facts| &facts.alert_severity),
+                text(|facts| &facts.action_type),
+                text(|facts| &facts.namespace),
+                text(|facts| &facts.cluster_name),
+            ],
+            statuses: facts.iter().map(|facts| facts.execution_status.as_str()).collect(),
+            revisions: facts.iter().map(|facts| facts.revision).collect(),
+        }
+    }
+
+    fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
+        let mut params: Vec<&(dyn ToSql + Sync)> = vec![&self.buckets, &self.incidents, &self.requests, &self.times];
+        params.extend(self.texts.iter().map(|column| column as &(dyn ToSql + Sync)));
+        params.push(&self.statuses);
+        params.push(&self.revisions);
+        params
+    }
 }

@@ -1,0 +1,113 @@
+//! Statements that are put together: they have only the conditions of the filters that are there.
+
+use super::pool::Connection;
+use crate::domain::bucket::Bucket;
+use crate::domain::filter::IncidentFilter;
+use chrono::{DateTime, Utc};
+use pgvector::Vector;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Row};
+use uuid::Uuid;
+
+/// A statement and its values.
+pub(crate) struct Statement<'a> {
+    pub sql: String,
+    pub values: Vec<Value<'a>>,
+}
+
+pub(crate) enum Value<'a> {
+    Text(&'a str),
+    Number(i64),
+    Bucket(i32),
+    Time(DateTime<Utc>),
+    Key(Vec<u8>),
+    Buckets(Vec<i32>),
+    Numbers(Vec<i64>),
+    Times(Vec<DateTime<Utc>>),
+    Vector(&'a Vector),
+    Patterns(Vec<Uuid>),
+    Terms(Vec<&'a str>),
+}
+
+impl Statement<'_> {
+    /// Runs it, prepared.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn query(&self, connection: &mut Connection) -> Result<Vec<Row>, Error> {
+        let prepared = connection.prepare(&self.sql).await?;
+        connection.client.query(&prepared, &self.params()).await
+    }
+
+    pub fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.values
+            .iter()
+            .map(|value| match value {
+                Value::Text(text) => text as &(dyn ToSql + Sync),
+                Value::Number(number) => number,
+                Value::Bucket(bucket) => bucket,
+                Value::Time(time) => time,
+                Value::Key(key) => key,
+                Value::Buckets(buckets) => buckets,
+                Value::Numbers(numbers) => numbers,
+                Value::Times(times) => times,
+                Value::Vector(vector) => *vector,
+                Value::Patterns(patterns) => patterns,
+                Value::Terms(terms) => terms,
+            })
+            .collect()
+    }
+}
+
+/// What a filter is put to: both have the same columns under the name `t`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Incidents,
+    /// The copy of their facts in the vector store.
+    Facts,
+}
+
+/// The conditions of a filter; their values are added to `values`.
+pub(crate) fn conditions<'a>(filter: &'a IncidentFilter, source: Source, values: &mut Vec<Value<'a>>) -> Vec<String> {
+    let mut clauses = Vec::new();
+    let texts = [
+        ("alert_name", filter.alert_name.as_deref()),
+        ("alert_severity", filter.severity.map(|severity| severity.as_str())),
+        ("action_type", filter.action_type.as_deref()),
+        ("namespace", filter.namespace.as_deref()),
+        ("cluster_name", filter.cluster.as_deref()),
+        ("execution_status", filter.status.map(|status| status.as_str())),
+    ];
+    for (column, text) in texts {
+        if let Some(text) = text {
+            values.push(Value::Text(text));
+            clauses.push(format!("t.{column} = ${}", values.len()));
+        }
+    }
+    if let Some(request) = filter.remediation_request_id.as_deref() {
+        // Through the table of ids, which knows the partition.
+        values.push(Value::Bucket(Bucket::of(request).get()));
+        values.push(Value::Text(request));
+        let (bucket, name) = (values.len() - 1, values.len());
+        clauses.push(match source {
+            Source::Facts => format!("t.bucket = ${bucket} AND t.correlation_id = ${name}"),
+            Source::Incidents => format!(
+                "t.bucket = ${bucket} AND (t.id, t.action_timestamp) = (SELECT i.id, i.action_timestamp \
+             FROM incident_ids AS i WHERE i.bucket = ${bucket} AND i.correlation_id = ${name})"
+            ),
+        });
+    }
+    if let Some(since) = filter.since {
+        values.push(Value::Time(since));
+        clauses.push(format!("t.action_timestamp >= ${}", values.len()));
+    }
+    if let Some(until) = filter.until {
+        values.push(Value::Time(until));
+        clauses.push(format!("t.action_timestamp < ${}", values.len()));
+    }
+    clauses
+}
+
+pub(crate) fn where_all(clauses: &[String]) -> String {
+    if clauses.is_empty() { String::new() } else { format!("\nWHERE {}", clauses.join("\n  AND ")) }
+}

@@ -1,0 +1,224 @@
+//! What a search asks for.
+
+use super::filter::{FILTERS, IncidentFilter};
+use super::invalid::{Invalid, Reason};
+use super::json::{Fault, Json, parse_members};
+use super::time::parse_rfc3339;
+use chrono::{DateTime, Utc};
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// A search for similar incidents.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Search {
+    pub about: About,
+    pub filter: IncidentFilter,
+    /// 1–100.
+    pub limit: usize,
+    /// Least similarity, 0…1; `None`: the embedder's own.
+    pub min_similarity: Option<f64>,
+    /// After this long an incident counts half; `None`: age does not matter.
+    pub half_life: Option<Duration>,
+    /// As the audits received by then would have answered.
+    pub as_of: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    Text(String),
+    /// An incident's id; it is never among its own hits.
+    Incident(i64),
+}
+
+pub const DEFAULT_LIMIT: usize = 10;
+pub const MAX_LIMIT: usize = 100;
+/// Of a query's text, in bytes.
+pub const MAX_QUERY: usize = 64 * 1024;
+
+const NAMES: [&str; 7] = ["query", "incident_id", "filters", "limit", "min_similarity", "half_life", "as_of"];
+/// [`FILTERS`] as they are named in an error.
+const FILTER_NAMES: [&str; 9] = [
+    "filters.alert_name",
+    "filters.severity",
+    "filters.action_type",
+    "filters.namespace",
+    "filters.cluster",
+    "filters.status",
+    "filters.remediation_request_id",
+    "filters.since",
+    "filters.until",
+];
+
+impl Search {
+    /// Reads the body of a search; the first fault in the order of its fields is reported.
+    ///
+    /// # Errors
+    /// What is wrong, by the name of its field.
+    pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
+        let members = parse_members(body).map_err(|error| Invalid::body(error.to_string()))?;
+        let unknown = members.iter().find(|(name, _)| !NAMES.contains(&name.as_str()));
+        let unknown = unknown.map(|(name, _)| Invalid::unnamed(name, "is not a field of a search"));
+        let mut members = Members(members);
+        let query = members.text("query", MAX_QUERY)?;
+        let incident = members.take("incident_id")?.map(|value| incident_id(&value)).transpose()?;
+        let about = match (query, incident) {
+            (Some(text), None) => About::Text(text),
+            (None, Some(id)) => About::Incident(id),
+            (None, None) => return Err(Invalid::required("query")),
+            (Some(_), Some(_)) => return Err(Invalid::wrong("incident_id", "and query must not both be given")),
+        };
+        let filter = members.take("filters")?.map(filter).transpose()?.unwrap_or_default();
+        let limit = members.take("limit")?.map(|value| limit(&value)).transpose()?.unwrap_or(DEFAULT_LIMIT);
+        let min_similarity = members.take("min_similarity")?.map(|value| match value {
+            Json::Number(number) => min_similarity(&number),
+            _ => Err(Invalid::wrong("min_similarity", "must be a number from 0 to 1")),
+        });
+        let min_similarity = min_similarity.transpose()?;
+        let half_life = members.text("half_life", 32)?.map(|text| half_life(&text)).transpose()?;
+        let as_of = members.text("as_of", 64)?.map(|text| as_of(&text)).transpose()?;
+        match unknown {
+            Some(invalid) => Err(invalid),
+            None => Ok(Search { about, filter, limit, min_similarity, half_life, as_of }),
+        }
+    }
+}
+
+fn incident_id(value: &Json) -> Result<i64, Invalid> {
+    let id = match value {
+        Json::Number(number) => number.parse::<i64>().ok().filter(|id| (1..1 << 53).contains(id)),
+        _ => None,
+    };
+    id.ok_or_else(|| Invalid::wrong("incident_id", "must be a positive integer below 2^53"))
+}
+
+fn limit(value: &Json) -> Result<usize, Invalid> {
+    let limit = match value {
+        Json::Number(number) => number.parse::<usize>().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)),
+        _ => None,
+    };
+    limit.ok_or_else(|| Invalid::wrong("limit", "must be a whole number from 1 to 100"))
+}
+
+/// From a query's text, or a number of a body.
+///
+/// # Errors
+/// When it is no number from 0 to 1.
+pub fn min_similarity(text: &str) -> Result<f64, Invalid> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err(Invalid::wrong("min_similarity", "must be a number from 0 to 1")),
+    }
+}
+
+/// # Errors
+/// When it is no duration like `90d`, longer than nothing.
+pub fn half_life(text: &str) -> Result<Duration, Invalid> {
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let millis = units.iter().find_map(|(unit, millis)| {
+        let digits = text.strip_suffix(unit).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
+        digits.parse::<u64>().ok()?.checked_mul(*millis)
+    });
+    match millis {
+        Some(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
+        _ => Err(Invalid::wrong("half_life", "must be a duration, like 12h or 90d")),
+    }
+}
+
+/// # Errors
+/// When it is no time.
+pub fn as_of(text: &str) -> Result<DateTime<Utc>, Invalid> {
+    let wrong = || Invalid::wrong("as_of", "must be an RFC 3339 time, like 2025-11-01T10:00:00Z");
+    parse_rfc3339(text).ok_or_else(wrong)
+}
+
+fn filter(value: Json) -> Result<IncidentFilter, Invalid> {
+    let Json::Object(members) = value else { return Err(Invalid::wrong("filters", "must be an object")) };
+    let mut filter = IncidentFilter::default();
+    for (name, full) in FILTERS.iter().zip(FILTER_NAMES) {
+        let Some((_, value)) = members.iter().find(|(member, _)| member == name) else { continue };
+        match value {
+            Json::String(text) if text.is_empty() => return Err(Invalid::wrong(full, "must not be empty")),
+            Json::String(text) => filter.set(name, text).map_err(|invalid| within(full, name, invalid))?,
+            _ => return Err(Invalid::wrong(full, "must be a string")),
+        }
+    }
+    match members.iter().find(|(name, _)| !FILTERS.contains(&name.as_str())) {
+        Some((name, _)) => Err(Invalid::unnamed(&format!("filters.{name}"), "is not a filter")),
+        None => Ok(filter),
+    }
+}
+
+/// The same fault, of a filter within a body.
+fn within(full: &'static str, name: &str, invalid: Invalid) -> Invalid {
+    let rest = invalid.detail.strip_prefix(name).unwrap_or(&invalid.detail);
+    Invalid { detail: format!("{full}{rest}"), field: Some(Cow::Borrowed(full)), ..invalid }
+}
+
+/// The members of a body that have not been read yet.
+struct Members(Vec<(String, Result<Json, Fault>)>);
+
+impl Members {
+    /// `null` is as good as absent.
+    fn take(&mut self, name: &'static str) -> Result<Option<Json>, Invalid> {
+        let mut values = Vec::new();
+        while let Some(at) = self.0.iter().position(|(member, _)| member == name) {
+            values.push(self.0.remove(at).1);
+        }
+        if values.len() > 1 {
+            return Err(Invalid::wrong(name, "is there twice"));
+        }
+        let value = values.pop().transpose().map_err(|fault| Invalid::wrong(name, fault))?;
+        Ok(value.filter(|value| *value != Json::Null))
+    }
+
+    fn text(&mut self, name: &'static str, max_bytes: usize) -> Result<Option<String>, Invalid> {
+        match self.take(name)? {
+            None => Ok(None),
+            Some(Json::String(text)) if text.trim().is_empty() => Err(Invalid::wrong(name, "must not be empty")),
+            Some(Json::String(text)) if text.len() > max_bytes => {
+                Err(Invalid::named(name, Reason::TooLong, format_args!("is longer than {max_bytes} bytes")))
+            }
+            Some(Json::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Invalid::wrong(name, "must be a string")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_wrong_field_is_named() {
+        for (body, field) in [
+            (r#"{}"#, "query"),
+            (r#"{"query":""}"#, "query"),
+            (r#"{"query":"a","query":"b"}"#, "query"),
+            (r#"{"query":"a","incident_id":7}"#, "incident_id"),
+            (r#"{"incident_id":0}"#, "incident_id"),
+            (r#"{"query":"a","filters":[]}"#, "filters"),
+            (r#"{"query":"a","filters":{"severity":"urgent"},"limit":0}"#, "filters.severity"),
+            (r#"{"query":"a","filters":{"colour":"red"}}"#, "filters.colour"),
+            (r#"{"query":"a","filters":{"since":7}}"#, "filters.since"),
+            (r#"{"query":"a","limit":101,"as_of":"now"}"#, "limit"),
+            (r#"{"query":"a","min_similarity":1.5}"#, "min_similarity"),
+            (r#"{"query":"a","half_life":"0d"}"#, "half_life"),
+            (r#"{"query":"a","as_of":"now"}"#, "as_of"),
+            (r#"{"query":"a","colour":"red"}"#, "colour"),
+        ] {
+            let error = Search::parse(body.as_bytes()).expect_err(body);
+            assert_eq!(error.field.as_deref(), Some(field), "{body}");
+            assert!(error.detail.starts_with(field), "{}", error.detail);
+        }
+    }
+
+    #[test]
+    fn all_of_it() {
+        let body = r#"{"query":"pods run out of memory","filters":{"severity":"high","since":"2025-11-01T00:00:00Z"},"limit":5,
+            "min_similarity":0,"half_life":"90d","as_of":"2025-11-02T00:00:00Z"}"#;
+        let search = Search::parse(body.as_bytes()).expect("valid");
+        assert_eq!((search.limit, search.min_similarity), (5, Some(0.0)));
+        assert_eq!(search.half_life, Some(Duration::from_secs(90 * 86_400)));
+        assert!(search.filter.severity.is_some() && search.filter.since.is_some() && search.as_of.is_some());
+    }
+}

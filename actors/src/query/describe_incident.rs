@@ -1,0 +1,41 @@
+use super::QueryActor;
+use crate::domain::audit_text::AuditText;
+use crate::domain::bucket::Bucket;
+use crate::error::ActorError;
+use actix::prelude::*;
+
+/// Asks for what an incident is about: the words that searches compare, and where it happened.
+#[derive(Message)]
+#[rtype(result = "Result<IncidentDescription, ActorError>")]
+pub struct DescribeIncident {
+    pub id: i64,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct IncidentDescription {
+    pub text: AuditText,
+    pub namespace: Option<String>,
+    pub cluster: Option<String>,
+}
+
+impl Handler<DescribeIncident> for QueryActor {
+    type Result = ResponseFuture<Result<IncidentDescription, ActorError>>;
+
+    fn handle(&mut self, message: DescribeIncident, _: &mut Self::Context) -> Self::Result {
+        let found = self.read("describe_incident", "query.describe_incident", async move |connection| {
+            let statement = connection.prepare(include_str!("describe_incident.sql")).await?;
+            let bucket = Bucket::of_incident(message.id).get();
+            let row = connection.client.query_opt(&statement, &[&bucket, &message.id]).await?;
+            Ok(row.map(|row| IncidentDescription {
+                text: AuditText {
+                    alert_name: row.get("alert_name"),
+                    reasoning: row.get("reasoning"),
+                    error_message: row.get("error_message"),
+                },
+                namespace: row.get("namespace"),
+                cluster: row.get("cluster_name"),
+            }))
+        });
+        Box::pin(async move { found.await?.ok_or(ActorError::NotFound) })
+    }
+}

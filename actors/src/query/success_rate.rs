@@ -1,0 +1,140 @@
+use super::QueryActor;
+use super::recurrence::recurred;
+use crate::db::pool::Connection;
+use crate::db::statement::{Source, Statement, Value, conditions, where_all};
+use crate::domain::filter::IncidentFilter;
+use crate::domain::outcome::{ENOUGH, Tally};
+use crate::error::ActorError;
+use actix::prelude::*;
+use serde::Serialize;
+use std::time::Duration;
+use tokio_postgres::Error;
+
+/// Asks how often remediations worked, by what they have in common.
+#[derive(Message)]
+#[rtype(result = "Result<SuccessRates, ActorError>")]
+pub struct GetSuccessRate {
+    pub filter: IncidentFilter,
+    /// At least one, none twice.
+    pub group_by: Vec<Dimension>,
+    /// Groups, those of most remediations first.
+    pub limit: i64,
+    pub recurrence_window: Duration,
+}
+
+/// What remediations can be grouped by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dimension {
+    AlertName,
+    Severity,
+    ActionType,
+    Namespace,
+    Cluster,
+}
+
+impl Dimension {
+    pub const ALL: [Dimension; 5] =
+        [Dimension::AlertName, Dimension::Severity, Dimension::ActionType, Dimension::Namespace, Dimension::Cluster];
+
+    /// The filter's name, and the column.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Dimension::AlertName => ("alert_name", "alert_name"),
+            Dimension::Severity => ("severity", "alert_severity"),
+            Dimension::ActionType => ("action_type", "action_type"),
+            Dimension::Namespace => ("namespace", "namespace"),
+            Dimension::Cluster => ("cluster", "cluster_name"),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        self.names().0
+    }
+}
+
+#[derive(Debug)]
+pub struct SuccessRates {
+    pub groups: Vec<SuccessRate>,
+    pub more: bool,
+}
+
+/// One group. Only remediations that are over count: completed, failed (or rolled back) and recurred.
+#[derive(Debug, Serialize)]
+pub struct SuccessRate {
+    /// The values of the dimensions, under the names of the filters.
+    #[serde(flatten)]
+    pub group: serde_json::Map<String, serde_json::Value>,
+    pub n: u64,
+    pub completed: u64,
+    pub failed: u64,
+    pub recurred: u64,
+    pub success_rate: Option<f64>,
+    pub interval: Option<[f64; 2]>,
+    /// Milliseconds, of those whose duration is known.
+    pub median_duration: Option<f64>,
+    /// Whether `n` is too small to tell.
+    pub insufficient_data: bool,
+}
+
+impl Handler<GetSuccessRate> for QueryActor {
+    type Result = ResponseFuture<Result<SuccessRates, ActorError>>;
+
+    fn handle(&mut self, message: GetSuccessRate, _: &mut Self::Context) -> Self::Result {
+        self.read("success_rate", "query.success_rate", async move |connection| get(connection, &message).await)
+    }
+}
+
+async fn get(connection: &mut Connection, message: &GetSuccessRate) -> Result<SuccessRates, Error> {
+    let statement = statement(message);
+    let mut rows = statement.query(connection).await?;
+    let limit = usize::try_from(message.limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let groups = rows.iter().map(|row| {
+        let group = message.group_by.iter().map(|dimension| {
+            let (name, column) = dimension.names();
+            (name.to_owned(), row.get::<_, Option<String>>(column).into())
+        });
+        let count = |name: &str| row.get::<_, i64>(name).unsigned_abs();
+        let tally = Tally { completed: count("completed"), failed: count("failed"), recurred: count("recurred") };
+        SuccessRate {
+            group: group.collect(),
+            n: tally.n(),
+            completed: tally.completed,
+            failed: tally.failed,
+            recurred: tally.recurred,
+            success_rate: tally.success_rate(),
+            interval: tally.interval(),
+            median_duration: row.get("median_duration"),
+            insufficient_data: tally.n() < ENOUGH,
+        }
+    });
+    Ok(SuccessRates { groups: groups.collect(), more })
+}
+
+fn statement(message: &GetSuccessRate) -> Statement<'_> {
+    let window = i64::try_from(message.recurrence_window.as_secs()).unwrap_or(i64::MAX / 2);
+    let mut values = vec![Value::Number(window), Value::Number(message.limit + 1)];
+    let mut clauses = vec!["t.execution_status IN ('completed', 'failed', 'rolled_back')".to_owned()];
+    clauses.extend(conditions(&message.filter, Source::Incidents, &mut values));
+    let columns: Vec<&str> = message.group_by.iter().map(|dimension| dimension.names().1).collect();
+    let (columns, recurred, conditions) = (columns.join(", "), recurred(1, ""), where_all(&clauses));
+    let sql = format!(
+        "-- query.success_rate
+SELECT
+    {columns}, count(*) AS n,
+    count(*) FILTER (WHERE s.execution_status = 'completed' AND NOT s.recurred) AS completed,
+    count(*) FILTER (WHERE s.execution_status <> 'completed') AS failed,
+    count(*) FILTER (WHERE s.recurred) AS recurred,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY s.duration_ms) AS median_duration
+FROM (
+    SELECT t.alert_name, t.alert_severity, t.action_type, t.namespace, t.cluster_name, t.execution_status, t.duration_ms,
+        {recurred} AS recurred
+    FROM resource_action_traces AS t{conditions}
+) AS s
+GROUP BY {columns}
+ORDER BY n DESC, {columns}
+LIMIT $2"
+    );
+    Statement { sql, values }
+}

@@ -1,0 +1,271 @@
+//! Incidents that may be alike: the patterns nearest to a vector, and who has them.
+
+use super::score::{Frequencies, Likeness, Query};
+use crate::db::pool::Connection;
+use crate::db::statement::{Source, Statement, Value, conditions, where_all};
+use crate::domain::bucket::Bucket;
+use crate::domain::filter::IncidentFilter;
+use crate::embedder::{Embedding, Features};
+use chrono::{DateTime, Utc};
+use pgvector::Vector;
+use std::collections::{HashMap, HashSet};
+use tokio_postgres::{Error, Row};
+use uuid::Uuid;
+
+/// What is looked for in the vector store.
+pub(super) struct Wanted<'a> {
+    pub embedder: &'a str,
+    pub embedding: &'a Embedding,
+    pub vector: &'a Vector,
+    /// On the copied facts.
+    pub filter: &'a IncidentFilter,
+    /// Only what had been received by then.
+    pub as_of: Option<DateTime<Utc>>,
+    pub min_similarity: f64,
+    /// How much the exact likeness counts beside that of the vectors, 0…1.
+    pub exact_share: f64,
+    /// Patterns that there are.
+    pub patterns: i64,
+}
+
+/// How far to look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach {
+    pub patterns: i64,
+    /// Of each pattern, the newest.
+    pub incidents: i64,
+    /// Incidents after which it is enough; `None`: all patterns are gone through.
+    pub enough: Option<usize>,
+}
+
+/// How patterns are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// Those of the few incidents that fit the filter.
+    OfMatching,
+    /// All of them.
+    Scan,
+    /// Those that the index comes upon, and those that share a rare word.
+    Index,
+}
+
+/// Incidents that fit a filter, up to which their patterns are compared and no others.
+const FEW: i64 = 5_000;
+/// Patterns up to which all are compared.
+const SCANNED: i64 = 4_000;
+/// How many patterns the index looks at.
+const EF_SEARCH: i64 = 1_000;
+/// A word that more patterns have is not rare, and how many patterns with rare words come along.
+const RARE: i64 = 500;
+const WITH_RARE_WORDS: i64 = 200;
+
+/// A pattern that is near.
+pub(super) struct Pattern {
+    pub id: Uuid,
+    pub similarity: f64,
+    pub likeness: Likeness,
+    /// The text's part of the score.
+    pub score: f64,
+}
+
+/// An incident that has one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate {
+    pub id: i64,
+    pub action_timestamp: DateTime<Utc>,
+    /// Its best pattern, by its place.
+    pub pattern: usize,
+}
+
+pub(super) struct Candidates {
+    /// Best first, by the text's part of the score.
+    pub patterns: Vec<Pattern>,
+    /// In the order of their patterns, newest first within one.
+    pub incidents: Vec<Candidate>,
+    /// Whether there are no others.
+    pub complete: bool,
+    pub query: Query,
+}
+
+impl Wanted<'_> {
+    pub async fn plan(&self, connection: &mut Connection) -> Result<Plan, Error> {
+        let mut values = Vec::new();
+        let clauses = conditions(self.filter, Source::Facts, &mut values);
+        if !clauses.is_empty() {
+            let sql = format!(
+                "-- similarity.count_matching\nSELECT count(*) FROM (SELECT FROM incident_facts AS t{} LIMIT {}) AS m",
+                where_all(&clauses),
+                FEW + 1
+            );
+            let rows = Statement { sql, values }.query(connection).await?;
+            if rows.first().is_some_and(|row| row.get::<_, i64>(0) <= FEW) {
+                return Ok(Plan::OfMatching);
+            }
+        }
+        Ok(if self.patterns <= SCANNED { Plan::Scan } else { Plan::Index })
+    }
+
+    pub async fn look(&self, connection: &mut Connection, plan: Plan, reach: Reach) -> Result<Candidates, Error> {
+        let frequencies = self.frequencies(connection).await?;
+        let mut rows = self.nearest(connection, plan, reach).await?;
+        let whole = i64::try_from(rows.len()).is_ok_and(|found| found < reach.patterns) && plan != Plan::Index
+            || rows.last().is_some_and(|row| row.get::<_, f64>("similarity") < self.min_similarity);
+        if plan == Plan::Index {
+            rows.extend(self.with_rare_words(connection, &frequencies).await?);
+        }
+        let query = Query::new(&self.embedding.features, &frequencies);
+        let mut seen = HashSet::new();
+        let mut patterns: Vec<Pattern> = rows
+            .iter()
+            .filter(|row| seen.insert(row.get::<_, Uuid>("pattern")))
+            .map(|row| self.pattern(row, &query))
+            .filter(|pattern| pattern.similarity >= self.min_similarity)
+            .collect();
+        patterns.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
+        let (incidents, all) = self.incidents(connection, &patterns, reach).await?;
+        Ok(Candidates { patterns, incidents, complete: whole && all, query })
+    }
+
+    fn pattern(&self, row: &Row, query: &Query) -> Pattern {
+        let similarity = row.get::<_, f64>("similarity").clamp(0.0, 1.0);
+        let features = Features { terms: row.get("terms"), weights: row.get("weights") };
+        let likeness = query.compare(&features);
+        // A pattern from before features were kept has its vector alone.
+        let exact = if features.terms.is_empty() { similarity } else { likeness.cosine };
+        let score = self.exact_share * exact + (1.0 - self.exact_share) * similarity;
+        Pattern { id: row.get("pattern"), similarity, likeness, score }
+    }
+
+    /// How common the words of the query are.
+    async fn frequencies(&self, connection: &mut Connection) -> Result<Frequencies, Error> {
+        let terms: Vec<&str> = self.embedding.features.terms.iter().map(String::as_str).collect();
+        let buckets: Vec<i32> = terms.iter().map(|term| Bucket::of(term).get()).collect();
+        let statement = connection.prepare(include_str!("read_frequencies.sql")).await?;
+        let rows = connection.client.query(&statement, &[&buckets, &self.embedder, &terms]).await?;
+        let by_term: HashMap<String, i64> = rows.iter().map(|row| (row.get("term"), row.get("patterns"))).collect();
+        Ok(Frequencies { patterns: self.patterns, by_term })
+    }
+
+    /// The patterns nearest to the vector, nearest first.
+    async fn nearest(&self, connection: &mut Connection, plan: Plan, reach: Reach) -> Result<Vec<Row>, Error> {
+        let mut values = vec![Value::Text(self.embedder), Value::Vector(self.vector), Value::Number(reach.patterns)];
+        let columns = "p.pattern, 1 - (p.embedding <=> $2) AS similarity, p.terms, p.weights";
+        match plan {
+            Plan::Scan => {
+                let sql = format!(
+                    "-- similarity.scan_patterns\nSELECT {columns}\nFROM embedding_patterns AS p\nWHERE p.embedder = $1\n\
+                     ORDER BY similarity DESC, p.pattern\nLIMIT $3"
+                );
+                Statement { sql, values }.query(connection).await
+            }
+            Plan::OfMatching => {
+                let clauses = conditions(self.filter, Source::Facts, &mut values);
+                let received = self.received(&mut values);
+                let sql = format!(
+                    "-- similarity.scan_matching\nSELECT {columns}\nFROM (\n    SELECT DISTINCT i.pattern\n    \
+                     FROM incident_facts AS t\n    JOIN incident_patterns AS i \
+                     ON i.bucket = t.bucket AND i.incident_id = t.incident_id AND i.embedder = $1{received}{}\n) AS m\n\
+                     JOIN embedding_patterns AS p ON p.embedder = $1 AND p.pattern = m.pattern\n\
+                     ORDER BY similarity DESC, p.pattern\nLIMIT $3",
+                    where_all(&clauses)
+                );
+                Statement { sql, values }.query(connection).await
+            }
+            Plan::Index => {
+                let sql = format!(
+                    "-- similarity.search_index\nSELECT {columns}\nFROM embedding_patterns AS p\nWHERE p.embedder = $1\n\
+                     ORDER BY p.embedding <=> $2\nLIMIT $3"
+                );
+                let statement = Statement { sql, values };
+                connection.in_transaction = true;
+                let begin =
+                    format!("BEGIN; {}", include_str!("set_search.sql").replace("{ef_search}", &EF_SEARCH.to_string()));
+                connection.client.batch_execute(&begin).await?;
+                let rows = statement.query(connection).await;
+                connection.in_transaction = connection.client.batch_execute("COMMIT").await.is_err();
+                rows
+            }
+        }
+    }
+
+    /// Patterns that share a word which few have: the index may not come upon them.
+    async fn with_rare_words(&self, connection: &mut Connection, known: &Frequencies) -> Result<Vec<Row>, Error> {
+        let is_rare = |term: &&str| known.by_term.get(*term).is_some_and(|count| *count <= RARE);
+        let rare: Vec<&str> = self.embedding.features.terms.iter().map(String::as_str).filter(is_rare).collect();
+        if rare.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "-- similarity.search_words\nSELECT p.pattern, 1 - (p.embedding <=> $2) AS similarity, p.terms, p.weights\n\
+             FROM embedding_patterns AS p\nWHERE p.embedder = $1 AND p.terms && $3::text[]\n\
+             ORDER BY similarity DESC, p.pattern\nLIMIT {WITH_RARE_WORDS}"
+        );
+        let values = vec![Value::Text(self.embedder), Value::Vector(self.vector), Value::Terms(rare)];
+        Statement { sql, values }.query(connection).await
+    }
+
+    /// The incidents of the patterns that fit, and whether these are all.
+    async fn incidents(
+        &self,
+        connection: &mut Connection,
+        patterns: &[Pattern],
+        reach: Reach,
+    ) -> Result<(Vec<Candidate>, bool), Error> {
+        let (mut found, mut seen, mut all) = (Vec::new(), HashSet::new(), true);
+        for (chunk, part) in patterns.chunks(CHUNK).enumerate() {
+            if reach.enough.is_some_and(|enough| found.len() >= enough) {
+                return Ok((found, false));
+            }
+            let rows = self.incidents_of(part, reach).query(connection).await?;
+            let mut counts = [0i64; CHUNK];
+            for row in &rows {
+                // 1…CHUNK, as `unnest` counts.
+                let place = usize::try_from(row.get::<_, i64>("place") - 1).unwrap_or(0);
+                counts[place] += 1;
+                let id: i64 = row.get("incident_id");
+                if seen.insert(id) {
+                    let action_timestamp = row.get("action_timestamp");
+                    found.push(Candidate { id, action_timestamp, pattern: chunk * CHUNK + place });
+                }
+            }
+            all &= counts.iter().all(|count| *count < reach.incidents);
+        }
+        Ok((found, all))
+    }
+
+    fn incidents_of<'a>(&'a self, patterns: &[Pattern], reach: Reach) -> Statement<'a> {
+        let ids = patterns.iter().map(|pattern| pattern.id).collect();
+        let mut values = vec![Value::Text(self.embedder), Value::Patterns(ids), Value::Number(reach.incidents)];
+        let clauses = conditions(self.filter, Source::Facts, &mut values);
+        let received = self.received(&mut values);
+        let facts = match clauses.is_empty() {
+            true => String::new(),
+            false => format!(
+                "\n    JOIN incident_facts AS t ON t.bucket = i.bucket AND t.incident_id = i.incident_id AND {}",
+                clauses.join(" AND ")
+            ),
+        };
+        let sql = format!(
+            "-- similarity.list_incidents\nSELECT u.place, n.incident_id, n.action_timestamp\n\
+             FROM unnest($2::uuid[]) WITH ORDINALITY AS u (pattern, place)\nCROSS JOIN LATERAL (\n    \
+             SELECT i.incident_id, i.action_timestamp\n    FROM incident_patterns AS i{facts}\n    \
+             WHERE i.embedder = $1 AND i.pattern = u.pattern{received}\n    \
+             ORDER BY i.action_timestamp DESC, i.incident_id DESC\n    LIMIT $3\n) AS n\n\
+             ORDER BY u.place, n.action_timestamp DESC, n.incident_id DESC"
+        );
+        Statement { sql, values }
+    }
+
+    fn received<'v>(&self, values: &mut Vec<Value<'v>>) -> String {
+        match self.as_of {
+            None => String::new(),
+            Some(as_of) => {
+                values.push(Value::Time(as_of));
+                format!(" AND i.first_received_at <= ${}", values.len())
+            }
+        }
+    }
+}
+
+/// Patterns whose incidents are asked for at once.
+const CHUNK: usize = 16;

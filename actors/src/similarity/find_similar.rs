@@ -1,0 +1,309 @@
+use super::candidates::{Candidate, Candidates, Plan, Reach, Wanted};
+use super::coverage::{Counts, Coverage};
+use super::score::Why;
+use super::summary::Summary;
+use super::{SimilarityActor, SimilaritySettings};
+use crate::db::pool::{Connection, Pool};
+use crate::db::timed::timed;
+use crate::domain::audit_text::AuditText;
+use crate::domain::bucket::Bucket;
+use crate::domain::filter::IncidentFilter;
+use crate::domain::outcome::Outcome;
+use crate::domain::search::{About, Search};
+use crate::domain::time::Clock;
+use crate::embedder::{Embed, EmbedderActor, Embedding, Space};
+use crate::error::ActorError;
+use crate::handle::Handle;
+use crate::metrics::Metrics;
+use crate::query::{
+    DescribeIncident, FindIncidents, FoundIncident, Incident, IncidentDescription, ListIncidents, PageStart, QueryActor,
+};
+use actix::prelude::*;
+use chrono::{DateTime, Utc};
+use pgvector::Vector;
+use serde::Serialize;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Asks for incidents that are alike, best first.
+#[derive(Message)]
+#[rtype(result = "Result<Similar, ActorError>")]
+pub struct FindSimilar(pub Search);
+
+#[derive(Debug, Serialize)]
+pub struct Similar {
+    pub data: Vec<Hit>,
+    /// Of the best hits, also of those beyond the limit.
+    pub summary: Summary,
+    pub coverage: Coverage,
+}
+
+/// An incident that is alike.
+#[derive(Debug, Serialize)]
+pub struct Hit {
+    /// The list's fields.
+    #[serde(flatten)]
+    pub incident: Incident,
+    /// max(0, cosine) of the vectors.
+    pub similarity: f64,
+    /// What hits are ordered by, 0…1.
+    pub score: f64,
+    pub outcome: Outcome,
+    pub why: Vec<Why>,
+}
+
+/// Incidents that the summary is made of, at most: the best that fit.
+const SUMMED_UP: usize = 50;
+/// How far to look, round after round, until there are enough that fit.
+const REACHES: [(i64, i64); 3] = [(60, 60), (1_000, 400), (20_000, 5_000)];
+/// Incidents that are asked for at once.
+const AT_ONCE: usize = 100;
+
+impl Handler<FindSimilar> for SimilarityActor {
+    type Result = ResponseFuture<Result<Similar, ActorError>>;
+
+    fn handle(&mut self, message: FindSimilar, _: &mut Self::Context) -> Self::Result {
+        let searcher = Searcher {
+            settings: self.settings.clone(),
+            pool: self.running.clone(),
+            embedder: self.embedder.clone(),
+            query: self.query.clone(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+            counts: self.counts.clone(),
+        };
+        Box::pin(async move { searcher.find(message.0).await })
+    }
+}
+
+/// What one search needs of the actor.
+struct Searcher {
+    settings: SimilaritySettings,
+    pool: Option<Pool>,
+    embedder: Handle<EmbedderActor>,
+    query: Handle<QueryActor>,
+    metrics: Metrics,
+    clock: Clock,
+    counts: Rc<RefCell<Counts>>,
+}
+
+/// A candidate and its score.
+struct Scored {
+    candidate: Candidate,
+    score: f64,
+    recency: Option<f64>,
+}
+
+impl Searcher {
+    async fn find(self, search: Search) -> Result<Similar, ActorError> {
+        let space =
+            self.settings.space.clone().ok_or(ActorError::Unavailable("there is no embedder: EMBEDDER is off"))?;
+        let pool = self.pool.clone().ok_or(ActorError::Unavailable("the similarity actor is starting"))?;
+        let asked = self.describe(&search.about).await?;
+        let embedding = self.embed(&asked.text).await?;
+        let mut connection =
+            pool.get().await.map_err(|_| ActorError::Unavailable("the vector store does not answer"))?;
+        let counts = self.counts(&mut connection, &space).await?;
+        let incidents = self.count_incidents().await?;
+        let min_similarity = search.min_similarity.unwrap_or(space.min_similarity);
+        let mut coverage = Coverage {
+            incidents,
+            searched: counts.searched.min(incidents),
+            pending: (incidents - counts.searched).max(0),
+            exhaustive: true,
+            embedder: space.id.clone(),
+            min_similarity,
+        };
+        let Some(embedding) = embedding else {
+            return Ok(Similar { data: Vec::new(), summary: Summary::default(), coverage });
+        };
+        let vector = Vector::from(embedding.vector.clone());
+        let filter = on_facts(&search);
+        let wanted = Wanted {
+            embedder: &space.id,
+            embedding: &embedding,
+            vector: &vector,
+            filter: &filter,
+            as_of: search.as_of,
+            min_similarity,
+            exact_share: space.exact_share,
+            patterns: counts.patterns,
+        };
+        let (candidates, fitting, exhaustive) = self.gather(&mut connection, &wanted, &search).await?;
+        coverage.exhaustive = exhaustive;
+        let summed: Vec<&FoundIncident> = fitting.iter().map(|(_, found)| found).collect();
+        let summary = Summary::of(&summed);
+        let data = fitting.into_iter().take(search.limit);
+        let data = data.map(|(scored, found)| hit(scored, found, &candidates, &asked)).collect();
+        Ok(Similar { data, summary, coverage })
+    }
+
+    async fn describe(&self, about: &About) -> Result<IncidentDescription, ActorError> {
+        match about {
+            About::Incident(id) => self.query.call(DescribeIncident { id: *id }).await,
+            About::Text(text) => Ok(IncidentDescription {
+                text: AuditText { reasoning: Some(text.clone()), ..AuditText::default() },
+                ..IncidentDescription::default()
+            }),
+        }
+    }
+
+    async fn embed(&self, text: &AuditText) -> Result<Option<Arc<Embedding>>, ActorError> {
+        let mut embeddings = self.embedder.call(Embed { texts: vec![text.clone()] }).await?;
+        Ok(embeddings.pop().flatten())
+    }
+
+    async fn counts(&self, connection: &mut Connection, space: &Space) -> Result<Counts, ActorError> {
+        let known = *self.counts.borrow();
+        if known.are_fresh() {
+            return Ok(known);
+        }
+        let take = Counts::take(connection, &space.id, Bucket::of("").get());
+        let counts = timed(&self.metrics, "similarity.count_searched", take).await?;
+        *self.counts.borrow_mut() = counts;
+        Ok(counts)
+    }
+
+    async fn count_incidents(&self) -> Result<i64, ActorError> {
+        let filter = IncidentFilter::default();
+        let page =
+            self.query.call(ListIncidents { filter, limit: 1, start: PageStart::Offset(0), total: true }).await?;
+        Ok(page.total.unwrap_or(0))
+    }
+
+    /// The best incidents that fit, more and more of them until there are enough or no others.
+    async fn gather(
+        &self,
+        connection: &mut Connection,
+        wanted: &Wanted<'_>,
+        search: &Search,
+    ) -> Result<(Candidates, Vec<(Scored, FoundIncident)>, bool), ActorError> {
+        let name = "similarity.find_similar";
+        let plan = timed(&self.metrics, name, wanted.plan(connection)).await?;
+        let kind = if plan == Plan::Index { "index" } else { "exhaustive" };
+        self.metrics.searches_total.with_label_values(&[kind]).inc();
+        let enough = search.limit.max(SUMMED_UP);
+        let mut last = None;
+        for (patterns, incidents) in REACHES {
+            let reach = Reach {
+                patterns,
+                incidents,
+                // Where age counts, an incident of a less alike pattern may come before one of a better.
+                enough: if search.half_life.is_none() { Some(enough * 2) } else { None },
+            };
+            let candidates = timed(&self.metrics, name, wanted.look(connection, plan, reach)).await?;
+            let scored = self.score(&candidates, search);
+            let fitting = self.fitting(scored, search, enough).await?;
+            let done = candidates.complete || fitting.len() >= enough;
+            last = Some((candidates, fitting, plan != Plan::Index));
+            if done {
+                break;
+            }
+        }
+        last.ok_or(ActorError::Internal)
+    }
+
+    /// Best first; of two with the same score, the newer.
+    fn score(&self, candidates: &Candidates, search: &Search) -> Vec<Scored> {
+        let now = search.as_of.unwrap_or_else(|| (self.clock)());
+        let mut scored: Vec<Scored> = candidates
+            .incidents
+            .iter()
+            .filter(|candidate| search.about != About::Incident(candidate.id))
+            .map(|candidate| {
+                let recency = search.half_life.map(|half_life| {
+                    let age = (now - candidate.action_timestamp).num_milliseconds().max(0) as f64; // below 2^53
+                    0.5f64.powf(age / half_life.as_millis() as f64) // as above
+                });
+                let score = candidates.patterns[candidate.pattern].score * recency.unwrap_or(1.0);
+                Scored { candidate: *candidate, score, recency }
+            })
+            .collect();
+        scored.sort_by(|a, b| {
+            let newer =
+                (b.candidate.action_timestamp, b.candidate.id).cmp(&(a.candidate.action_timestamp, a.candidate.id));
+            b.score.total_cmp(&a.score).then(newer)
+        });
+        scored
+    }
+
+    /// The first of them that fit the filter as the incidents are now, or were then.
+    async fn fitting(
+        &self,
+        scored: Vec<Scored>,
+        search: &Search,
+        enough: usize,
+    ) -> Result<Vec<(Scored, FoundIncident)>, ActorError> {
+        let mut fitting = Vec::new();
+        let mut scored = scored.into_iter().peekable();
+        while fitting.len() < enough && scored.peek().is_some() {
+            let part: Vec<Scored> = scored.by_ref().take(AT_ONCE.min(enough + enough / 4)).collect();
+            let ids: Vec<(i64, DateTime<Utc>)> =
+                part.iter().map(|scored| (scored.candidate.id, scored.candidate.action_timestamp)).collect();
+            let ask = FindIncidents {
+                ids,
+                filter: search.filter.clone(),
+                as_of: search.as_of,
+                recurrence_window: self.settings.recurrence_window,
+            };
+            let found = self.query.call(ask).await?;
+            let mut found: HashMap<i64, FoundIncident> = found.into_iter().map(|found| (found.id, found)).collect();
+            fitting.extend(part.into_iter().filter_map(|scored| {
+                let incident = found.remove(&scored.candidate.id)?;
+                Some((scored, incident))
+            }));
+        }
+        fitting.truncate(enough);
+        Ok(fitting)
+    }
+}
+
+/// The filter that the vector store can answer. Of the past it knows no facts, but when an incident began.
+fn on_facts(search: &Search) -> IncidentFilter {
+    match search.as_of {
+        None => search.filter.clone(),
+        Some(_) => {
+            let IncidentFilter { remediation_request_id, since, until, .. } = search.filter.clone();
+            IncidentFilter { remediation_request_id, since, until, ..IncidentFilter::default() }
+        }
+    }
+}
+
+fn hit(scored: Scored, found: FoundIncident, candidates: &Candidates, asked: &IncidentDescription) -> Hit {
+    let pattern = &candidates.patterns[scored.candidate.pattern];
+    let mut why = Vec::new();
+    if let Some(name) = &found.alert_name {
+        if asked.text.alert_name.as_ref() == Some(name) {
+            why.push(Why::AlertName { detail: "same alert" });
+        } else if candidates.query.has(&name.to_ascii_lowercase()) {
+            why.push(Why::AlertName { detail: "alert named in the query" });
+        }
+    }
+    if !pattern.likeness.terms.is_empty() {
+        why.push(Why::Text { terms: pattern.likeness.terms.clone() });
+    }
+    let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
+    match (same(&asked.namespace, &found.namespace), same(&asked.cluster, &found.cluster)) {
+        (true, true) => why.push(Why::Place { detail: "same namespace and cluster" }),
+        (true, false) => why.push(Why::Place { detail: "same namespace" }),
+        (false, true) => why.push(Why::Place { detail: "same cluster" }),
+        (false, false) => {}
+    }
+    if let Some(factor) = scored.recency {
+        why.push(Why::Recency { factor: round(factor) });
+    }
+    Hit {
+        incident: found.incident,
+        similarity: round(pattern.similarity),
+        score: round(scored.score),
+        outcome: found.outcome,
+        why,
+    }
+}
+
+/// Six digits behind the point.
+fn round(share: f64) -> f64 {
+    (share * 1e6).round() / 1e6
+}

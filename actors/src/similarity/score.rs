@@ -1,0 +1,107 @@
+//! How alike two texts are, exactly: the cosine of their words. The vectors find candidates; this puts them in order, and says why.
+
+use crate::embedder::Features;
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// What is asked, ready to be compared: rare words weigh more.
+pub struct Query {
+    /// Weight by word; of length 1.
+    weights: HashMap<String, f64>,
+}
+
+/// How many patterns there are, and how many of them have a word.
+#[derive(Debug, Default)]
+pub struct Frequencies {
+    pub patterns: i64,
+    pub by_term: HashMap<String, i64>,
+}
+
+impl Frequencies {
+    /// The inverse document frequency of a word, never below a little.
+    pub fn idf(&self, term: &str) -> f64 {
+        let with = self.by_term.get(term).copied().unwrap_or(0).max(0) as f64; // far below 2^53
+        (1.0 + (self.patterns.max(1) as f64) / (1.0 + with)).ln() // as above
+    }
+}
+
+impl Query {
+    /// Each word's weight times the root of its idf.
+    pub fn new(features: &Features, frequencies: &Frequencies) -> Self {
+        let weighted = features.terms.iter().zip(&features.weights);
+        let mut weights: HashMap<String, f64> =
+            weighted.map(|(term, weight)| (term.clone(), f64::from(*weight) * frequencies.idf(term).sqrt())).collect();
+        let length = weights.values().map(|weight| weight * weight).sum::<f64>().sqrt();
+        weights.values_mut().for_each(|weight| *weight /= length.max(f64::MIN_POSITIVE));
+        Query { weights }
+    }
+
+    /// The cosine with a text of these features, and the words that make it, the weightiest first.
+    pub fn compare(&self, features: &Features) -> Likeness {
+        let mut shared: Vec<(&str, f64)> = features
+            .terms
+            .iter()
+            .zip(&features.weights)
+            .filter_map(|(term, weight)| Some((term.as_str(), self.weights.get(term)? * f64::from(*weight))))
+            .collect();
+        shared.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+        let cosine = shared.iter().map(|(_, product)| product).sum::<f64>().clamp(0.0, 1.0);
+        Likeness { cosine, terms: shared.iter().take(SHOWN).map(|(term, _)| (*term).to_owned()).collect() }
+    }
+
+    pub fn has(&self, term: &str) -> bool {
+        self.weights.contains_key(term)
+    }
+}
+
+/// Words that a hit shows.
+const SHOWN: usize = 6;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Likeness {
+    pub cosine: f64,
+    pub terms: Vec<String>,
+}
+
+/// One reason for a hit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "signal", rename_all = "snake_case")]
+pub enum Why {
+    AlertName {
+        detail: &'static str,
+    },
+    /// Stems of the words that both have, the weightiest first.
+    Text {
+        terms: Vec<String>,
+    },
+    Place {
+        detail: &'static str,
+    },
+    /// What age leaves of the score.
+    Recency {
+        factor: f64,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn features(words: &[&str]) -> Features {
+        let mut terms: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        terms.sort();
+        let weight = 1.0 / (words.len() as f32).sqrt();
+        Features { weights: vec![weight; terms.len()], terms }
+    }
+
+    #[test]
+    fn rare_words_weigh_more() {
+        let by_term = HashMap::from([("pod".to_owned(), 900), ("oomkill".to_owned(), 3)]);
+        let frequencies = Frequencies { patterns: 1000, by_term };
+        let query = Query::new(&features(&["pod", "oomkill"]), &frequencies);
+        let (rare, common) = (query.compare(&features(&["oomkill", "x"])), query.compare(&features(&["pod", "x"])));
+        assert!(rare.cosine > common.cosine * 1.5, "{rare:?} {common:?}");
+        assert_eq!(query.compare(&features(&["pod", "oomkill"])).terms, ["oomkill", "pod"]);
+        assert_eq!(query.compare(&features(&["y"])).cosine, 0.0);
+    }
+}

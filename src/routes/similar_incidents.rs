@@ -1,0 +1,37 @@
+//! `GET /api/v1/incidents/{id}/similar`
+
+use super::counted;
+use crate::extract::{Query, admit_read, path_id};
+use crate::problem::Problem;
+use crate::state::AppState;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use data_storage_actors::domain::filter::{FILTERS, IncidentFilter};
+use data_storage_actors::domain::invalid::Invalid;
+use data_storage_actors::domain::search::{About, DEFAULT_LIMIT, Search, as_of, half_life, min_similarity};
+use data_storage_actors::similarity::FindSimilar;
+
+pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    admit_read(&state, &request).await?;
+    let search = parse(&request).map_err(|invalid| counted(&state, invalid))?;
+    let similar = state.actors.similarity.call(FindSimilar(search)).await?;
+    Ok(HttpResponse::Ok().json(similar))
+}
+
+fn parse(request: &HttpRequest) -> Result<Search, Invalid> {
+    let about = About::Incident(path_id(request)?);
+    let known: Vec<&'static str> = [FILTERS, &["limit", "min_similarity", "half_life", "as_of"]].concat();
+    let query = Query::parse(request, &known);
+    let filter = IncidentFilter::from_query(|name| query.get(name))?;
+    let limit = query.number("limit", 1, 100, 10)?;
+    let search = Search {
+        about,
+        filter,
+        limit: usize::try_from(limit).unwrap_or(DEFAULT_LIMIT),
+        min_similarity: query.get("min_similarity")?.map(min_similarity).transpose()?,
+        half_life: query.get("half_life")?.map(half_life).transpose()?,
+        as_of: query.get("as_of")?.map(|text| as_of(&text.replace(' ', "+"))).transpose()?,
+    };
+    query.end()?;
+    Ok(search)
+}

@@ -1,0 +1,328 @@
+//! Similar incidents: found by their words, filtered inside the search, with reasons and outcomes.
+
+use crate::support::{Answer, Service, Writer, eventually, gateway_audit, server};
+use serde_json::{Value, json};
+
+/// An analysis and the execution that followed it.
+async fn remediate(service: &Service, request: &str, minute: u32, fields: Value, status: &str) {
+    let time = |second: u32| format!("2026-11-{:02}T10:{:02}:{second:02}Z", 1 + minute / 60, minute % 60);
+    let mut body =
+        json!({"remediationRequestID": request, "namespace": "shop", "cluster": "c-1", "createdAt": time(0)});
+    for (name, value) in fields.as_object().expect("fields") {
+        body[name] = value.clone();
+    }
+    service.post(Writer::AiAnalysis, &body).await.audit_id();
+    let report =
+        json!({"remediationRequestID": request, "status": status, "executedAt": time(5), "duration": 1_000_000_000});
+    service.post(Writer::Executor, &report).await.audit_id();
+}
+
+async fn embedded(service: &Service, incidents: i64) {
+    eventually("all are searchable", async || {
+        let found = search(service, json!({"query": "anything"})).await;
+        (found["coverage"]["searched"] == incidents && found["coverage"]["pending"] == 0).then_some(())
+    })
+    .await;
+    eventually("an empty outbox", async || {
+        // Facts are refreshed by every audit.
+        (service.metrics().await["datastorage_dualwrite_success_total"] >= incidents as f64).then_some(())
+    })
+    .await;
+}
+
+async fn ask(service: &Service, body: &Value) -> Answer {
+    let headers = [("content-type", "application/json")];
+    service.send(reqwest::Method::POST, "/api/v1/incidents/search", &headers, Some(body.to_string().as_bytes())).await
+}
+
+async fn search(service: &Service, body: Value) -> Value {
+    let answer = ask(service, &body).await;
+    assert_eq!(answer.status, 200, "{body}: {}", answer.text);
+    answer.json()
+}
+
+fn requests(found: &Value) -> Vec<&str> {
+    found["data"]
+        .as_array()
+        .expect("data")
+        .iter()
+        .map(|hit| hit["remediation_request_id"].as_str().expect("text"))
+        .collect()
+}
+
+async fn id(service: &Service, request: &str) -> i64 {
+    service.incident_of(request).await["id"].as_i64().expect("an id")
+}
+
+const MEMORY: &str = "The pods of the checkout deployment were OOMKilled: memory limit too low, add a replica";
+const CERTIFICATE: &str = "The ingress certificate expires in two days, renew it with the issuer";
+
+async fn fill(service: &Service) {
+    for n in 0..6 {
+        let fields = json!({"alertName": "KubePodOOMKilled", "actionType": "scale", "severity": "high", "reasoning": MEMORY,
+            "targetResource": format!("deployment/checkout-{n}")});
+        remediate(service, &format!("mem-{n}"), n, fields, if n == 0 { "failed" } else { "completed" }).await;
+    }
+    for n in 0..3 {
+        let fields = json!({"alertName": "KubePodOOMKilled", "actionType": "restart", "severity": "low",
+            "reasoning": "Restarting the OOMKilled pods does not help, memory fills again", "cluster": "c-2",
+            "targetResource": format!("deployment/cart-{n}")});
+        remediate(service, &format!("restart-{n}"), 200 + n, fields, "failed").await;
+    }
+    let fields = json!({"alertName": "CertificateExpiringSoon", "actionType": "renew", "severity": "critical", "reasoning": CERTIFICATE});
+    remediate(service, "cert", 300, fields, "completed").await;
+    embedded(service, 10).await;
+}
+
+#[tokio::test]
+async fn what_is_alike_why_and_what_worked() {
+    let (service, _database) = Service::start().await;
+    fill(&service).await;
+    let found = search(&service, json!({"query": "containers killed because memory ran out, OOMKilled"})).await;
+    let hits = found["data"].as_array().expect("data");
+    assert_eq!(hits.len(), 9, "not the certificate: {found}");
+    for pair in hits.windows(2) {
+        assert!(pair[0]["score"].as_f64() >= pair[1]["score"].as_f64());
+    }
+    let first = &hits[0];
+    for name in
+        ["id", "alert_name", "similarity", "score", "outcome", "why", "execution_status", "duration", "error_message"]
+    {
+        assert!(first.get(name).is_some(), "{name}");
+    }
+    let terms = first["why"].as_array().expect("reasons").iter().find(|why| why["signal"] == "text").expect("text");
+    assert!(
+        terms["terms"]
+            .as_array()
+            .expect("terms")
+            .iter()
+            .any(|term| term == "oomkil" || term == "oomkilled" || term == "oom"),
+        "{terms}"
+    );
+    assert_eq!(
+        found["summary"]["worked"][0],
+        json!({"action_type": "scale", "completed": 5, "failed": 1, "recurred": 0, "n": 6,
+        "success_rate": 0.8333, "interval": [0.4365, 0.9699]})
+    );
+    assert_eq!(found["summary"]["do_not_repeat"][0]["action_type"], "restart");
+    assert_eq!(found["summary"]["do_not_repeat"][0]["failed"], 3);
+    assert_eq!(found["coverage"]["exhaustive"], true);
+    assert_eq!(found["coverage"]["embedder"], "builtin-1");
+    assert!(found["coverage"]["min_similarity"].as_f64() > Some(0.0));
+
+    // Nothing similar enough is nothing, not the least bad.
+    let nothing = search(&service, json!({"query": "lunch menu of the canteen"})).await;
+    assert_eq!(nothing["data"], json!([]));
+    let nothing = search(&service, json!({"query": "12345 …"})).await;
+    assert_eq!(nothing["data"], json!([]));
+    // Limits and least similarity.
+    assert_eq!(requests(&search(&service, json!({"query": MEMORY, "limit": 2})).await).len(), 2);
+    let same = search(&service, json!({"query": MEMORY, "min_similarity": 0.6})).await;
+    assert_eq!(requests(&same).len(), 6, "{same}");
+    let all = search(&service, json!({"query": MEMORY, "min_similarity": 0})).await;
+    assert_eq!(requests(&all).len(), 10);
+}
+
+#[tokio::test]
+async fn incidents_like_one_that_is_known() {
+    let (service, _database) = Service::start().await;
+    fill(&service).await;
+    let asked = id(&service, "mem-3").await;
+    let found = service.read(&format!("/api/v1/incidents/{asked}/similar?limit=20")).await;
+    assert_eq!(
+        found["data"].as_array().map(Vec::len),
+        Some(8),
+        "itself is not among them, and each is there once: {found}"
+    );
+    assert!(!requests(&found).contains(&"mem-3"));
+    assert_eq!(&requests(&found)[..5], ["mem-5", "mem-4", "mem-2", "mem-1", "mem-0"], "the newest of equals first");
+    let why: Vec<&str> = found["data"][0]["why"]
+        .as_array()
+        .expect("why")
+        .iter()
+        .map(|why| why["signal"].as_str().expect("text"))
+        .collect();
+    assert_eq!(why, ["alert_name", "text", "place"]);
+    // The same by POST.
+    let posted = search(&service, json!({"incident_id": asked, "limit": 20})).await;
+    assert_eq!(posted["data"], found["data"]);
+    // With filters.
+    for (query, count) in [
+        ("severity=low", 3),
+        ("status=failed", 4),
+        ("cluster=c-2&action_type=restart", 3),
+        ("namespace=nowhere", 0),
+        ("until=2026-11-01T10:03:00Z", 3),
+        ("remediation_request_id=mem-1", 1),
+    ] {
+        let found = service.read(&format!("/api/v1/incidents/{asked}/similar?limit=20&{query}")).await;
+        assert_eq!(found["data"].as_array().map(Vec::len), Some(count), "{query}: {found}");
+        assert_eq!(found["coverage"]["exhaustive"], true);
+    }
+    // Half as much every minute: order by age decides among equals and beyond.
+    let aged = service.read(&format!("/api/v1/incidents/{asked}/similar?limit=20&half_life=36500d")).await;
+    let factor = |hit: &Value| {
+        let why = hit["why"].as_array().expect("why");
+        why.iter().find(|why| why["signal"] == "recency").expect("recency")["factor"].as_f64().expect("a number")
+    };
+    assert!(aged["data"].as_array().expect("data").iter().all(|hit| factor(hit) > 0.99 && factor(hit) < 1.0));
+    assert_eq!(service.get("/api/v1/incidents/999999999/similar").await.status, 404);
+    for (query, field) in [
+        ("limit=0", "limit"),
+        ("min_similarity=2", "min_similarity"),
+        ("half_life=soon", "half_life"),
+        ("as_of=now", "as_of"),
+        ("severity=urgent", "severity"),
+        ("colour=red", "colour"),
+    ] {
+        let answer = service.get(&format!("/api/v1/incidents/{asked}/similar?{query}")).await;
+        assert_eq!((answer.status.as_u16(), answer.json()["field"].as_str()), (400, Some(field)), "{query}");
+    }
+    for (body, field) in [
+        ("{}", "query"),
+        (r#"{"query":"a","filters":{"status":"done"}}"#, "filters.status"),
+        (r#"{"query":7}"#, "query"),
+    ] {
+        let headers = [("content-type", "application/json")];
+        let answer =
+            service.send(reqwest::Method::POST, "/api/v1/incidents/search", &headers, Some(body.as_bytes())).await;
+        assert_eq!((answer.status.as_u16(), answer.json()["field"].as_str()), (400, Some(field)), "{body}");
+    }
+}
+
+/// A fact that changes is filtered by what it is now; and with `as_of` by what it was then.
+#[tokio::test]
+async fn facts_that_change_and_the_past() {
+    let (service, _database) = Service::start().await;
+    let fields =
+        json!({"alertName": "DiskFull", "reasoning": "the volume of the database is full", "actionType": "expand"});
+    remediate(&service, "disk", 1, fields, "executing").await;
+    embedded(&service, 1).await;
+    let count = async |body: Value| requests(&search(&service, body).await).len();
+    let by_status = |status: &str| json!({"query": "volume full", "filters": {"status": status}});
+    assert_eq!(count(by_status("in_progress")).await, 1);
+    let then = crate::support::now();
+    let done = json!({"remediationRequestID": "disk", "status": "completed", "executedAt": "2026-11-01T11:00:00Z"});
+    service.post(Writer::Executor, &done).await.audit_id();
+    eventually("the new status", async || (count(by_status("completed")).await == 1).then_some(())).await;
+    assert_eq!(count(by_status("in_progress")).await, 0);
+    let mut past = by_status("in_progress");
+    past["as_of"] = json!(then);
+    assert_eq!(count(past.clone()).await, 1, "as it was");
+    assert_eq!(search(&service, past).await["data"][0]["outcome"], "in_progress");
+    let mut past = by_status("completed");
+    past["as_of"] = json!(then);
+    assert_eq!(count(past).await, 0);
+    assert_eq!(count(json!({"query": "volume full", "as_of": "2026-01-01T00:00:00Z"})).await, 0, "before it was known");
+}
+
+/// A filter that fits one in a hundred still fills the limit.
+#[tokio::test]
+async fn a_rare_fit_is_found_among_many_copies() {
+    let (service, _database) = Service::start().await;
+    let posts = (0..300).map(|n| {
+        let mut body = gateway_audit(&format!("rr-{n}"));
+        body["reasoning"] = json!(format!("pod web-7d9f8b6c5-x{n}2lp was killed, memory limit reached {n} times"));
+        body["namespace"] = json!(if n % 100 == 7 { "rare" } else { "common" });
+        let service = &service;
+        async move { service.post(Writer::AiAnalysis, &body).await.audit_id() }
+    });
+    futures_util::future::join_all(posts).await;
+    embedded(&service, 300).await;
+    let found =
+        search(&service, json!({"query": "pod killed at its memory limit", "filters": {"namespace": "rare"}})).await;
+    assert_eq!(requests(&found).len(), 3, "{found}");
+    let found = search(&service, json!({"query": "pod killed at its memory limit", "limit": 100})).await;
+    assert_eq!(requests(&found).len(), 100);
+}
+
+/// A completed remediation whose alert comes back for the same target within a day did not work.
+#[tokio::test]
+async fn outcomes_ripen() {
+    let (service, _database) = Service::start().await;
+    let fields = |target: &str| json!({"alertName": "HighLatency", "reasoning": "requests are slow", "actionType": "restart", "targetResource": target});
+    remediate(&service, "first", 0, fields("deployment/a"), "completed").await;
+    remediate(&service, "other-target", 1, fields("deployment/b"), "completed").await;
+    remediate(&service, "again", 90, fields("deployment/a"), "completed").await;
+    // Two days later: too late to count.
+    remediate(&service, "later", 60 * 3, fields("deployment/a"), "failed").await;
+    embedded(&service, 4).await;
+    let found = search(&service, json!({"query": "slow requests"})).await;
+    let outcome = |request: &str| {
+        let hits = found["data"].as_array().expect("data");
+        hits.iter().find(|hit| hit["remediation_request_id"] == request).expect(request)["outcome"].clone()
+    };
+    assert_eq!((outcome("first"), outcome("again")), (json!("completed"), json!("completed")), "a day and an hour");
+    remediate(&service, "soon", 20, fields("deployment/a"), "failed").await;
+    embedded(&service, 5).await;
+    let found = search(&service, json!({"query": "slow requests"})).await;
+    let outcome = |request: &str| {
+        let hits = found["data"].as_array().expect("data");
+        hits.iter().find(|hit| hit["remediation_request_id"] == request).expect(request)["outcome"].clone()
+    };
+    assert_eq!(outcome("first"), json!("recurred"));
+    assert_eq!(outcome("other-target"), json!("completed"));
+    assert_eq!(service.incident_of("first").await["execution_status"], "completed", "history is not rewritten");
+    let rates = service.read("/api/v1/stats/success-rate").await;
+    assert_eq!(
+        rates["data"][0],
+        json!({"alert_name": "HighLatency", "action_type": "restart", "n": 5, "completed": 2, "failed": 2,
+        "recurred": 1, "success_rate": 0.4, "interval": [0.1176, 0.7693], "median_duration": 1000.0, "insufficient_data": false})
+    );
+    let rates = service.read("/api/v1/stats/success-rate?group_by=severity&since=2026-11-02T00:00:00Z").await;
+    assert_eq!((&rates["data"][0]["n"], &rates["data"][0]["insufficient_data"]), (&json!(2), &json!(true)), "{rates}");
+    for (query, field) in [
+        ("group_by=colour", "group_by"),
+        ("group_by=severity,severity", "group_by"),
+        ("limit=0", "limit"),
+        ("since=x", "since"),
+    ] {
+        let answer = service.get(&format!("/api/v1/stats/success-rate?{query}")).await;
+        assert_eq!((answer.status.as_u16(), answer.json()["field"].as_str()), (400, Some(field)), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_timeline_of_audits_and_steps() {
+    let (service, _database) = Service::start().await;
+    remediate(&service, "rr", 5, json!({"alertName": "A"}), "completed").await;
+    for (step, second) in [("verify", 9), ("validate", 1), ("scale", 3)] {
+        let body = json!({"workflowID": "wf", "stepName": step, "stepStatus": "completed", "remediationRequestID": "rr",
+            "executedAt": format!("2026-11-01T10:05:{second:02}Z")});
+        service.post_step(&body).await.audit_id();
+    }
+    let timeline = service.read(&format!("/api/v1/incidents/{}/timeline", id(&service, "rr").await)).await;
+    let order: Vec<String> = timeline["data"]
+        .as_array()
+        .expect("data")
+        .iter()
+        .map(|entry| {
+            format!(
+                "{} {}",
+                entry["type"].as_str().expect("a type"),
+                entry["stepName"].as_str().or(entry["status"].as_str()).expect("text")
+            )
+        })
+        .collect();
+    assert_eq!(
+        order,
+        ["remediation pending", "workflow validate", "workflow scale", "remediation completed", "workflow verify"]
+    );
+    assert_eq!(timeline["total"], 5);
+    assert_eq!(timeline["data"][1]["time"], "2026-11-01T10:05:01Z");
+    assert_eq!(service.get("/api/v1/incidents/999999999/timeline").await.status, 404);
+}
+
+/// Only those who search notice that the vector store is away.
+#[tokio::test]
+async fn without_a_vector_store_searches_are_503_with_the_reason() {
+    let (service, _database) = Service::start_with(&[("VECTOR_DATABASE_URL", &server().url("no_such_database"))]).await;
+    service.post(Writer::Gateway, &gateway_audit("rr")).await.audit_id();
+    let answer = ask(&service, &json!({"query": "memory"})).await;
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert_eq!(answer.json()["detail"], "the vector store does not answer");
+    assert_eq!(service.get("/api/v1/incidents").await.status, 200);
+    let (off, _database) = Service::start_with(&[("EMBEDDER", "off")]).await;
+    let answer = ask(&off, &json!({"query": "memory"})).await;
+    assert_eq!((answer.status.as_u16(), answer.json()["error"].as_str()), (503, Some("service_unavailable")));
+}
