@@ -6,6 +6,9 @@ ALTER TABLE embedding_patterns
     ADD COLUMN weights real[] NOT NULL DEFAULT '{}',
     -- A row of 3 KiB stays in its page: a scan of all patterns follows no pointers.
     ALTER COLUMN embedding SET STORAGE PLAIN;
+-- The same for the audits' own rows; their patterns are found through the incidents.
+ALTER TABLE audit_embeddings ALTER COLUMN embedding SET STORAGE PLAIN;
+DROP INDEX idx_audit_embeddings_pattern;
 CREATE INDEX idx_embedding_patterns_pattern ON embedding_patterns (embedder, pattern);
 CREATE INDEX idx_embedding_patterns_terms ON embedding_patterns USING gin (terms);
 

@@ -14,6 +14,12 @@ pub struct Family {
     negatives: Vec<String>,
 }
 
+impl Family {
+    pub fn negatives(&self) -> &[String] {
+        &self.negatives
+    }
+}
+
 pub struct Document {
     pub family: usize,
     pub text: AuditText,
@@ -60,7 +66,8 @@ impl Task {
     }
 }
 
-const PLACES: [(&str, &str); 3] = [("checkout", "prod-eu-1"), ("billing-worker", "prod-us-2"), ("search-api", "staging-3")];
+const PLACES: [(&str, &str); 3] =
+    [("checkout", "prod-eu-1"), ("billing-worker", "prod-us-2"), ("search-api", "staging-3")];
 
 impl Corpus {
     pub fn load() -> Self {
@@ -126,7 +133,8 @@ pub fn measure(corpus: &Corpus, ranker: &dyn Ranker, task: Task) -> Measured {
         measured.ndcg_at_10 += within.map(|(rank, _)| gain(rank)).sum::<f64>() / best;
         let negatives: HashSet<&str> = told.negatives.iter().map(String::as_str).collect();
         let before = &order[..first.unwrap_or(order.len())];
-        let above = before.iter().any(|at| negatives.contains(corpus.families[corpus.documents[*at].family].name.as_str()));
+        let above =
+            before.iter().any(|at| negatives.contains(corpus.families[corpus.documents[*at].family].name.as_str()));
         measured.negatives_above += f64::from(u8::from(above));
     }
     let n = corpus.families.len() as f64;
@@ -175,7 +183,7 @@ impl Ranker for Lexical {
             let products = asked.vector.iter().zip(&embedding.vector).map(|(a, b)| f64::from(a * b));
             products.sum::<f64>().max(0.0)
         };
-        let exact = |embedding: &Embedding| query.compare(&embedding.features).cosine;
+        let exact = |embedding: &Embedding| query.compare(&embedding.features).share;
         self.embeddings.iter().map(|e| if self.exact { exact(e) } else { cosine(e) }).collect()
     }
 }

@@ -1,8 +1,10 @@
 //! The built-in embedder: hashed words. Deterministic, without state, without a model to fetch.
 //!
 //! Alert name, reasoning and error text are embedded each by itself, brought to length 1, weighted and summed, so that a
-//! long error text does not drown a short alert name. What is volatile (digits, pod suffixes, ids) leaves no feature.
+//! long error text does not drown a short alert name. What is volatile (digits, pod suffixes, ids) leaves no feature. Words that mean
+//! the same to operators share a feature beside their own.
 
+use super::concepts::Concepts;
 use super::{DIMENSIONS, Embedding, Features};
 use crate::domain::audit_text::AuditText;
 use rust_stemmers::{Algorithm, Stemmer};
@@ -13,43 +15,68 @@ use uuid::Uuid;
 /// Names the vectors' space; it changes whenever a text would get another vector.
 pub const ID: &str = "builtin-1";
 
-/// Alert name, reasoning, error text.
-const WEIGHTS: [f32; 3] = [1.0, 1.0, 0.3];
-/// A compound name as a whole, beside its words.
+/// Alert name, reasoning, error text: their weight in the vector and in the exact comparison, and their usual length in words.
+const FIELDS: [Field; 3] = [
+    Field { in_vector: 0.5, in_comparison: 0.7, usual: 3.0 },
+    Field { in_vector: 1.0, in_comparison: 1.0, usual: 25.0 },
+    Field { in_vector: 0.3, in_comparison: 0.3, usual: 20.0 },
+];
+/// A compound name as a whole, and what a word stands for, beside the words.
 const COMPOUND: f32 = 0.5;
-
-/// A feature's weight by its word; sorted, so that equal features are equal sums.
-type Weights = BTreeMap<String, f32>;
-
+const CONCEPT: f32 = 0.5;
+/// BM25's: how soon repetition stops to count, and how much a long text is held back.
+const K1: f32 = 1.2;
+const B: f32 = 0.75;
 /// Features of a text: of more, the weightiest.
 const MOST_FEATURES: usize = 400;
 /// A longer run of letters is no word.
 const LONGEST_WORD: usize = 64;
 
+struct Field {
+    in_vector: f32,
+    in_comparison: f32,
+    usual: f32,
+}
+
+/// A feature's weight by its word; sorted, so that equal features are equal sums.
+type Weights = BTreeMap<String, f32>;
+
 /// Embeds by words.
 pub struct Builtin {
     stemmer: Stemmer,
+    concepts: Concepts,
 }
 
 impl Default for Builtin {
     fn default() -> Self {
-        Builtin { stemmer: Stemmer::create(Algorithm::English) }
+        let stemmer = Stemmer::create(Algorithm::English);
+        Builtin { concepts: Concepts::new(&stemmer), stemmer }
     }
+}
+
+/// How often each feature comes in a field, and what it weighs once.
+struct Counts {
+    features: BTreeMap<String, (u32, f32)>,
+    words: u32,
 }
 
 impl Builtin {
     /// The vector of a text; `None` without any feature.
     pub fn embed(&self, text: &AuditText) -> Option<Embedding> {
-        let mut features = Weights::new();
-        for (part, weight) in [&text.alert_name, &text.reasoning, &text.error_message].into_iter().zip(WEIGHTS) {
-            for (word, value) in self.field(part.as_deref().unwrap_or_default()) {
-                *features.entry(word).or_default() += weight * value;
+        let (mut for_vector, mut compared) = (Weights::new(), Weights::new());
+        for (part, field) in [&text.alert_name, &text.reasoning, &text.error_message].into_iter().zip(&FIELDS) {
+            let counts = self.count(part.as_deref().unwrap_or_default());
+            for (feature, weight) in counts.of_length_one() {
+                *for_vector.entry(feature).or_default() += field.in_vector * weight;
+            }
+            for (feature, weight) in counts.saturated(field.usual) {
+                *compared.entry(feature).or_default() += field.in_comparison * weight;
             }
         }
-        let features = weightiest(features);
+        let for_vector = weightiest(for_vector);
         let mut vector = vec![0f32; DIMENSIONS];
-        for (word, value) in &features {
-            let hash = fnv1a(word);
+        for (feature, value) in &for_vector {
+            let hash = fnv1a(feature);
             let sign = if hash >> 63 == 0 { 1.0 } else { -1.0 };
             vector[(hash % DIMENSIONS as u64) as usize] += sign * value; // below DIMENSIONS
         }
@@ -59,38 +86,54 @@ impl Builtin {
             return None;
         }
         vector.iter_mut().for_each(|x| *x /= length);
-        let pattern = pattern(&features);
-        let length = features.values().map(|x| x * x).sum::<f32>().sqrt();
-        let (terms, weights) = features.into_iter().map(|(word, value)| (word, value / length)).unzip();
+        let pattern = pattern(&for_vector);
+        compared.retain(|feature, _| for_vector.contains_key(feature));
+        let (terms, weights) = compared.into_iter().unzip();
         Some(Embedding { vector, features: Features { terms, weights }, pattern })
     }
 
-    /// The features of one field, with length 1.
-    fn field(&self, text: &str) -> Weights {
-        let mut counts: BTreeMap<String, (u32, f32)> = BTreeMap::new();
-        let mut count = |word: String, weight: f32| {
-            let entry = counts.entry(word).or_insert((0, weight));
+    fn count(&self, text: &str) -> Counts {
+        let mut features: BTreeMap<String, (u32, f32)> = BTreeMap::new();
+        let mut words = 0;
+        let mut add = |feature: String, weight: f32| {
+            let entry = features.entry(feature).or_insert((0, weight));
             entry.0 += 1;
             entry.1 = entry.1.max(weight);
         };
         for token in tokens(text) {
-            let words = split_camel_case(token);
-            if words.len() > 1 {
-                count(token.to_ascii_lowercase(), COMPOUND);
+            let parts = split_camel_case(token);
+            if parts.len() > 1 {
+                add(token.to_ascii_lowercase(), COMPOUND);
             }
-            for word in words {
-                if let Some(stem) = stem(&self.stemmer, word) {
-                    count(stem, 1.0);
+            for stem in parts.into_iter().filter_map(|word| stem(&self.stemmer, word)) {
+                words += 1;
+                for concept in self.concepts.of(&stem) {
+                    add((*concept).to_owned(), CONCEPT);
                 }
+                add(stem, 1.0);
             }
         }
-        let mut features: Weights = counts
-            .into_iter()
-            .map(|(word, (count, weight))| (word, weight * (1.0 + (count as f32).ln()))) // far below 2^24
-            .collect();
-        let length = features.values().map(|x| x * x).sum::<f32>().sqrt();
-        features.values_mut().for_each(|x| *x /= length);
-        features
+        Counts { features, words }
+    }
+}
+
+impl Counts {
+    /// Each feature's weight times 1 + ln(count), together of length 1.
+    fn of_length_one(&self) -> Weights {
+        let weighted = self.features.iter().map(|(feature, (count, weight))| {
+            (feature.clone(), weight * (1.0 + (*count as f32).ln())) // far below 2^24
+        });
+        let mut weights: Weights = weighted.collect();
+        let length = weights.values().map(|x| x * x).sum::<f32>().sqrt();
+        weights.values_mut().for_each(|x| *x /= length);
+        weights
+    }
+
+    /// As BM25 weighs a term in a document; 1 for a feature that comes once in a text of the usual length.
+    fn saturated(&self, usual: f32) -> Weights {
+        let long = K1 * (1.0 - B + B * self.words as f32 / usual); // far below 2^24
+        let weigh = |count: u32| count as f32 * (K1 + 1.0) / (count as f32 + long); // as above
+        self.features.iter().map(|(feature, (count, weight))| (feature.clone(), weight * weigh(*count))).collect()
     }
 }
 
@@ -120,15 +163,21 @@ fn stem(stemmer: &Stemmer, word: &str) -> Option<String> {
 /// Runs of letters and digits that start with a letter, without their digits; ids are left out.
 fn tokens(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric())
-        .map(|run| run.trim_matches(|c: char| c.is_ascii_digit()))
-        .filter(|run| !run.is_empty() && run.len() <= LONGEST_WORD && !is_volatile(run))
+        .filter(|run| run.len() <= LONGEST_WORD && !is_volatile(run))
+        .map(|run| run.trim_end_matches(|c: char| c.is_ascii_digit()))
 }
 
-/// Whether a run looks made up by a machine: digits within it, or five and more letters without a vowel, as in the suffixes
-/// that Kubernetes gives to pods.
+/// Whether a run looks made up by a machine: a digit before a letter, many digits behind, hexadecimal letters only, or five and more
+/// letters without a vowel, as in the suffixes that Kubernetes gives to pods.
 fn is_volatile(run: &str) -> bool {
+    let letters = run.trim_end_matches(|c: char| c.is_ascii_digit());
     let vowel = |c: char| matches!(c.to_ascii_lowercase(), 'a' | 'e' | 'i' | 'o' | 'u' | 'y');
-    run.contains(|c: char| c.is_ascii_digit()) || (run.len() >= 5 && !run.contains(vowel))
+    let hexadecimal = letters.len() >= 6 && letters.bytes().all(|b| b.is_ascii_hexdigit());
+    letters.is_empty()
+        || letters.contains(|c: char| c.is_ascii_digit())
+        || run.len() - letters.len() > 4
+        || hexadecimal
+        || (letters.len() >= 5 && !letters.contains(vowel))
 }
 
 /// `KubePodOOMKilled` → `Kube`, `Pod`, `OOM`, `Killed`.

@@ -1,9 +1,11 @@
 //! Turns texts into vectors, on threads of its own.
 
 mod builtin;
+mod concepts;
 mod embed;
 
 pub use builtin::{Builtin, ID as BUILTIN_ID, split_words};
+pub use concepts::is_concept;
 pub use embed::Embed;
 
 use crate::domain::audit_text::AuditText;
@@ -28,7 +30,7 @@ pub struct Embedding {
     pub pattern: Uuid,
 }
 
-/// Words and their weights, sorted by word; the weights have length 1.
+/// Words and concepts and their weights in a comparison, sorted by word: 1 is a word that comes once in a text of the usual length.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Features {
     pub terms: Vec<String>,
@@ -48,7 +50,7 @@ pub struct Space {
 
 impl Space {
     pub fn builtin() -> Self {
-        Space { id: BUILTIN_ID.to_owned(), min_similarity: 0.2, exact_share: 1.0 }
+        Space { id: BUILTIN_ID.to_owned(), min_similarity: 0.12, exact_share: 1.0 }
     }
 }
 

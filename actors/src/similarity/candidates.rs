@@ -50,14 +50,14 @@ pub(super) enum Plan {
 }
 
 /// Incidents that fit a filter, up to which their patterns are compared and no others.
-const FEW: i64 = 5_000;
+const FEW: i64 = 10_000;
 /// Patterns up to which all are compared.
 const SCANNED: i64 = 4_000;
 /// How many patterns the index looks at.
 const EF_SEARCH: i64 = 1_000;
 /// A word that more patterns have is not rare, and how many patterns with rare words come along.
-const RARE: i64 = 500;
-const WITH_RARE_WORDS: i64 = 200;
+const RARE: i64 = 50;
+const WITH_RARE_WORDS: i64 = 100;
 
 /// A pattern that is near.
 pub(super) struct Pattern {
@@ -105,6 +105,10 @@ impl Wanted<'_> {
         Ok(if self.patterns <= SCANNED { Plan::Scan } else { Plan::Index })
     }
 
+    pub fn is_unfiltered(&self) -> bool {
+        *self.filter == IncidentFilter::default()
+    }
+
     pub async fn look(&self, connection: &mut Connection, plan: Plan, reach: Reach) -> Result<Candidates, Error> {
         let frequencies = self.frequencies(connection).await?;
         let mut rows = self.nearest(connection, plan, reach).await?;
@@ -131,7 +135,7 @@ impl Wanted<'_> {
         let features = Features { terms: row.get("terms"), weights: row.get("weights") };
         let likeness = query.compare(&features);
         // A pattern from before features were kept has its vector alone.
-        let exact = if features.terms.is_empty() { similarity } else { likeness.cosine };
+        let exact = if features.terms.is_empty() { similarity } else { likeness.share };
         let score = self.exact_share * exact + (1.0 - self.exact_share) * similarity;
         Pattern { id: row.get("pattern"), similarity, likeness, score }
     }

@@ -181,7 +181,7 @@ impl Searcher {
         search: &Search,
     ) -> Result<(Candidates, Vec<(Scored, FoundIncident)>, bool), ActorError> {
         let name = "similarity.find_similar";
-        let plan = timed(&self.metrics, name, wanted.plan(connection)).await?;
+        let mut plan = timed(&self.metrics, name, wanted.plan(connection)).await?;
         let kind = if plan == Plan::Index { "index" } else { "exhaustive" };
         self.metrics.searches_total.with_label_values(&[kind]).inc();
         let enough = search.limit.max(SUMMED_UP);
@@ -200,6 +200,10 @@ impl Searcher {
             last = Some((candidates, fitting, plan != Plan::Index));
             if done {
                 break;
+            }
+            if plan == Plan::Index && !wanted.is_unfiltered() {
+                // What is near does not fit: those that fit are compared, however many they are.
+                plan = Plan::OfMatching;
             }
         }
         last.ok_or(ActorError::Internal)

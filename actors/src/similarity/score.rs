@@ -1,12 +1,13 @@
-//! How alike two texts are, exactly: the cosine of their words. The vectors find candidates; this puts them in order, and says why.
+//! How alike two texts are, exactly: what part of the query's words a text has, rare words counting more. The vectors find
+//! candidates; this puts them in order, and says why.
 
-use crate::embedder::Features;
+use crate::embedder::{Features, is_concept};
 use serde::Serialize;
 use std::collections::HashMap;
 
 /// What is asked, ready to be compared: rare words weigh more.
 pub struct Query {
-    /// Weight by word; of length 1.
+    /// Weight by feature; together 1.
     weights: HashMap<String, f64>,
 }
 
@@ -26,17 +27,17 @@ impl Frequencies {
 }
 
 impl Query {
-    /// Each word's weight times the root of its idf.
+    /// Each feature's weight times its idf.
     pub fn new(features: &Features, frequencies: &Frequencies) -> Self {
         let weighted = features.terms.iter().zip(&features.weights);
         let mut weights: HashMap<String, f64> =
-            weighted.map(|(term, weight)| (term.clone(), f64::from(*weight) * frequencies.idf(term).sqrt())).collect();
-        let length = weights.values().map(|weight| weight * weight).sum::<f64>().sqrt();
-        weights.values_mut().for_each(|weight| *weight /= length.max(f64::MIN_POSITIVE));
+            weighted.map(|(term, weight)| (term.clone(), f64::from(*weight) * frequencies.idf(term))).collect();
+        let sum = weights.values().sum::<f64>();
+        weights.values_mut().for_each(|weight| *weight /= sum.max(f64::MIN_POSITIVE));
         Query { weights }
     }
 
-    /// The cosine with a text of these features, and the words that make it, the weightiest first.
+    /// How much of the query a text of these features has, and the words that make it, the weightiest first.
     pub fn compare(&self, features: &Features) -> Likeness {
         let mut shared: Vec<(&str, f64)> = features
             .terms
@@ -45,8 +46,14 @@ impl Query {
             .filter_map(|(term, weight)| Some((term.as_str(), self.weights.get(term)? * f64::from(*weight))))
             .collect();
         shared.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-        let cosine = shared.iter().map(|(_, product)| product).sum::<f64>().clamp(0.0, 1.0);
-        Likeness { cosine, terms: shared.iter().take(SHOWN).map(|(term, _)| (*term).to_owned()).collect() }
+        let share = shared.iter().map(|(_, product)| product).sum::<f64>().min(1.0);
+        let words = shared.iter().map(|(term, _)| *term).filter(|term| !is_concept(term));
+        let mut terms: Vec<String> = words.take(SHOWN).map(str::to_owned).collect();
+        if terms.is_empty() {
+            // In other words alone.
+            terms = shared.iter().take(SHOWN).map(|(term, _)| term[1..].to_owned()).collect();
+        }
+        Likeness { share, terms }
     }
 
     pub fn has(&self, term: &str) -> bool {
@@ -59,7 +66,7 @@ const SHOWN: usize = 6;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Likeness {
-    pub cosine: f64,
+    pub share: f64,
     pub terms: Vec<String>,
 }
 
@@ -90,8 +97,7 @@ mod tests {
     fn features(words: &[&str]) -> Features {
         let mut terms: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         terms.sort();
-        let weight = 1.0 / (words.len() as f32).sqrt();
-        Features { weights: vec![weight; terms.len()], terms }
+        Features { weights: vec![1.0; terms.len()], terms }
     }
 
     #[test]
@@ -100,8 +106,9 @@ mod tests {
         let frequencies = Frequencies { patterns: 1000, by_term };
         let query = Query::new(&features(&["pod", "oomkill"]), &frequencies);
         let (rare, common) = (query.compare(&features(&["oomkill", "x"])), query.compare(&features(&["pod", "x"])));
-        assert!(rare.cosine > common.cosine * 1.5, "{rare:?} {common:?}");
-        assert_eq!(query.compare(&features(&["pod", "oomkill"])).terms, ["oomkill", "pod"]);
-        assert_eq!(query.compare(&features(&["y"])).cosine, 0.0);
+        assert!(rare.share > common.share * 1.5, "{rare:?} {common:?}");
+        let same = query.compare(&features(&["pod", "oomkill"]));
+        assert!(same.share > 0.999 && same.terms == ["oomkill", "pod"], "{same:?}");
+        assert_eq!(query.compare(&features(&["y"])).share, 0.0);
     }
 }
