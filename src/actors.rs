@@ -88,7 +88,7 @@ impl Actors {
 
         let settings = pool("vector_write", &databases.vector, config.pools.vector_write);
         let (embedder, pg_writer) = (actors.embedder.clone(), actors.pg_writer.clone());
-        let space = config.space.as_ref().map(|space| space.id.clone());
+        let space = config.space.clone();
         let (arbiter, m, c) = (thread(2), metrics.clone(), clock.clone());
         supervise(actors.vector_writer.clone(), stopping.subscribe(), move |alive| {
             let (settings, e, w, m, c) = (settings.clone(), embedder.clone(), pg_writer.clone(), m.clone(), c.clone());

@@ -12,6 +12,16 @@ DROP INDEX idx_audit_embeddings_pattern;
 CREATE INDEX idx_embedding_patterns_pattern ON embedding_patterns (embedder, pattern);
 CREATE INDEX idx_embedding_patterns_terms ON embedding_patterns USING gin (terms);
 
+-- The vectors of patterns once more, without their zeros: of words there are few, and comparing all patterns reads a tenth.
+CREATE TABLE embedding_pattern_words (
+    bucket    int            NOT NULL,
+    embedder  text           NOT NULL COLLATE "C",
+    pattern   uuid           NOT NULL,
+    embedding sparsevec(768) NOT NULL,
+    PRIMARY KEY (bucket, embedder, pattern)
+);
+CREATE INDEX idx_embedding_pattern_words_pattern ON embedding_pattern_words (embedder, pattern);
+
 -- How many patterns have a feature; the empty term counts them all. The bucket is that of the term.
 CREATE TABLE embedding_terms (
     bucket   int    NOT NULL,

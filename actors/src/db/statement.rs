@@ -4,7 +4,7 @@ use super::pool::Connection;
 use crate::domain::bucket::Bucket;
 use crate::domain::filter::IncidentFilter;
 use chrono::{DateTime, Utc};
-use pgvector::Vector;
+use pgvector::{SparseVector, Vector};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
@@ -25,6 +25,7 @@ pub(crate) enum Value<'a> {
     Numbers(Vec<i64>),
     Times(Vec<DateTime<Utc>>),
     Vector(&'a Vector),
+    Words(&'a SparseVector),
     Patterns(Vec<Uuid>),
     Terms(Vec<&'a str>),
 }
@@ -52,6 +53,7 @@ impl Statement<'_> {
                 Value::Numbers(numbers) => numbers,
                 Value::Times(times) => times,
                 Value::Vector(vector) => *vector,
+                Value::Words(words) => *words,
                 Value::Patterns(patterns) => patterns,
                 Value::Terms(terms) => terms,
             })

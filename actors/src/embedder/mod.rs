@@ -46,11 +46,13 @@ pub struct Space {
     pub min_similarity: f64,
     /// How much the exact likeness of words counts beside that of the vectors, 0…1.
     pub exact_share: f64,
+    /// Whether most numbers of a vector are zero.
+    pub sparse: bool,
 }
 
 impl Space {
     pub fn builtin() -> Self {
-        Space { id: BUILTIN_ID.to_owned(), min_similarity: 0.12, exact_share: 1.0 }
+        Space { id: BUILTIN_ID.to_owned(), min_similarity: 0.12, exact_share: 1.0, sparse: true }
     }
 }
 

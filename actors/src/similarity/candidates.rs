@@ -7,7 +7,7 @@ use crate::domain::bucket::Bucket;
 use crate::domain::filter::IncidentFilter;
 use crate::embedder::{Embedding, Features};
 use chrono::{DateTime, Utc};
-use pgvector::Vector;
+use pgvector::{SparseVector, Vector};
 use std::collections::{HashMap, HashSet};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
@@ -26,6 +26,8 @@ pub(super) struct Wanted<'a> {
     pub exact_share: f64,
     /// Patterns that there are.
     pub patterns: i64,
+    /// The vector without its zeros, where patterns are kept so too.
+    pub words: Option<&'a SparseVector>,
 }
 
 /// How far to look.
@@ -51,8 +53,9 @@ pub(super) enum Plan {
 
 /// Incidents that fit a filter, up to which their patterns are compared and no others.
 const FEW: i64 = 10_000;
-/// Patterns up to which all are compared.
+/// Patterns up to which all are compared: a comparison takes a tenth of the time where vectors have few words.
 const SCANNED: i64 = 4_000;
+const SCANNED_SPARSE: i64 = 80_000;
 /// How many patterns the index looks at.
 const EF_SEARCH: i64 = 1_000;
 /// A word that more patterns have is not rare, and how many patterns with rare words come along.
@@ -102,7 +105,8 @@ impl Wanted<'_> {
                 return Ok(Plan::OfMatching);
             }
         }
-        Ok(if self.patterns <= SCANNED { Plan::Scan } else { Plan::Index })
+        let scanned = if self.words.is_some() { SCANNED_SPARSE } else { SCANNED };
+        Ok(if self.patterns <= scanned { Plan::Scan } else { Plan::Index })
     }
 
     pub fn is_unfiltered(&self) -> bool {
@@ -119,25 +123,30 @@ impl Wanted<'_> {
         }
         let query = Query::new(&self.embedding.features, &frequencies);
         let mut seen = HashSet::new();
-        let mut patterns: Vec<Pattern> = rows
+        let near: Vec<(Uuid, f64)> = rows
             .iter()
-            .filter(|row| seen.insert(row.get::<_, Uuid>("pattern")))
-            .map(|row| self.pattern(row, &query))
-            .filter(|pattern| pattern.similarity >= self.min_similarity)
+            .map(|row| (row.get("pattern"), row.get::<_, f64>("similarity").clamp(0.0, 1.0)))
+            .filter(|(pattern, similarity)| *similarity >= self.min_similarity && seen.insert(*pattern))
+            .collect();
+        let ids: Vec<Uuid> = near.iter().map(|(id, _)| *id).collect();
+        let features = self.features(connection, &ids).await?;
+        let features: HashMap<Uuid, &Row> = features.iter().map(|row| (row.get("pattern"), row)).collect();
+        let mut patterns: Vec<Pattern> = near
+            .into_iter()
+            .filter_map(|(id, similarity)| Some(self.pattern(id, similarity, features.get(&id)?, &query)))
             .collect();
         patterns.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
         let (incidents, all) = self.incidents(connection, &patterns, reach).await?;
         Ok(Candidates { patterns, incidents, complete: whole && all, query })
     }
 
-    fn pattern(&self, row: &Row, query: &Query) -> Pattern {
-        let similarity = row.get::<_, f64>("similarity").clamp(0.0, 1.0);
+    fn pattern(&self, id: Uuid, similarity: f64, row: &Row, query: &Query) -> Pattern {
         let features = Features { terms: row.get("terms"), weights: row.get("weights") };
         let likeness = query.compare(&features);
         // A pattern from before features were kept has its vector alone.
         let exact = if features.terms.is_empty() { similarity } else { likeness.share };
         let score = self.exact_share * exact + (1.0 - self.exact_share) * similarity;
-        Pattern { id: row.get("pattern"), similarity, likeness, score }
+        Pattern { id, similarity, likeness, score }
     }
 
     /// How common the words of the query are.
@@ -152,13 +161,20 @@ impl Wanted<'_> {
 
     /// The patterns nearest to the vector, nearest first.
     async fn nearest(&self, connection: &mut Connection, plan: Plan, reach: Reach) -> Result<Vec<Row>, Error> {
-        let mut values = vec![Value::Text(self.embedder), Value::Vector(self.vector), Value::Number(reach.patterns)];
-        let columns = "p.pattern, 1 - (p.embedding <=> $2) AS similarity, p.terms, p.weights";
+        // A number, not a parameter: for an unknown limit PostgreSQL would rather compare and sort everything.
+        let limit = reach.patterns;
+        let (table, vector) = match (self.words, plan) {
+            (Some(words), Plan::Scan | Plan::OfMatching) => ("embedding_pattern_words", Value::Words(words)),
+            _ => ("embedding_patterns", Value::Vector(self.vector)),
+        };
+        let mut values = vec![Value::Text(self.embedder), vector];
         match plan {
             Plan::Scan => {
+                // All rows are wanted, in the order of the table: no index would help.
                 let sql = format!(
-                    "-- similarity.scan_patterns\nSELECT {columns}\nFROM embedding_patterns AS p\nWHERE p.embedder = $1\n\
-                     ORDER BY similarity DESC, p.pattern\nLIMIT $3"
+                    "-- similarity.scan_patterns\nSELECT w.pattern, 1 - (w.embedding <=> $2) AS similarity\n\
+                     FROM {table} AS w\nWHERE w.embedder || '' = $1\n\
+                     ORDER BY similarity DESC, w.pattern\nLIMIT {limit}"
                 );
                 Statement { sql, values }.query(connection).await
             }
@@ -166,30 +182,47 @@ impl Wanted<'_> {
                 let clauses = conditions(self.filter, Source::Facts, &mut values);
                 let received = self.received(&mut values);
                 let sql = format!(
-                    "-- similarity.scan_matching\nSELECT {columns}\nFROM (\n    SELECT DISTINCT i.pattern\n    \
-                     FROM incident_facts AS t\n    JOIN incident_patterns AS i \
+                    "-- similarity.scan_matching\nSELECT w.pattern, 1 - (w.embedding <=> $2) AS similarity\nFROM (\n    \
+                     SELECT DISTINCT i.pattern\n    FROM incident_facts AS t\n    JOIN incident_patterns AS i \
                      ON i.bucket = t.bucket AND i.incident_id = t.incident_id AND i.embedder = $1{received}{}\n) AS m\n\
-                     JOIN embedding_patterns AS p ON p.embedder = $1 AND p.pattern = m.pattern\n\
-                     ORDER BY similarity DESC, p.pattern\nLIMIT $3",
+                     CROSS JOIN LATERAL (\n    SELECT s.pattern, s.embedding FROM {table} AS s\n    \
+                     WHERE s.embedder = $1 AND s.pattern = m.pattern\n    LIMIT 1\n) AS w\n\
+                     ORDER BY similarity DESC, w.pattern\nLIMIT {limit}",
                     where_all(&clauses)
                 );
                 Statement { sql, values }.query(connection).await
             }
             Plan::Index => {
                 let sql = format!(
-                    "-- similarity.search_index\nSELECT {columns}\nFROM embedding_patterns AS p\nWHERE p.embedder = $1\n\
-                     ORDER BY p.embedding <=> $2\nLIMIT $3"
+                    "-- similarity.search_index\nSELECT w.pattern, 1 - (w.embedding <=> $2) AS similarity\n\
+                     FROM {table} AS w\nWHERE w.embedder = $1\nORDER BY w.embedding <=> $2\nLIMIT {limit}"
                 );
                 let statement = Statement { sql, values };
                 connection.in_transaction = true;
-                let begin =
-                    format!("BEGIN; {}", include_str!("set_search.sql").replace("{ef_search}", &EF_SEARCH.to_string()));
-                connection.client.batch_execute(&begin).await?;
+                let settings = include_str!("set_search.sql").replace("{ef_search}", &EF_SEARCH.to_string());
+                connection.client.batch_execute(&format!("BEGIN; {settings}")).await?;
                 let rows = statement.query(connection).await;
                 connection.in_transaction = connection.client.batch_execute("COMMIT").await.is_err();
                 rows
             }
         }
+    }
+
+    /// What these patterns say, in their order.
+    async fn features(&self, connection: &mut Connection, patterns: &[Uuid]) -> Result<Vec<Row>, Error> {
+        let statement = connection.prepare(include_str!("read_features.sql")).await?;
+        connection.client.query(&statement, &[&self.embedder, &patterns]).await
+    }
+
+    /// The patterns nearest to the vector by the words of one plan alone.
+    pub async fn nearest_ids(
+        &self,
+        connection: &mut Connection,
+        plan: Plan,
+        reach: Reach,
+    ) -> Result<HashSet<Uuid>, Error> {
+        let rows = self.nearest(connection, plan, reach).await?;
+        Ok(rows.iter().map(|row| row.get("pattern")).collect())
     }
 
     /// Patterns that share a word which few have: the index may not come upon them.
@@ -200,7 +233,7 @@ impl Wanted<'_> {
             return Ok(Vec::new());
         }
         let sql = format!(
-            "-- similarity.search_words\nSELECT p.pattern, 1 - (p.embedding <=> $2) AS similarity, p.terms, p.weights\n\
+            "-- similarity.search_words\nSELECT p.pattern, 1 - (p.embedding <=> $2) AS similarity\n\
              FROM embedding_patterns AS p\nWHERE p.embedder = $1 AND p.terms && $3::text[]\n\
              ORDER BY similarity DESC, p.pattern\nLIMIT {WITH_RARE_WORDS}"
         );

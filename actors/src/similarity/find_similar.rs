@@ -1,4 +1,5 @@
 use super::candidates::{Candidate, Candidates, Plan, Reach, Wanted};
+use super::check_recall::Sample;
 use super::coverage::{Counts, Coverage};
 use super::score::Why;
 use super::summary::Summary;
@@ -20,7 +21,7 @@ use crate::query::{
 };
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
-use pgvector::Vector;
+use pgvector::{SparseVector, Vector};
 use serde::Serialize;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -73,6 +74,7 @@ impl Handler<FindSimilar> for SimilarityActor {
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             counts: self.counts.clone(),
+            sample: self.sample.clone(),
         };
         Box::pin(async move { searcher.find(message.0).await })
     }
@@ -87,6 +89,7 @@ struct Searcher {
     metrics: Metrics,
     clock: Clock,
     counts: Rc<RefCell<Counts>>,
+    sample: Rc<RefCell<Sample>>,
 }
 
 /// A candidate and its score.
@@ -120,6 +123,7 @@ impl Searcher {
             return Ok(Similar { data: Vec::new(), summary: Summary::default(), coverage });
         };
         let vector = Vector::from(embedding.vector.clone());
+        let words = space.sparse.then(|| SparseVector::from_dense(&embedding.vector));
         let filter = on_facts(&search);
         let wanted = Wanted {
             embedder: &space.id,
@@ -130,9 +134,13 @@ impl Searcher {
             min_similarity,
             exact_share: space.exact_share,
             patterns: counts.patterns,
+            words: words.as_ref(),
         };
         let (candidates, fitting, exhaustive) = self.gather(&mut connection, &wanted, &search).await?;
         coverage.exhaustive = exhaustive;
+        if !exhaustive {
+            self.sample.borrow_mut().add(embedding.clone());
+        }
         let summed: Vec<&FoundIncident> = fitting.iter().map(|(_, found)| found).collect();
         let summary = Summary::of(&summed);
         let data = fitting.into_iter().take(search.limit);

@@ -2,6 +2,7 @@
 //! the query actor for the incidents themselves (docs/recall.md).
 
 mod candidates;
+mod check_recall;
 mod coverage;
 mod find_similar;
 mod score;
@@ -21,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::query::QueryActor;
 use crate::supervise::Alive;
 use actix::prelude::*;
+use check_recall::Sample;
 use coverage::Counts;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -42,6 +44,7 @@ pub struct SimilarityActor {
     metrics: Metrics,
     clock: Clock,
     counts: Rc<RefCell<Counts>>,
+    sample: Rc<RefCell<Sample>>,
     running: Option<Pool>,
     _alive: Alive,
 }
@@ -55,16 +58,23 @@ impl SimilarityActor {
         clock: Clock,
         alive: Alive,
     ) -> Self {
-        let counts = Rc::default();
-        SimilarityActor { settings, embedder, query, metrics, clock, counts, running: None, _alive: alive }
+        let (counts, sample) = (Rc::default(), Rc::default());
+        SimilarityActor { settings, embedder, query, metrics, clock, counts, sample, running: None, _alive: alive }
     }
 }
 
 impl Actor for SimilarityActor {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Self::Context) {
+    fn started(&mut self, ctx: &mut Self::Context) {
         self.running = Some(Pool::new(&self.settings.pool, &self.metrics));
+        ctx.run_interval(check_recall::EVERY, |actor, _| {
+            let queries = actor.sample.borrow_mut().take();
+            if let (Some(pool), Some(space), false) = (&actor.running, &actor.settings.space, queries.is_empty()) {
+                let check = check_recall::check_recall(pool.clone(), actor.metrics.clone(), space.clone(), queries);
+                actix::spawn(check);
+            }
+        });
     }
 }
 

@@ -8,7 +8,7 @@ pub use write_embedding::WriteEmbedding;
 
 use crate::db::pool::{Pool, PoolSettings};
 use crate::domain::time::Clock;
-use crate::embedder::EmbedderActor;
+use crate::embedder::{EmbedderActor, Space};
 use crate::error::ActorError;
 use crate::handle::{Handle, Ping, Probe};
 use crate::metrics::Metrics;
@@ -26,7 +26,7 @@ pub struct VectorWriterActor {
     pg_writer: Handle<PgWriterActor>,
     metrics: Metrics,
     clock: Clock,
-    space: Option<String>,
+    space: Option<Space>,
     room: Arc<Semaphore>,
     running: Option<Running>,
     _alive: Alive,
@@ -63,7 +63,7 @@ impl VectorWriterActor {
         pg_writer: Handle<PgWriterActor>,
         metrics: Metrics,
         clock: Clock,
-        space: Option<String>,
+        space: Option<Space>,
         alive: Alive,
     ) -> Self {
         let room = Arc::new(Semaphore::new(WAITING_KIB));

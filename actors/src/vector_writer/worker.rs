@@ -4,7 +4,7 @@ use super::Jobs;
 use super::write_vectors::{AuditVector, Batch};
 use crate::db::pool::Pool;
 use crate::domain::time::Clock;
-use crate::embedder::{Embed, EmbedderActor, Embedding};
+use crate::embedder::{Embed, EmbedderActor, Embedding, Space};
 use crate::error::ActorError;
 use crate::handle::Handle;
 use crate::metrics::Metrics;
@@ -21,8 +21,8 @@ pub(super) struct Worker {
     pub pg_writer: Handle<PgWriterActor>,
     pub metrics: Metrics,
     pub clock: Clock,
-    /// The id of the embedder; without one the outbox is left as it is.
-    pub space: Option<String>,
+    /// Whose vectors are written; without one the outbox is left as it is.
+    pub space: Option<Space>,
 }
 
 /// Audits of one transaction.
@@ -177,7 +177,7 @@ impl Worker {
             })
             .collect();
         let written = vectors.len() as u64; // usize fits
-        let batch = Batch { embedder: space, vectors, facts, now: (self.clock)() };
+        let batch = Batch { space, vectors, facts, now: (self.clock)() };
         batch.write(&self.pool, &self.metrics).await.map_err(|_: ActorError| Failed("vector_store"))?;
         self.metrics.dualwrite_success_total.inc_by(written);
         let ids = taken().map(|(job, _)| job.id).collect();

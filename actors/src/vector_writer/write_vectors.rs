@@ -4,13 +4,13 @@ use crate::db::pool::{Connection, Pool};
 use crate::db::timed::timed;
 use crate::domain::audit_id::AuditId;
 use crate::domain::bucket::Bucket;
-use crate::embedder::Embedding;
+use crate::embedder::{Embedding, Space};
 use crate::error::ActorError;
 use crate::metrics::Metrics;
 use crate::pg_writer::CopiedFacts;
 use chrono::{DateTime, Utc};
 use futures_util::join;
-use pgvector::Vector;
+use pgvector::{SparseVector, Vector};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use tokio_postgres::Error;
@@ -28,7 +28,7 @@ pub(super) struct AuditVector<'a> {
 /// What is written together.
 pub(super) struct Batch<'a> {
     /// The embedder that made the vectors.
-    pub embedder: &'a str,
+    pub space: &'a Space,
     pub vectors: Vec<AuditVector<'a>>,
     /// Of the incidents that the audits belong to, those without a vector too.
     pub facts: Vec<CopiedFacts>,
@@ -59,8 +59,9 @@ impl Batch<'_> {
         let facts = FactColumns::of(&self.facts);
         let incidents = self.incident_columns();
         let client = &connection.client;
+        let embedder = self.space.id.as_str();
         let (vectors, facts, incidents) =
-            (vectors.params(&self.embedder, &self.now), facts.params(), incidents.params(&self.embedder));
+            (vectors.params(&embedder, &self.now), facts.params(), incidents.params(&embedder));
         let (vectors, facts, incidents, committed) = join!(
             client.execute(&write_vectors, &vectors),
             client.execute(&write_facts, &facts),
@@ -79,6 +80,7 @@ impl Batch<'_> {
     async fn patterns(&self, connection: &mut Connection) -> Result<(), Error> {
         let write_patterns = connection.prepare(include_str!("write_patterns.sql")).await?;
         let count_terms = connection.prepare(include_str!("count_terms.sql")).await?;
+        let embedder = self.space.id.as_str();
         let patterns: BTreeMap<(i32, Uuid), &Embedding> =
             self.vectors.iter().map(|vector| (key(&vector.embedding), &*vector.embedding)).collect();
         let buckets: Vec<i32> = patterns.keys().map(|key| key.0).collect();
@@ -88,8 +90,7 @@ impl Batch<'_> {
         let terms: Vec<String> = patterns.values().map(|e| e.features.terms.join(" ")).collect();
         let weights = |e: &&Embedding| e.features.weights.iter().map(f32::to_string).collect::<Vec<_>>().join(" ");
         let weights: Vec<String> = patterns.values().map(weights).collect();
-        let params: [&(dyn ToSql + Sync); 7] =
-            [&buckets, &self.embedder, &ids, &embeddings, &self.now, &terms, &weights];
+        let params: [&(dyn ToSql + Sync); 7] = [&buckets, &embedder, &ids, &embeddings, &self.now, &terms, &weights];
         let client = &connection.client;
         let (begun, new) = join!(client.batch_execute("BEGIN"), client.query(&write_patterns, &params));
         begun?;
@@ -97,6 +98,15 @@ impl Batch<'_> {
         if new.is_empty() {
             return Ok(());
         }
+        if self.space.sparse {
+            let words = connection.prepare(include_str!("write_pattern_words.sql")).await?;
+            let rows = || patterns.iter().filter(|(key, _)| new.contains(&key.1));
+            let buckets: Vec<i32> = rows().map(|(key, _)| key.0).collect();
+            let ids: Vec<Uuid> = rows().map(|(key, _)| key.1).collect();
+            let vectors: Vec<SparseVector> = rows().map(|(_, e)| SparseVector::from_dense(&e.vector)).collect();
+            connection.client.execute(&words, &[&buckets, &embedder, &ids, &vectors]).await?;
+        }
+        let client = &connection.client;
         let mut counts: BTreeMap<(i32, &str), i64> = BTreeMap::new();
         for embedding in patterns.values().filter(|embedding| new.contains(&embedding.pattern)) {
             for term in embedding.features.terms.iter().map(String::as_str).chain([""]) {
@@ -106,7 +116,7 @@ impl Batch<'_> {
         let buckets: Vec<i32> = counts.keys().map(|key| key.0).collect();
         let terms: Vec<&str> = counts.keys().map(|key| key.1).collect();
         let counts: Vec<i64> = counts.into_values().collect();
-        client.execute(&count_terms, &[&buckets, &self.embedder, &terms, &counts]).await?;
+        client.execute(&count_terms, &[&buckets, &embedder, &terms, &counts]).await?;
         Ok(())
     }
 
