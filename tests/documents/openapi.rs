@@ -71,6 +71,8 @@ async fn paths_examples_and_answers_are_true() {
     for (path, operations) in document["paths"].as_object().expect("paths") {
         let real = match path.as_str() {
             "/api/v1/incidents/{id}" => format!("/api/v1/incidents/{id}"),
+            "/api/v1/incidents/{id}/similar" => format!("/api/v1/incidents/{id}/similar?min_similarity=0"),
+            "/api/v1/incidents/{id}/timeline" => format!("/api/v1/incidents/{id}/timeline"),
             "/api/v1/audits/{id}" => format!("/api/v1/audits/{}", step.audit_id()),
             "/api/v1/workflows/{id}/steps" => "/api/v1/workflows/wf-1/steps".to_owned(),
             path => path.to_owned(),
@@ -86,6 +88,10 @@ async fn paths_examples_and_answers_are_true() {
         assert_eq!(answer.status, 405, "{path}");
         check(&schemas["Problem"], &answer.json(), path);
     }
+    let search = schemas["Search"]["example"].to_string();
+    let headers = [("content-type", "application/json")];
+    let found = service.send(Method::POST, "/api/v1/incidents/search", &headers, Some(search.as_bytes())).await;
+    check(&schemas["Similar"], &found.json(), "a search");
     // Every parameter of the list is known to the service.
     let mut query = String::new();
     for parameter in document["paths"]["/api/v1/incidents"]["get"]["parameters"].as_array().expect("parameters") {
