@@ -29,7 +29,43 @@ pub struct Actors {
     pub embedder: Handle<EmbedderActor>,
 }
 
+/// How long an actor may take to answer that it is alive.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 impl Actors {
+    /// Whether every actor answers.
+    pub async fn are_alive(&self) -> bool {
+        let (auth, pg_writer, vector_writer, query, similarity, embedder) = tokio::join!(
+            self.auth.handle.is_alive(PATIENCE),
+            self.pg_writer.is_alive(PATIENCE),
+            self.vector_writer.is_alive(PATIENCE),
+            self.query.is_alive(PATIENCE),
+            self.similarity.is_alive(PATIENCE),
+            self.embedder.is_alive(PATIENCE),
+        );
+        auth && pg_writer && vector_writer && query && similarity && embedder
+    }
+
+    /// Has one of them panic, or the next flush, by its name; whether there is one of that name.
+    #[cfg(debug_assertions)]
+    pub async fn panic(&self, name: &str) -> bool {
+        use data_storage_actors::handle::Panic;
+        let reply = match name {
+            "auth" => self.auth.handle.ask(Panic, PATIENCE).await,
+            "pg_writer" => self.pg_writer.ask(Panic, PATIENCE).await,
+            "vector_writer" => self.vector_writer.ask(Panic, PATIENCE).await,
+            "query" => self.query.ask(Panic, PATIENCE).await,
+            "similarity" => self.similarity.ask(Panic, PATIENCE).await,
+            "embedder" => self.embedder.ask(Panic, PATIENCE).await,
+            "flush" => {
+                data_storage_actors::pg_writer::PANIC_IN_FLUSH.store(true, std::sync::atomic::Ordering::SeqCst);
+                return true;
+            }
+            _ => return false,
+        };
+        reply.is_err()
+    }
+
     /// Starts each actor behind its handle, and those that are not threads themselves on a thread each.
     pub fn start(
         config: &Config,
@@ -73,6 +109,7 @@ impl Actors {
             queue: config.write_permits,
             deadline: config.request_deadline,
             replay_window: config.replay_window,
+            window: config.window,
             embed: config.space.is_some(),
         };
         let vector_writer = actors.vector_writer.clone();

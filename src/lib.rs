@@ -12,5 +12,6 @@ pub mod problem;
 mod routes;
 pub mod startup;
 mod state;
+mod systemd;
 pub mod telemetry;
 mod tls;

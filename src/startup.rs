@@ -6,6 +6,7 @@ use crate::health::Health;
 use crate::middleware::request::{known_method, request};
 use crate::routes;
 use crate::state::AppState;
+use crate::systemd;
 use crate::tls::Tls;
 use actix::Arbiter;
 use actix_web::dev::{Server, ServerHandle};
@@ -20,6 +21,7 @@ use data_storage_actors::domain::time::{Clock, system_clock};
 use data_storage_actors::metrics::Metrics;
 use data_storage_actors::migrate::{Schema, connect, is_current, migrate};
 use data_storage_actors::pg_writer::Drain;
+use data_storage_actors::retention::retain;
 use prometheus::{Encoder, Registry, TextEncoder};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -144,6 +146,9 @@ impl Application {
         if let Some(tls) = self.tls {
             actix::spawn(tls.watch());
         }
+        let (pg_writer, vector_writer) = (self.state.actors.pg_writer.clone(), self.state.actors.vector_writer.clone());
+        actix::spawn(retain(self.state.window, self.state.clock.clone(), pg_writer, vector_writer));
+        actix::spawn(systemd::beat(self.state.clone()));
         actix::spawn(forget_idle_readers(self.state.clone()));
         let (api, metrics) = (self.server.handle(), self.metrics_server.handle());
         let api_server = actix::spawn(self.server);
@@ -154,6 +159,7 @@ impl Application {
             ended = api_server => return ended.unwrap_or(Ok(())).map(|()| Instant::now()),
         }
         let until = Instant::now() + self.grace;
+        systemd::stopping();
         // Actors that end from now on are meant to.
         self.stopping.send_replace(true);
         drain(&self.state, &api, until - (self.grace / 4).min(LAST_SECONDS)).await;
@@ -265,6 +271,7 @@ fn serve_metrics(
             .app_data(state.clone())
             .route("/metrics", web::get().to(move || metrics_text(registry.clone())))
             .configure(routes::configure_health)
+            .configure(routes::configure_debug)
     })
     .workers(1)
     .disable_signals()
@@ -299,6 +306,7 @@ async fn migrate_audit(
         health.audit_migrated.store(true, Ordering::Relaxed);
         if let Some(on_ready) = on_ready.take() {
             tracing::info!("ready");
+            systemd::ready();
             on_ready();
         }
     };

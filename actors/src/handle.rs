@@ -48,6 +48,35 @@ impl<A: Actor> Clone for Handle<A> {
 #[rtype(result = "Result<(), ActorError>")]
 pub struct Ping;
 
+/// Has an actor panic, so that tests see what follows. Not in release builds.
+#[cfg(debug_assertions)]
+#[derive(Message)]
+#[rtype(result = "Result<(), ActorError>")]
+pub struct Panic;
+
+/// What every actor handles beside its own messages.
+macro_rules! common_handlers {
+    ($actor:ty) => {
+        impl actix::Handler<$crate::handle::Ping> for $actor {
+            type Result = Result<(), $crate::error::ActorError>;
+
+            fn handle(&mut self, _: $crate::handle::Ping, _: &mut Self::Context) -> Self::Result {
+                Ok(())
+            }
+        }
+
+        #[cfg(debug_assertions)]
+        impl actix::Handler<$crate::handle::Panic> for $actor {
+            type Result = Result<(), $crate::error::ActorError>;
+
+            fn handle(&mut self, _: $crate::handle::Panic, _: &mut Self::Context) -> Self::Result {
+                panic!("a test asked for it")
+            }
+        }
+    };
+}
+pub(crate) use common_handlers;
+
 /// Asks an actor to try its database; the answer is the database's.
 #[derive(Message)]
 #[rtype(result = "Result<(), ActorError>")]

@@ -12,6 +12,7 @@ pub mod migrate;
 pub mod pg_writer;
 pub mod query;
 pub mod reindex;
+pub mod retention;
 pub mod similarity;
 pub mod supervise;
 pub mod totals;

@@ -1,5 +1,7 @@
 //! One file an operation. A handler parses, sends one message to one actor, and maps the reply.
 
+#[cfg(debug_assertions)]
+mod debug_panic;
 mod get_audit;
 mod get_incident;
 mod health;
@@ -38,6 +40,15 @@ pub fn configure(app: &mut web::ServiceConfig) {
         .configure(configure_health)
         .default_service(web::to(async || Err::<HttpResponse, _>(Problem::not_found())));
 }
+
+/// What only tests ask for: `POST /debug/panic/{actor}`. Not in release builds.
+#[cfg(debug_assertions)]
+pub fn configure_debug(app: &mut web::ServiceConfig) {
+    app.route("/debug/panic/{actor}", web::post().to(debug_panic::handle));
+}
+
+#[cfg(not(debug_assertions))]
+pub fn configure_debug(_: &mut web::ServiceConfig) {}
 
 /// The paths of health alone.
 pub fn configure_health(app: &mut web::ServiceConfig) {

@@ -4,7 +4,11 @@
 mod support;
 
 mod black_hole;
+mod databases;
 mod embedded;
 mod load;
+mod panics;
 mod replicas;
+mod retention;
+mod standby;
 mod totals;

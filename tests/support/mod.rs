@@ -4,10 +4,11 @@
 pub mod api_server;
 pub mod certificates;
 mod postgres;
+pub mod proxy;
 mod service;
 pub mod tls_front;
 
-pub use postgres::{Database, server};
+pub use postgres::{Database, Server, server};
 #[allow(unused_imports)] // as above
 pub use service::{Answer, Service, Writer, gateway_audit, now};
 

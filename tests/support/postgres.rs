@@ -13,6 +13,7 @@ use tokio_postgres::{Client, NoTls, Row};
 /// The server of this process; it ends with it.
 pub struct Server {
     socket: PathBuf,
+    dir: PathBuf,
 }
 
 const FOLDERS: &str = "/tmp/data-storage-test-";
@@ -21,21 +22,7 @@ pub fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
         remove_old_folders();
-        let dir = PathBuf::from(format!("{FOLDERS}{}", std::process::id()));
-        fs::create_dir(&dir).expect("a new folder");
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o711)).expect("permissions");
-        let (sender, receiver) = mpsc::channel();
-        // The thread holds the server for as long as the process lives.
-        std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(async {
-                let embedded = Embedded::start(Some(&dir), None).await.expect("PostgreSQL: run `make postgres` first");
-                let socket = embedded.socket().to_owned();
-                fs::write(dir.join("socket-folder"), socket.as_os_str().as_encoded_bytes()).expect("written");
-                sender.send(socket).expect("the test waits");
-                std::future::pending::<()>().await;
-            });
-        });
-        Server { socket: receiver.recv().expect("PostgreSQL starts") }
+        Server::start("")
     })
 }
 
@@ -45,6 +32,7 @@ fn remove_old_folders() {
         let path = entry.path();
         let text = path.to_string_lossy().into_owned();
         let Some(pid) = text.strip_prefix(FOLDERS) else { continue };
+        let pid = pid.trim_end_matches(|c: char| !c.is_ascii_digit());
         if !Path::new(&format!("/proc/{pid}")).exists() && !path.join("postgres/data/postmaster.pid").exists() {
             // Another process may do the same.
             if let Ok(socket) = fs::read_to_string(path.join("socket-folder")) {
@@ -56,6 +44,46 @@ fn remove_old_folders() {
 }
 
 impl Server {
+    /// A server of a test's own, for what concerns all of its databases; `name` tells it from the others of this process.
+    pub fn start(name: &str) -> Self {
+        let dir = PathBuf::from(format!("{FOLDERS}{}{name}", std::process::id()));
+        fs::create_dir(&dir).expect("a new folder");
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o711)).expect("permissions");
+        let (sender, receiver) = mpsc::channel();
+        let folder = dir.clone();
+        // The thread holds the server for as long as the process lives.
+        std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async {
+                let embedded =
+                    Embedded::start(Some(&folder), None).await.expect("PostgreSQL: run `make postgres` first");
+                let socket = embedded.socket().to_owned();
+                fs::write(folder.join("socket-folder"), socket.as_os_str().as_encoded_bytes()).expect("written");
+                sender.send(socket).expect("the test waits");
+                std::future::pending::<()>().await;
+            });
+        });
+        Server { socket: receiver.recv().expect("PostgreSQL starts"), dir }
+    }
+
+    /// Where its data is.
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("postgres/data")
+    }
+
+    /// Its programs.
+    pub fn programs(&self) -> PathBuf {
+        let pid = self.postmaster();
+        fs::read_link(format!("/proc/{pid}/exe")).expect("it runs").parent().expect("a folder").to_owned()
+    }
+
+    pub fn postmaster(&self) -> i32 {
+        let file = fs::read_to_string(self.data().join("postmaster.pid")).expect("it runs");
+        file.lines().next().expect("a line").parse().expect("a pid")
+    }
+
+    pub fn socket_folder(&self) -> &Path {
+        &self.socket
+    }
     pub fn url(&self, database: &str) -> String {
         let host = self.socket.to_string_lossy().replace('/', "%2F");
         format!("postgresql://postgres@{host}/{database}")

@@ -21,8 +21,7 @@ pub use verdicts::VerdictTimes;
 
 use crate::domain::identity::{Access, Identity};
 use crate::domain::time::Clock;
-use crate::error::ActorError;
-use crate::handle::Ping;
+use crate::handle::common_handlers;
 use crate::metrics::Metrics;
 use crate::supervise::Alive;
 use actix::prelude::*;
@@ -177,10 +176,4 @@ impl Actor for AuthActor {
     }
 }
 
-impl Handler<Ping> for AuthActor {
-    type Result = Result<(), ActorError>;
-
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Self::Result {
-        Ok(())
-    }
-}
+common_handlers!(AuthActor);

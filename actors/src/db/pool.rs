@@ -1,13 +1,16 @@
 //! A pool of connections that hold their prepared statements.
 
-use super::DatabaseConfig;
+use super::{DatabaseConfig, Driver};
 use crate::error::ActorError;
 use crate::metrics::Metrics;
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::timeout;
-use tokio_postgres::{Client, Error, Statement};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{AsyncMessage, Client, Error, Statement};
 
 /// What an actor needs to know to build its pool.
 #[derive(Clone)]
@@ -58,6 +61,9 @@ impl Pool {
         for _ in 0..=self.max {
             match self.pool.get().await {
                 Ok(connection) if connection.client.is_closed() => {}
+                Ok(mut connection) if connection.generation < GENERATION.load(Ordering::SeqCst) => {
+                    connection.in_transaction = true; // thrown away
+                }
                 Ok(connection) => {
                     self.count();
                     return Ok(connection);
@@ -117,14 +123,41 @@ impl Pool {
 pub struct Connection {
     pub client: Arc<Client>,
     statements: HashMap<String, Statement>,
+    generation: u64,
+    /// Set by whatever the server warns of; a COMMIT whose wait for a standby was ended is a success with a warning.
+    warned: Arc<AtomicBool>,
     /// Set from BEGIN to the end of the transaction: a connection given back in between is thrown away.
     pub in_transaction: bool,
+}
+
+/// Connections of an earlier generation are not used again.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// Has every connection that there is now made anew before it is used again.
+pub(crate) fn distrust() {
+    GENERATION.fetch_add(1, Ordering::SeqCst);
 }
 
 /// More statements than all sets of filters that are really in use.
 const MAX_STATEMENTS: usize = 512;
 
 impl Connection {
+    /// Hands a transaction's result on, and ends one that failed.
+    ///
+    /// # Errors
+    /// The result's.
+    pub async fn or_undone<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        if result.is_err() && !self.client.is_closed() {
+            self.in_transaction = self.client.batch_execute("ROLLBACK").await.is_err();
+        }
+        result
+    }
+
+    /// Whether the server has warned of anything since the last time.
+    pub fn has_warned(&self) -> bool {
+        self.warned.swap(false, Ordering::SeqCst)
+    }
+
     /// The prepared statement of this text.
     ///
     /// # Errors
@@ -139,6 +172,19 @@ impl Connection {
         }
         self.statements.insert(sql.to_owned(), statement.clone());
         Ok(statement)
+    }
+}
+
+/// Does a connection's reading and writing until it ends, and notes warnings, which come before the answer that they belong to. An
+/// error is the client's next one.
+async fn drive(mut driver: Driver, warned: Arc<AtomicBool>) {
+    while let Some(Ok(message)) = poll_fn(|cx| driver.poll_message(cx)).await {
+        if let AsyncMessage::Notice(notice) = message
+            && *notice.code() == SqlState::WARNING
+        {
+            tracing::warn!(message = notice.message(), "PostgreSQL warns");
+            warned.store(true, Ordering::SeqCst);
+        }
     }
 }
 
@@ -173,11 +219,18 @@ impl bb8::ManageConnection for Manager {
     type Error = Error;
 
     async fn connect(&self) -> Result<Connection, Error> {
+        let generation = GENERATION.load(Ordering::SeqCst);
         let (client, driver) = self.database.connect().await?;
-        // Ends with the client; its error is the client's next one.
-        tokio::spawn(async move { driver.await.ok() });
+        let warned = Arc::new(AtomicBool::new(false));
+        tokio::spawn(drive(driver, warned.clone()));
         client.batch_execute(&self.settings).await?;
-        Ok(Connection { client: Arc::new(client), statements: HashMap::new(), in_transaction: false })
+        Ok(Connection {
+            client: Arc::new(client),
+            statements: HashMap::new(),
+            generation,
+            warned,
+            in_transaction: false,
+        })
     }
 
     async fn is_valid(&self, connection: &mut Connection) -> Result<(), Error> {

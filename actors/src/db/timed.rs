@@ -3,7 +3,8 @@
 use crate::error::ActorError;
 use crate::metrics::Metrics;
 use std::future::Future;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
 /// Runs a transaction, records its time under its name, and maps its error.
 ///
@@ -14,7 +15,31 @@ pub async fn timed<T>(
     name: &'static str,
     transaction: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, ActorError> {
-    timed_raw(metrics, name, transaction).await.map_err(|error| super::sqlstate::handle(&error, name))
+    timed_within(LIMIT, metrics, name, transaction).await
+}
+
+/// How long a transaction may take that has no limit of its own.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// As [`timed`], within this time. What takes longer is given up, and with it every connection of its age: where one has fallen
+/// silent the others have too.
+///
+/// # Errors
+/// As [`timed`]; `Unavailable` past the limit.
+pub async fn timed_within<T>(
+    limit: Duration,
+    metrics: &Metrics,
+    name: &'static str,
+    transaction: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, ActorError> {
+    match timeout(limit, timed_raw(metrics, name, transaction)).await {
+        Ok(result) => result.map_err(|error| super::sqlstate::handle(&error, name)),
+        Err(_) => {
+            tracing::warn!(transaction = name, "no answer within {limit:?}; connections are made anew");
+            super::pool::distrust();
+            Err(ActorError::Unavailable("PostgreSQL does not answer"))
+        }
+    }
 }
 
 /// As [`timed`], with the database's own error.

@@ -72,6 +72,13 @@ pub struct TimeWindow {
 }
 
 impl TimeWindow {
+    /// The first instant that is kept at `now`; `None` where all is.
+    pub fn kept_from(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let months = Months::new(self.retention_months);
+        let first = month_of(now).checked_sub_months(months).filter(|_| self.retention_months > 0)?;
+        Some(first.and_time(chrono::NaiveTime::MIN).and_utc())
+    }
+
     /// Whether `field` may bear `time`, as seen at `now`.
     pub fn check(&self, field: &'static str, time: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Invalid> {
         let kept_from = match self.retention_months {

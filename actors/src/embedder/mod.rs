@@ -9,8 +9,7 @@ pub use concepts::is_concept;
 pub use embed::Embed;
 
 use crate::domain::audit_text::AuditText;
-use crate::error::ActorError;
-use crate::handle::Ping;
+use crate::handle::common_handlers;
 use crate::metrics::Metrics;
 use crate::supervise::Alive;
 use actix::prelude::*;
@@ -101,10 +100,4 @@ impl Actor for EmbedderActor {
     type Context = SyncContext<Self>;
 }
 
-impl Handler<Ping> for EmbedderActor {
-    type Result = Result<(), ActorError>;
-
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Self::Result {
-        Ok(())
-    }
-}
+common_handlers!(EmbedderActor);

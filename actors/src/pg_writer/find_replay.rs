@@ -25,6 +25,9 @@ pub(super) async fn find_replay(
         Ok(id)
     })
     .await?;
+    if connection.has_warned() {
+        return Err(ActorError::Unavailable("the commit is not confirmed by the standby"));
+    }
     Ok(id.map(|id| Written { id, replayed: true }))
 }
 

@@ -276,7 +276,14 @@ impl Flush<'_> {
         let buckets: Vec<i32> = first.keys().map(|(bucket, _)| *bucket).collect();
         let names: Vec<&str> = first.keys().map(|(_, name)| *name).collect();
         let times: Vec<DateTime<Utc>> = first.into_values().collect();
-        self.query(&self.statements.insert_incident_ids, &[&buckets, &names, &times]).await.map(|_| ())
+        self.query(&self.statements.insert_incident_ids, &[&buckets, &names, &times, &self.kept_from()])
+            .await
+            .map(|_| ())
+    }
+
+    /// Incidents from before then are as good as gone.
+    fn kept_from(&self) -> DateTime<Utc> {
+        self.settings.window.kept_from(self.now).unwrap_or(DateTime::UNIX_EPOCH)
     }
 
     async fn incidents(&self, audits: &[&RemediationAudit]) -> Result<(), Error> {

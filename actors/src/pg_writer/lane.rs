@@ -73,6 +73,10 @@ impl Pending {
     }
 }
 
+/// Has the next flush panic, for tests.
+#[cfg(debug_assertions)]
+pub static PANIC: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
 /// How often a transaction that met another one is tried again.
 const RETRIES: u32 = 5;
 
@@ -160,8 +164,15 @@ impl Lane {
         pending
     }
 
+    #[cfg(debug_assertions)]
+    fn panic_if_asked() {
+        assert!(!PANIC.swap(false, std::sync::atomic::Ordering::SeqCst), "a test asked for it");
+    }
+
     /// Writes a batch. Where a row is at fault the batch is halved until that row fails alone.
     async fn write(&mut self, batch: Vec<Pending>) {
+        #[cfg(debug_assertions)]
+        Self::panic_if_asked();
         let mut batches = vec![batch];
         while let Some(mut batch) = batches.pop() {
             match self.write_together(&batch).await {
@@ -241,6 +252,11 @@ impl Lane {
                 return Err(Failure::Whole(ActorError::Unavailable("PostgreSQL does not answer")));
             };
             let error = match result {
+                Ok(_) if connection.has_warned() => {
+                    // Committed here, but somebody ended the wait for the standby. The repeat is a replay, and waits anew.
+                    tracing::warn!(transaction = "pg_writer.flush", "a COMMIT came with a warning: not acknowledged");
+                    return Err(Failure::Whole(ActorError::Unavailable("the commit is not confirmed by the standby")));
+                }
                 Ok(outcomes) => {
                     self.months.extend(missing);
                     break outcomes;

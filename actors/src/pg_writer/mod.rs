@@ -5,11 +5,14 @@ mod claim_outbox;
 mod clear_outbox;
 mod columns;
 mod drain;
+mod drop_months;
 mod drop_windowed_keys;
 mod find_replay;
 mod flush;
 pub(crate) mod fold_totals;
+mod forget_incidents;
 mod lane;
+mod list_dropped;
 mod measure_outbox;
 mod partitions;
 mod read_facts;
@@ -20,6 +23,11 @@ mod write_workflow_audit;
 pub use claim_outbox::ClaimOutbox;
 pub use clear_outbox::ClearOutbox;
 pub use drain::Drain;
+pub use drop_months::DropMonths;
+pub use forget_incidents::ForgetIncidents;
+#[cfg(debug_assertions)]
+pub use lane::PANIC as PANIC_IN_FLUSH;
+pub use list_dropped::{DroppedIncident, ListDropped};
 pub use measure_outbox::{MeasureOutbox, OutboxSize};
 pub use partitions::make_partitions;
 pub use read_facts::{CopiedFacts, ReadFacts};
@@ -33,10 +41,10 @@ use crate::domain::audit_id::AuditId;
 use crate::domain::audit_text::AuditText;
 use crate::domain::bucket::Bucket;
 use crate::domain::remediation::RemediationAudit;
-use crate::domain::time::Clock;
+use crate::domain::time::{Clock, TimeWindow};
 use crate::domain::workflow::WorkflowAudit;
 use crate::error::ActorError;
-use crate::handle::{Ping, Probe};
+use crate::handle::{Probe, common_handlers};
 use crate::metrics::Metrics;
 use crate::supervise::Alive;
 use actix::prelude::*;
@@ -78,7 +86,9 @@ pub struct PgWriterSettings {
     pub deadline: Duration,
     /// How long the content of a body without any time is remembered.
     pub replay_window: Duration,
-    /// Whether audits with text get a row in the outbox.
+    /// Which times are kept.
+    pub window: TimeWindow,
+    /// Whether audits get a row in the outbox.
     pub embed: bool,
 }
 
@@ -267,13 +277,7 @@ impl Actor for PgWriterActor {
     }
 }
 
-impl Handler<Ping> for PgWriterActor {
-    type Result = Result<(), ActorError>;
-
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Self::Result {
-        Ok(())
-    }
-}
+common_handlers!(PgWriterActor);
 
 impl Handler<Probe> for PgWriterActor {
     type Result = ResponseFuture<Result<(), ActorError>>;

@@ -27,9 +27,9 @@ pub use timeline::{GetTimeline, Timeline};
 
 use crate::db::pool::{Connection, Pool, PoolSettings};
 use crate::db::sqlstate;
-use crate::db::timed::{timed, timed_raw};
+use crate::db::timed::timed_raw;
 use crate::error::ActorError;
-use crate::handle::{Ping, Probe};
+use crate::handle::{Probe, common_handlers};
 use crate::metrics::Metrics;
 use crate::supervise::Alive;
 use actix::prelude::*;
@@ -38,6 +38,7 @@ use share::Sharing;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_postgres::Error;
 
@@ -82,8 +83,8 @@ impl QueryActor {
         Box::pin(self.counted(operation, async move {
             let running = running?;
             let mut connection = running.pool.get().await?;
-            let answer = timeout(limit, timed(&metrics, transaction, read(&mut connection))).await;
-            answer.unwrap_or_else(|_| Err(lost(&mut connection)))
+            let answer = timeout(limit, timed_raw(&metrics, transaction, read(&mut connection))).await;
+            given(answer, transaction, &mut connection)
         }))
     }
 
@@ -110,8 +111,8 @@ impl QueryActor {
                 }
             }
             let mut connection = running.pool.get().await?;
-            let answer = timeout(limit, timed(&metrics, transaction, read(Ask::own(&mut connection)))).await;
-            answer.unwrap_or_else(|_| Err(lost(&mut connection)))
+            let answer = timeout(limit, timed_raw(&metrics, transaction, read(Ask::own(&mut connection)))).await;
+            given(answer, transaction, &mut connection)
         }
     }
 
@@ -142,10 +143,17 @@ impl QueryActor {
     }
 }
 
-/// A connection that did not answer is not used again.
-fn lost(connection: &mut Connection) -> ActorError {
-    connection.in_transaction = true;
-    ActorError::Unavailable("PostgreSQL does not answer")
+/// What came of a read; a connection that did not answer is not used again.
+fn given<T>(
+    answer: Result<Result<T, Error>, Elapsed>,
+    transaction: &'static str,
+    connection: &mut Connection,
+) -> Result<T, ActorError> {
+    let Ok(result) = answer else {
+        connection.in_transaction = true;
+        return Err(ActorError::Unavailable("PostgreSQL does not answer"));
+    };
+    result.map_err(|error| sqlstate::handle(&error, transaction))
 }
 
 impl Actor for QueryActor {
@@ -162,13 +170,7 @@ impl Actor for QueryActor {
     }
 }
 
-impl Handler<Ping> for QueryActor {
-    type Result = Result<(), ActorError>;
-
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Self::Result {
-        Ok(())
-    }
-}
+common_handlers!(QueryActor);
 
 impl Handler<Probe> for QueryActor {
     type Result = ResponseFuture<Result<(), ActorError>>;

@@ -17,7 +17,7 @@ use crate::db::pool::{Pool, PoolSettings};
 use crate::domain::time::Clock;
 use crate::embedder::{EmbedderActor, Space};
 use crate::error::ActorError;
-use crate::handle::{Handle, Ping, Probe};
+use crate::handle::{Handle, Probe, common_handlers};
 use crate::metrics::Metrics;
 use crate::query::QueryActor;
 use crate::supervise::Alive;
@@ -78,13 +78,7 @@ impl Actor for SimilarityActor {
     }
 }
 
-impl Handler<Ping> for SimilarityActor {
-    type Result = Result<(), ActorError>;
-
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Self::Result {
-        Ok(())
-    }
-}
+common_handlers!(SimilarityActor);
 
 impl Handler<Probe> for SimilarityActor {
     type Result = ResponseFuture<Result<(), ActorError>>;

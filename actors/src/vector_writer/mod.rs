@@ -1,16 +1,18 @@
 //! Writes the vectors of audits after their commit, and makes up for those that were missed.
 
+mod forget_vectors;
 mod worker;
 mod write_embedding;
 mod write_vectors;
 
+pub use forget_vectors::ForgetVectors;
 pub use write_embedding::WriteEmbedding;
 
 use crate::db::pool::{Pool, PoolSettings};
 use crate::domain::time::Clock;
 use crate::embedder::{EmbedderActor, Space};
 use crate::error::ActorError;
-use crate::handle::{Handle, Ping, Probe};
+use crate::handle::{Handle, Probe, common_handlers};
 use crate::metrics::Metrics;
 use crate::pg_writer::{EmbeddingJob, MeasureOutbox, PgWriterActor};
 use crate::supervise::Alive;
@@ -99,13 +101,7 @@ impl Actor for VectorWriterActor {
     }
 }
 
-impl Handler<Ping> for VectorWriterActor {
-    type Result = Result<(), ActorError>;
-
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Self::Result {
-        Ok(())
-    }
-}
+common_handlers!(VectorWriterActor);
 
 impl Handler<Probe> for VectorWriterActor {
     type Result = ResponseFuture<Result<(), ActorError>>;

@@ -41,10 +41,7 @@ impl Batch<'_> {
         let mut connection = pool.get().await?;
         timed(metrics, "vector_writer.write_vectors", async {
             let result = self.transaction(&mut connection).await;
-            if result.is_err() && !connection.client.is_closed() {
-                connection.in_transaction = connection.client.batch_execute("ROLLBACK").await.is_err();
-            }
-            result
+            connection.or_undone(result).await
         })
         .await
     }

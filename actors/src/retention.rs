@@ -1,0 +1,55 @@
+//! Drops what is older than it is to be kept: whole months of incidents, and then, in batches, what belongs to them.
+
+use crate::domain::time::{Clock, TimeWindow};
+use crate::error::ActorError;
+use crate::handle::Handle;
+use crate::pg_writer::{DropMonths, ForgetIncidents, ListDropped, PgWriterActor};
+use crate::vector_writer::{ForgetVectors, VectorWriterActor};
+use chrono::{DateTime, Utc};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How often it is looked, and how soon again where something was in the way.
+const EVERY: Duration = Duration::from_secs(3600);
+const AGAIN: Duration = Duration::from_secs(10);
+/// Incidents of a batch, and how long one step may take.
+const BATCH: i64 = 500;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Works for as long as it is polled. Where all is kept it does nothing.
+pub async fn retain(
+    window: TimeWindow,
+    clock: Clock,
+    pg_writer: Handle<PgWriterActor>,
+    vector_writer: Handle<VectorWriterActor>,
+) {
+    while let Some(kept_from) = window.kept_from(clock()) {
+        let pause = match round(kept_from, &pg_writer, &vector_writer).await {
+            Ok(()) => EVERY,
+            Err(error) => {
+                tracing::warn!(%error, "what is to be dropped is not dropped yet");
+                AGAIN
+            }
+        };
+        sleep(pause).await;
+    }
+}
+
+/// The vectors go first: what is left of an incident in the audit database finds them again.
+async fn round(
+    kept_from: DateTime<Utc>,
+    pg_writer: &Handle<PgWriterActor>,
+    vector_writer: &Handle<VectorWriterActor>,
+) -> Result<(), ActorError> {
+    pg_writer.ask(DropMonths { kept_from }, PATIENCE).await?;
+    loop {
+        let incidents = pg_writer.ask(ListDropped { kept_from, limit: BATCH }, PATIENCE).await?;
+        if incidents.is_empty() {
+            return Ok(());
+        }
+        let count = incidents.len();
+        vector_writer.ask(ForgetVectors { incidents: incidents.clone() }, PATIENCE).await?;
+        pg_writer.ask(ForgetIncidents { incidents, kept_from }, PATIENCE).await?;
+        tracing::info!(incidents = count, "forgotten with their audits");
+    }
+}

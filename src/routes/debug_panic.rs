@@ -1,0 +1,13 @@
+//! `POST /debug/panic/{actor}`, beside the metrics and in debug builds only: has an actor panic, or the next flush.
+
+use crate::state::AppState;
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Path};
+
+pub async fn handle(state: Data<AppState>, actor: Path<String>) -> HttpResponse {
+    if state.actors.panic(&actor).await {
+        HttpResponse::NoContent().finish()
+    } else {
+        HttpResponse::NotFound().finish()
+    }
+}

@@ -1,0 +1,36 @@
+//! Tells systemd when the service is ready and when it stops, and beats its watchdog for as long as every actor answers. Without
+//! systemd all of it does nothing.
+
+use crate::state::AppState;
+use actix_web::web::Data;
+use sd_notify::NotifyState;
+use tokio::time::{MissedTickBehavior, interval};
+
+pub fn ready() {
+    tell(NotifyState::Ready);
+}
+
+pub fn stopping() {
+    tell(NotifyState::Stopping);
+}
+
+fn tell(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd cannot be told");
+    }
+}
+
+/// Beats twice in each of the watchdog's intervals, where it has one.
+pub async fn beat(state: Data<AppState>) {
+    let Some(patience) = sd_notify::watchdog_enabled() else { return };
+    let mut ticks = interval(patience / 2);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if state.actors.are_alive().await {
+            tell(NotifyState::Watchdog);
+        } else {
+            tracing::error!("an actor does not answer: the watchdog is not told");
+        }
+    }
+}
