@@ -3,11 +3,16 @@
 PYTHON ?= python3
 CARGO ?= cargo
 
+# Service and PostgreSQL killed at random moments: make torture ROUNDS=100
+ROUNDS ?= 100
+torture: postgres
+	ROUNDS=$(ROUNDS) $(CARGO) test --locked --test outage torture -- --nocapture
+
 # Recall of each embedder beside BM25.
 bench-recall:
 	$(CARGO) run --release --locked --example bench_recall
 
-.PHONY: build run demo bench bench-large bench-recall test check-format lint walls postgres clean
+.PHONY: build run demo bench bench-large bench-recall torture test check-format lint walls postgres clean
 
 build: postgres
 	$(CARGO) build --release --locked

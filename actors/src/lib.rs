@@ -6,6 +6,7 @@ pub mod db;
 pub mod domain;
 pub mod embedder;
 pub mod error;
+pub mod fuzzed;
 pub mod handle;
 pub mod metrics;
 pub mod migrate;

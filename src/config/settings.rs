@@ -114,7 +114,7 @@ settings! {
     audit_max_age = "AUDIT_MAX_AGE";
     /// Time of an audit that lies farthest ahead [default: 1h]
     audit_max_ahead = "AUDIT_MAX_AHEAD";
-    /// Whole months that are kept; audits of older ones are refused, 0 keeps all [default: 0]
+    /// Whole months that are kept; older ones are dropped, and audits of them refused; 0 keeps all [default: 0]
     retention_months = "RETENTION_MONTHS";
     /// Most connections of clients [default: 8192]
     max_connections = "MAX_CONNECTIONS";

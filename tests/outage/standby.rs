@@ -87,7 +87,7 @@ impl Standby {
             .output()
             .expect("it runs");
         assert!(copied.status.success(), "{copied:?}");
-        // The copy must not know the primary's socket as its own.
+        // A socket of its own, and no fewer connections than the primary.
         let child = run("postgres")
             .args([
                 "-D",
@@ -97,7 +97,16 @@ impl Standby {
                 "-c",
                 "listen_addresses=",
             ])
-            .args(["-c", "cluster_name=standby", "-c", "hot_standby=on", "-c", "external_pid_file="])
+            .args([
+                "-c",
+                "cluster_name=standby",
+                "-c",
+                "hot_standby=on",
+                "-c",
+                "max_connections=120",
+                "-c",
+                "logging_collector=off",
+            ])
             .stderr(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -168,10 +177,7 @@ async fn failover() {
         (service.read("/api/v1/incidents").await["pagination"]["total"] == 50).then_some(())
     })
     .await;
-    // The embedded server's keeper would start it again: its thread is the test's, so the postmaster is stopped for good.
-    let postmaster = Pid::from_raw(primary.postmaster()).expect("a pid");
-    kill_process(postmaster, Signal::STOP).expect("it lives");
-    kill_process(postmaster, Signal::KILL).expect("it lives");
+    kill_process(Pid::from_raw(primary.postmaster()).expect("a pid"), Signal::KILL).expect("it lives");
     standby.promote(&database.name).await;
     let promoted = Instant::now();
     let mut n = 50;

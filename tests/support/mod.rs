@@ -8,6 +8,7 @@ pub mod proxy;
 mod service;
 pub mod tls_front;
 
+#[allow(unused_imports)] // as above
 pub use postgres::{Database, Server, server};
 #[allow(unused_imports)] // as above
 pub use service::{Answer, Service, Writer, gateway_audit, now};

@@ -50,7 +50,7 @@ impl Server {
         fs::create_dir(&dir).expect("a new folder");
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o711)).expect("permissions");
         let (sender, receiver) = mpsc::channel();
-        let folder = dir.clone();
+        let (folder, name) = (dir.clone(), name.to_owned());
         // The thread holds the server for as long as the process lives.
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async {
@@ -59,6 +59,10 @@ impl Server {
                 let socket = embedded.socket().to_owned();
                 fs::write(folder.join("socket-folder"), socket.as_os_str().as_encoded_bytes()).expect("written");
                 sender.send(socket).expect("the test waits");
+                // A server that a test kills must not be started again: its keeper gets no turn.
+                while !name.is_empty() {
+                    std::thread::park();
+                }
                 std::future::pending::<()>().await;
             });
         });

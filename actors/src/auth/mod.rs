@@ -15,7 +15,7 @@ pub use authorize::Authorize;
 pub use cluster::{Cluster, check_cluster};
 pub use gate::Gate;
 pub use limits::{Allowance, RateLimit, peer_key};
-pub use static_tokens::{StaticTokens, TokenFile};
+pub use static_tokens::{StaticTokens, TokenFile, TokensError};
 pub use token::Token;
 pub use verdicts::VerdictTimes;
 

@@ -60,7 +60,7 @@ impl TokenFile {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TokensError {
+pub enum TokensError {
     #[error("line {0} is not of the form token,user,uid,\"group1,group2\"")]
     Malformed(u64),
     #[error("line {0} repeats a token")]
@@ -74,7 +74,7 @@ impl StaticTokens {
     ///
     /// # Errors
     /// Which line is wrong, never what it says.
-    fn parse(text: &str) -> Result<Self, TokensError> {
+    pub fn parse(text: &str) -> Result<Self, TokensError> {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)

@@ -36,7 +36,7 @@ impl Token {
     }
 
     /// When the token says that it ends. It is not checked here whether it may say so.
-    pub(super) fn expires(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn expires(&self) -> Option<DateTime<Utc>> {
         #[derive(Deserialize)]
         struct Claims {
             exp: f64,

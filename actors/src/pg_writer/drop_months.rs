@@ -1,5 +1,5 @@
-use super::PgWriterActor;
 use super::fold_totals::{Columns, values};
+use super::{PgWriterActor, partitions};
 use crate::db::pool::Connection;
 use crate::db::timed::{timed, timed_within};
 use crate::domain::totals::{DimensionSet, Total, Values, sum_up};
@@ -53,7 +53,9 @@ impl Handler<DropMonths> for PgWriterActor {
 /// Whether the partition's month ends before that day. A table of another name is nobody's month.
 fn is_over(name: &str, kept_from: NaiveDate) -> bool {
     let month = name.strip_prefix("resource_action_traces_y").map(|rest| format!("{}-01", rest.replace('m', "-")));
-    month.and_then(|month| month.parse::<NaiveDate>().ok()).is_some_and(|first| first < kept_from)
+    let first =
+        month.and_then(|month| month.parse::<NaiveDate>().ok()).filter(|first| partitions::name(*first) == name);
+    first.is_some_and(|first| first < kept_from)
 }
 
 /// One process at a time; the number is only a name. Readers and writers of other months wait for the detachment alone.

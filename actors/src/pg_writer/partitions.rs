@@ -73,7 +73,7 @@ async fn create_one(client: &Client, month: NaiveDate) -> Result<(), Error> {
     client.batch_execute("COMMIT").await
 }
 
-fn name(month: NaiveDate) -> String {
+pub(super) fn name(month: NaiveDate) -> String {
     month.format("resource_action_traces_y%Ym%m").to_string()
 }
 

@@ -130,7 +130,7 @@ impl Batch<'_> {
     fn incident_columns(&self) -> IncidentColumns {
         let incidents: HashMap<&str, &CopiedFacts> =
             self.facts.iter().map(|facts| (facts.correlation_id.as_str(), facts)).collect();
-        let mut rows: BTreeMap<(i32, i64, Uuid), (DateTime<Utc>, DateTime<Utc>)> = BTreeMap::new();
+        let mut rows: BTreeMap<PatternOfIncident, Times> = BTreeMap::new();
         for vector in &self.vectors {
             if let Some(facts) = incidents.get(vector.remediation_request_id) {
                 let key = (facts.bucket, facts.incident_id, vector.embedding.pattern);
@@ -147,6 +147,11 @@ impl Batch<'_> {
         }
     }
 }
+
+/// Bucket and id of an incident, and a pattern of it.
+type PatternOfIncident = (i32, i64, Uuid);
+/// When the incident began, and when the first audit with the pattern was received.
+type Times = (DateTime<Utc>, DateTime<Utc>);
 
 /// A pattern is looked up by itself.
 fn key(embedding: &Embedding) -> (i32, Uuid) {

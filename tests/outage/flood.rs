@@ -1,0 +1,69 @@
+//! Many connections at a PostgreSQL that stands still: everybody is answered in time, memory stays flat, and it is over at once.
+
+use crate::support::{Server, Service, Writer, eventually, gateway_audit};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use std::time::{Duration, Instant};
+
+/// `FLOOD` sets how many connections (2,000 need a limit of open files above it).
+fn connections() -> usize {
+    std::env::var("FLOOD").ok().and_then(|text| text.parse().ok()).unwrap_or(500)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_a_database_that_stands_still() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).expect("more files");
+    let server = Server::start("still");
+    let database = server.database().await;
+    let service = Service::on(&database.url, &[("REQUEST_DEADLINE", "2s")]).await;
+    service.logged("ready").await;
+    service.post(Writer::Gateway, &gateway_audit("rr-before")).await.audit_id();
+    let rows =
+        database.rows("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND pid IS NOT NULL", &[]).await;
+    let pids: Vec<Pid> = rows.iter().filter_map(|row| Pid::from_raw(row.get(0))).collect();
+    let all = || pids.iter().copied().chain(Pid::from_raw(server.postmaster()));
+    for pid in all() {
+        kill_process(pid, Signal::STOP).expect("it lives");
+    }
+    let before = service.memory_kib();
+    let flood: FuturesUnordered<_> = (0..connections())
+        .map(|n| {
+            let service = &service;
+            async move {
+                let started = Instant::now();
+                let answer = service.post(Writer::Gateway, &gateway_audit(&format!("rr-{n}"))).await;
+                assert_eq!(answer.status, 503, "{}", answer.text);
+                assert!(answer.header("retry-after").is_some());
+                started.elapsed()
+            }
+        })
+        .collect();
+    let live = async {
+        for _ in 0..5 {
+            assert_eq!(service.get("/health/live").await.status, 200);
+        }
+    };
+    let (times, ()) = tokio::join!(flood.collect::<Vec<Duration>>(), live);
+    let longest = times.iter().max().expect("some");
+    assert!(*longest < Duration::from_secs(8), "{longest:?}");
+    let after = service.memory_kib();
+    assert!(after < before + 64 * 1024, "{before} KiB grew to {after} KiB");
+    for pid in all() {
+        // A backend whose connection was given up may have ended.
+        let _ = kill_process(pid, Signal::CONT);
+    }
+    let resumed = Instant::now();
+    eventually("full speed again", async || {
+        let started = Instant::now();
+        let posts = (0..50).map(|n| {
+            let (service, body) = (&service, gateway_audit(&format!("rr-after-{n}")));
+            async move { service.post(Writer::Gateway, &body).await.status == 201 }
+        });
+        let all = futures_util::future::join_all(posts).await.into_iter().all(|written| written);
+        (all && started.elapsed() < Duration::from_secs(1)).then_some(())
+    })
+    .await;
+    assert!(resumed.elapsed() < Duration::from_secs(10), "{:?}", resumed.elapsed());
+}
