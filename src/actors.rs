@@ -6,7 +6,7 @@ use data_storage_actors::auth::{AuthActor, AuthSettings, Gate};
 use data_storage_actors::db::DatabaseConfig;
 use data_storage_actors::db::pool::PoolSettings;
 use data_storage_actors::domain::time::Clock;
-use data_storage_actors::embedder::EmbedderActor;
+use data_storage_actors::embedder::{EmbedderActor, Spaces};
 use data_storage_actors::handle::Handle;
 use data_storage_actors::metrics::Metrics;
 use data_storage_actors::pg_writer::{OnCommit, PgWriterActor, PgWriterSettings};
@@ -71,6 +71,7 @@ impl Actors {
         config: &Config,
         databases: &DatabaseConfigs,
         auth: AuthSettings,
+        spaces: Option<Spaces>,
         metrics: &Metrics,
         clock: &Clock,
         stopping: &watch::Sender<bool>,
@@ -110,7 +111,7 @@ impl Actors {
             deadline: config.request_deadline,
             replay_window: config.replay_window,
             window: config.window,
-            embed: config.space.is_some(),
+            embed: spaces.is_some(),
         };
         let vector_writer = actors.vector_writer.clone();
         let on_commit: OnCommit = Arc::new(move |jobs| {
@@ -124,14 +125,13 @@ impl Actors {
         });
 
         let settings = pool("vector_write", &databases.vector, config.pools.vector_write);
-        let (embedder, pg_writer) = (actors.embedder.clone(), actors.pg_writer.clone());
-        let space = config.space.clone();
+        let (embedder, pg_writer, for_writer) = (actors.embedder.clone(), actors.pg_writer.clone(), spaces.clone());
         let (arbiter, m, c) = (thread(2), metrics.clone(), clock.clone());
         supervise(actors.vector_writer.clone(), stopping.subscribe(), move |alive| {
             let (settings, e, w, m, c) = (settings.clone(), embedder.clone(), pg_writer.clone(), m.clone(), c.clone());
-            let space = space.clone();
+            let spaces = for_writer.clone();
             VectorWriterActor::start_in_arbiter(&arbiter, move |_| {
-                VectorWriterActor::new(settings, e, w, m, c, space, alive)
+                VectorWriterActor::new(settings, e, w, m, c, spaces, alive)
             })
         });
 
@@ -144,7 +144,7 @@ impl Actors {
 
         let settings = SimilaritySettings {
             pool: for_reads(pool("vector_read", &databases.vector, config.pools.vector_read), config),
-            space: config.space.clone(),
+            spaces: spaces.clone(),
             recurrence_window: config.recurrence_window,
         };
         let (embedder, query) = (actors.embedder.clone(), actors.query.clone());
@@ -154,10 +154,10 @@ impl Actors {
             SimilarityActor::start_in_arbiter(&arbiter, move |_| SimilarityActor::new(settings, e, q, m, c, alive))
         });
 
-        let m = metrics.clone();
+        let (endpoint, m) = (config.embedder.endpoint().cloned(), metrics.clone());
         supervise(actors.embedder.clone(), stopping.subscribe(), move |alive| {
-            let (m, alive) = (m.clone(), Arc::new(alive));
-            SyncArbiter::start(1, move || EmbedderActor::new(m.clone(), alive.clone()))
+            let (endpoint, m, alive) = (endpoint.clone(), m.clone(), Arc::new(alive));
+            SyncArbiter::start(1, move || EmbedderActor::new(endpoint.clone(), m.clone(), alive.clone()))
         });
         (actors, arbiters)
     }

@@ -11,7 +11,7 @@ pub use settings::{Settings, VARIABLES};
 use crate::tls::TlsFiles;
 use data_storage_actors::db::DatabaseConfig;
 use data_storage_actors::domain::time::TimeWindow;
-use data_storage_actors::embedder::Space;
+use data_storage_actors::embedder::{HttpSettings, Space};
 use data_storage_actors::handle::Limits;
 use std::fmt;
 use std::net::SocketAddr;
@@ -67,6 +67,32 @@ pub enum LogFormat {
     Auto,
 }
 
+/// What embeds audits.
+#[derive(Debug, Clone)]
+pub enum EmbedderConfig {
+    Off,
+    Builtin,
+    Http(HttpSettings),
+}
+
+impl EmbedderConfig {
+    /// Whose vectors are written; `None` of nobody.
+    pub fn space(&self) -> Option<Space> {
+        match self {
+            EmbedderConfig::Off => None,
+            EmbedderConfig::Builtin => Some(Space::builtin()),
+            EmbedderConfig::Http(settings) => Some(settings.space()),
+        }
+    }
+
+    pub fn endpoint(&self) -> Option<&HttpSettings> {
+        match self {
+            EmbedderConfig::Http(settings) => Some(settings),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct PoolSizes {
     pub write: u32,
@@ -104,8 +130,7 @@ pub struct Config {
     pub flush_max_bytes: usize,
     pub window: TimeWindow,
     pub max_connections: usize,
-    /// Whose vectors are written and searched; `None` with EMBEDDER=off.
-    pub space: Option<Space>,
+    pub embedder: EmbedderConfig,
     pub recurrence_window: Duration,
     pub log_format: LogFormat,
     pub log_level: String,
@@ -157,12 +182,7 @@ impl Config {
             },
             max_connections: read.or("MAX_CONNECTIONS", &s.max_connections, "8192", permits),
             recurrence_window: read.or("RECURRENCE_WINDOW", &s.recurrence_window, "24h", duration),
-            space: read.or("EMBEDDER", &s.embedder, "builtin", |text| match text {
-                "builtin" => Ok(Some(Space::builtin())),
-                "off" => Ok(None),
-                "minilm" | "http" => Err("this version has builtin and off".into()),
-                _ => Err("must be builtin or off".into()),
-            }),
+            embedder: read.embedder(s),
             log_format: read.or("LOG_FORMAT", &s.log_format, "auto", |text| match text {
                 "json" => Ok(LogFormat::Json),
                 "pretty" => Ok(LogFormat::Pretty),
@@ -261,6 +281,34 @@ impl Reader {
             vector: vector.unwrap_or_else(|| write.clone()),
             write,
         }))
+    }
+
+    fn embedder(&mut self, s: &Settings) -> EmbedderConfig {
+        match given(&s.embedder).unwrap_or("builtin") {
+            "builtin" => EmbedderConfig::Builtin,
+            "off" => EmbedderConfig::Off,
+            "http" => {
+                let url = self.secret(["EMBEDDER_URL", "EMBEDDER_URL_FILE"], &s.embedder_url, &s.embedder_url_file);
+                let key = self.secret(["EMBEDDER_KEY", "EMBEDDER_KEY_FILE"], &s.embedder_key, &s.embedder_key_file);
+                let url = url.unwrap_or_default();
+                if !url.starts_with("http://") && !url.starts_with("https://") {
+                    self.fault("EMBEDDER_URL", "is needed with EMBEDDER=http, like https://host/v1/embeddings");
+                }
+                let Some(model) = given(&s.embedder_model) else {
+                    self.fault("EMBEDDER_MODEL", "is needed with EMBEDDER=http");
+                    return EmbedderConfig::Off;
+                };
+                EmbedderConfig::Http(HttpSettings { url, model: model.to_owned(), key: key.map(Into::into) })
+            }
+            "minilm" => {
+                self.fault("EMBEDDER", "this version has builtin, http and off");
+                EmbedderConfig::Off
+            }
+            _ => {
+                self.fault("EMBEDDER", "must be builtin, http or off");
+                EmbedderConfig::Off
+            }
+        }
     }
 
     fn tls(&mut self, s: &Settings) -> Option<TlsFiles> {

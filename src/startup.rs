@@ -18,6 +18,7 @@ use data_storage_actors::auth::{AccessRules, AuthSettings, RateLimit, TokenSourc
 use data_storage_actors::check::check_database;
 use data_storage_actors::db::DatabaseConfig;
 use data_storage_actors::domain::time::{Clock, system_clock};
+use data_storage_actors::embedder::Spaces;
 use data_storage_actors::metrics::Metrics;
 use data_storage_actors::migrate::{Schema, connect, is_current, migrate};
 use data_storage_actors::pg_writer::Drain;
@@ -85,7 +86,8 @@ impl Application {
         let (stopping, _) = watch::channel(false);
         let clock = system_clock();
         let auth = auth_settings(config, tokens);
-        let (actors, arbiters) = Actors::start(config, &databases, auth, &metrics, &clock, &stopping);
+        let spaces = config.embedder.space().map(Spaces::new);
+        let (actors, arbiters) = Actors::start(config, &databases, auth, spaces.clone(), &metrics, &clock, &stopping);
         let state = web::Data::new(AppState {
             actors,
             metrics,
@@ -95,7 +97,7 @@ impl Application {
             body_room: Semaphore::new((config.max_body_bytes / 1024 + 1).max(BODIES_KIB)),
             permit_wait: config.permit_wait,
             request_deadline: config.request_deadline,
-            embedder: config.space.as_ref().map_or("off".to_owned(), |space| space.id.clone()),
+            spaces,
             recurrence_window: config.recurrence_window,
             auth_reads: config.auth.reads,
             open_reads: RateLimit::new(config.auth.open_reads_per_peer, "Too many reads", "peer"),

@@ -4,6 +4,7 @@ use crate::actors::Actors;
 use crate::health::Health;
 use data_storage_actors::auth::RateLimit;
 use data_storage_actors::domain::time::{Clock, TimeWindow};
+use data_storage_actors::embedder::Spaces;
 use data_storage_actors::metrics::Metrics;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,8 +23,8 @@ pub struct AppState {
     pub permit_wait: Duration,
     /// How long a client may take to send a body.
     pub request_deadline: Duration,
-    /// The embedder's id, or `off`.
-    pub embedder: String,
+    /// Whose vectors are written and searched; `None` of nobody.
+    pub spaces: Option<Spaces>,
     pub recurrence_window: Duration,
     /// Whether reads need a token; where they do not, how often a peer may read.
     pub auth_reads: bool,

@@ -6,6 +6,7 @@ use crate::embedded::Embedded;
 use crate::tls::Tls;
 use data_storage_actors::auth::{AccessRules, check_cluster};
 use data_storage_actors::check::check_database;
+use data_storage_actors::embedder::check_endpoint;
 use data_storage_actors::migrate::Schema;
 use data_storage_actors::totals::{compare, repair};
 use std::net::TcpListener;
@@ -62,6 +63,10 @@ async fn check_parts(
     say("tokens", tokens.map_err(|error| error.to_string()));
     if let Some(cluster) = &config.auth.cluster {
         say("Kubernetes API", check_cluster(cluster, matches!(config.auth.access, AccessRules::Rbac { .. })).await);
+    }
+    if let Some(endpoint) = config.embedder.endpoint() {
+        let answer = check_endpoint(endpoint).await.map(|()| format!("{} answers", endpoint.model));
+        say("embedder", answer.map_err(|error| error.to_string()));
     }
     if let Some(files) = &config.tls {
         say("TLS", Tls::load(files.clone()).map(|_| files.cert.display().to_string()));

@@ -2,17 +2,32 @@
 
 use super::{CommandError, PATIENCE, databases};
 use crate::config::Config;
-use data_storage_actors::reindex::reindex;
+use data_storage_actors::reindex::{Progress, reindex};
+use indicatif::{ProgressBar, ProgressStyle};
 
-/// Puts every audit with text that has no vector into the outbox, from where the running service embeds it.
+/// Puts every audit without a vector of the configured embedder into the outbox, from where the running service embeds it. Where
+/// another embedder's vectors are searched so far, it waits until all are there, and has the new ones searched.
 pub async fn run(config: Config) -> Result<(), CommandError> {
+    let space = config.embedder.space().ok_or("EMBEDDER is off: there is nothing to embed with")?;
     let (databases, embedded) = databases::open(&config).await?;
-    let progress = |done: u64, total: u64| eprintln!("{done} of {total} audits looked at");
-    let result = reindex(&databases.write, &databases.vector, progress).await;
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{msg:24} {bar:40} {pos} of {len} ({eta})") {
+        bar.set_style(style);
+    }
+    let show = |progress: Progress| {
+        bar.set_message(progress.what);
+        bar.set_length(progress.of);
+        bar.set_position(progress.done);
+    };
+    let result = reindex(&databases.write, &databases.vector, &space.id, show).await;
+    bar.finish_and_clear();
     if let Some(embedded) = embedded {
         embedded.stop(PATIENCE).await;
     }
-    let queued = result?;
-    println!("{queued} audits queued for their vector");
+    let done = result?;
+    println!("{} audits queued for their vector", done.queued);
+    if let Some(before) = done.switched_from {
+        println!("searches go by {} from now on, no longer by {before}", space.id);
+    }
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::{CommandError, databases, tokens};
 use crate::config::{Config, DatabaseConfigs};
 use crate::embedded::Embedded;
 use crate::startup::Application;
+use data_storage_actors::embedder::{HttpError, check_endpoint};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -39,6 +40,15 @@ async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<Instant, CommandError> {
     let (tokens, file) = tokens::open(config, embedded)?;
+    match config.embedder.endpoint() {
+        None => {}
+        Some(endpoint) => match check_endpoint(endpoint).await {
+            Ok(()) => {}
+            Err(error @ HttpError::Dimensions(_)) => return Err(format!("EMBEDDER_MODEL: {error}").into()),
+            // It may come later; audits wait in the outbox.
+            Err(error) => tracing::warn!(%error, "the embedder's endpoint"),
+        },
+    }
     let application = Application::build(config, databases, tokens)?;
     let address = application.address();
     let file = file.filter(|_| embedded.is_some());

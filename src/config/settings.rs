@@ -118,8 +118,18 @@ settings! {
     retention_months = "RETENTION_MONTHS";
     /// Most connections of clients [default: 8192]
     max_connections = "MAX_CONNECTIONS";
-    /// What embeds audits: builtin or off [default: builtin]
+    /// What embeds audits: builtin, http or off [default: builtin]
     embedder = "EMBEDDER";
+    /// URL of an OpenAI-compatible endpoint, with EMBEDDER=http, like https://host/v1/embeddings
+    embedder_url = "EMBEDDER_URL";
+    /// File that holds EMBEDDER_URL
+    embedder_url_file = "EMBEDDER_URL_FILE";
+    /// Model of the endpoint
+    embedder_model = "EMBEDDER_MODEL";
+    /// Key of the endpoint, sent as bearer token
+    embedder_key = "EMBEDDER_KEY";
+    /// File that holds EMBEDDER_KEY
+    embedder_key_file = "EMBEDDER_KEY_FILE";
     /// Within which an alert that comes back makes a completed remediation a recurred one [default: 24h]
     recurrence_window = "RECURRENCE_WINDOW";
     /// json or pretty [default: json; pretty on a terminal]

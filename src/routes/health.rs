@@ -4,7 +4,7 @@ use crate::health::PartState;
 use crate::state::AppState;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 
 pub async fn handle(state: Data<AppState>) -> HttpResponse {
@@ -33,7 +33,19 @@ pub async fn handle(state: Data<AppState>) -> HttpResponse {
                 "rows": state.metrics.outbox_rows.get(),
                 "lag_seconds": state.metrics.outbox_lag_seconds.get(),
             },
-            "embedder": {"id": state.embedder},
+            "embedder": embedder(&state),
         },
     }))
+}
+
+/// Whose vectors are searched, and whose are configured.
+fn embedder(state: &AppState) -> Value {
+    match &state.spaces {
+        None => json!({"id": "off", "configured": "off", "reindex_needed": false}),
+        Some(spaces) => {
+            let configured = &spaces.configured().id;
+            let active = spaces.active().unwrap_or_else(|| configured.clone());
+            json!({"id": active, "configured": configured, "reindex_needed": active != *configured})
+        }
+    }
 }

@@ -4,6 +4,7 @@
 mod support;
 
 mod bad_requests;
+mod embedders;
 mod go_clients;
 mod health_and_metrics;
 mod idempotency;

@@ -181,7 +181,7 @@ fn is_volatile(run: &str) -> bool {
 }
 
 /// `KubePodOOMKilled` → `Kube`, `Pod`, `OOM`, `Killed`.
-fn split_camel_case(token: &str) -> Vec<&str> {
+pub(super) fn split_camel_case(token: &str) -> Vec<&str> {
     let bytes = token.as_bytes();
     let mut words = Vec::new();
     let mut start = 0;

@@ -1,4 +1,4 @@
-use super::{EmbedderActor, Embedding};
+use super::{BUILTIN_ID, CacheKey, EmbedderActor, Embedding, cache_key};
 use crate::domain::audit_text::AuditText;
 use crate::error::ActorError;
 use actix::prelude::*;
@@ -8,6 +8,8 @@ use std::sync::Arc;
 #[derive(Message)]
 #[rtype(result = "Result<Vec<Option<Arc<Embedding>>>, ActorError>")]
 pub struct Embed {
+    /// The id of the embedder.
+    pub space: String,
     pub texts: Vec<AuditText>,
 }
 
@@ -15,7 +17,39 @@ impl Handler<Embed> for EmbedderActor {
     type Result = Result<Vec<Option<Arc<Embedding>>>, ActorError>;
 
     fn handle(&mut self, message: Embed, _: &mut Self::Context) -> Self::Result {
-        let _timer = self.metrics.embedding_generation_duration_seconds.start_timer();
-        Ok(message.texts.iter().map(|text| self.embed(text)).collect())
+        let metrics = self.metrics.clone();
+        let _timer = metrics.embedding_generation_duration_seconds.start_timer();
+        let keys: Vec<CacheKey> = message.texts.iter().map(|text| cache_key(&message.space, text)).collect();
+        let mut found: Vec<Option<Option<Arc<Embedding>>>> = keys.iter().map(|key| self.cache.get(key)).collect();
+        let missing: Vec<usize> = (0..found.len()).filter(|at| found[*at].is_none()).collect();
+        self.metrics.cache_hits_total.inc_by((found.len() - missing.len()) as u64); // usize fits into 64 bits
+        self.metrics.cache_misses_total.inc_by(missing.len() as u64); // as above
+        if !missing.is_empty() {
+            let texts: Vec<AuditText> = missing.iter().map(|at| message.texts[*at].clone()).collect();
+            let made = self.make(&message.space, &texts)?;
+            for (at, embedding) in missing.into_iter().zip(made) {
+                let embedding = embedding.map(Arc::new);
+                self.cache.insert(keys[at], embedding.clone());
+                found[at] = Some(embedding);
+            }
+        }
+        Ok(found.into_iter().map(Option::flatten).collect())
+    }
+}
+
+impl EmbedderActor {
+    fn make(&mut self, space: &str, texts: &[AuditText]) -> Result<Vec<Option<Embedding>>, ActorError> {
+        if space == BUILTIN_ID {
+            return Ok(texts.iter().map(|text| self.builtin.embed(text)).collect());
+        }
+        let Some(http) = self.http.as_mut().filter(|http| http.id() == space) else {
+            return Err(ActorError::Unavailable("this embedder is not configured"));
+        };
+        let made = http.embed(texts, &self.builtin);
+        let made = made.map_err(|error| {
+            tracing::warn!(%error, "the embedder's endpoint failed");
+            ActorError::Unavailable("the embedder does not answer")
+        })?;
+        Ok(made.into_iter().map(Some).collect())
     }
 }

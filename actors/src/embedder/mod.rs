@@ -3,16 +3,22 @@
 mod builtin;
 mod concepts;
 mod embed;
+mod http;
+mod spaces;
 
 pub use builtin::{Builtin, ID as BUILTIN_ID, split_words};
 pub use concepts::is_concept;
 pub use embed::Embed;
+pub use http::{HttpError, HttpSettings, check_endpoint};
+pub use spaces::Spaces;
 
 use crate::domain::audit_text::AuditText;
 use crate::handle::common_handlers;
 use crate::metrics::Metrics;
 use crate::supervise::Alive;
 use actix::prelude::*;
+use builtin::split_camel_case;
+use http::Http;
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -61,7 +67,8 @@ const CACHED: u64 = 1024;
 type CacheKey = [u8; 32];
 
 pub struct EmbedderActor {
-    embedder: builtin::Builtin,
+    builtin: Builtin,
+    http: Option<Http>,
     /// `None` for a text without any feature.
     cache: Cache<CacheKey, Option<Arc<Embedding>>>,
     metrics: Metrics,
@@ -69,25 +76,20 @@ pub struct EmbedderActor {
 }
 
 impl EmbedderActor {
-    pub fn new(metrics: Metrics, alive: Arc<Alive>) -> Self {
-        EmbedderActor { embedder: builtin::Builtin::default(), cache: Cache::new(CACHED), metrics, _alive: alive }
-    }
-
-    fn embed(&self, text: &AuditText) -> Option<Arc<Embedding>> {
-        let key = cache_key(text);
-        if let Some(known) = self.cache.get(&key) {
-            self.metrics.cache_hits_total.inc();
-            return known;
-        }
-        self.metrics.cache_misses_total.inc();
-        let embedding = self.embedder.embed(text).map(Arc::new);
-        self.cache.insert(key, embedding.clone());
-        embedding
+    /// The built-in embedder is always there; an endpoint where there is one.
+    pub fn new(endpoint: Option<HttpSettings>, metrics: Metrics, alive: Arc<Alive>) -> Self {
+        let http = endpoint.and_then(|settings| {
+            let http = Http::new(settings);
+            http.map_err(|error| tracing::error!(%error, "the embedder's endpoint cannot be used")).ok()
+        });
+        EmbedderActor { builtin: Builtin::default(), http, cache: Cache::new(CACHED), metrics, _alive: alive }
     }
 }
 
-fn cache_key(text: &AuditText) -> CacheKey {
+fn cache_key(space: &str, text: &AuditText) -> CacheKey {
     let mut hash = Sha256::new();
+    hash.update(space);
+    hash.update([0]);
     for part in [&text.alert_name, &text.reasoning, &text.error_message] {
         let part = part.as_deref().unwrap_or_default();
         hash.update((part.len() as u64).to_be_bytes()); // usize fits into 64 bits

@@ -101,11 +101,11 @@ struct Scored {
 
 impl Searcher {
     async fn find(self, search: Search) -> Result<Similar, ActorError> {
-        let space =
-            self.settings.space.clone().ok_or(ActorError::Unavailable("there is no embedder: EMBEDDER is off"))?;
+        let off = ActorError::Unavailable("there is no embedder: EMBEDDER is off");
+        let space = self.settings.spaces.as_ref().ok_or(off)?.searched()?;
         let pool = self.pool.clone().ok_or(ActorError::Unavailable("the similarity actor is starting"))?;
         let asked = self.describe(&search.about).await?;
-        let embedding = self.embed(&asked.text).await?;
+        let embedding = self.embed(&space, &asked.text).await?;
         let mut connection =
             pool.get().await.map_err(|_| ActorError::Unavailable("the vector store does not answer"))?;
         let counts = self.counts(&mut connection, &space).await?;
@@ -158,8 +158,8 @@ impl Searcher {
         }
     }
 
-    async fn embed(&self, text: &AuditText) -> Result<Option<Arc<Embedding>>, ActorError> {
-        let mut embeddings = self.embedder.call(Embed { texts: vec![text.clone()] }).await?;
+    async fn embed(&self, space: &Space, text: &AuditText) -> Result<Option<Arc<Embedding>>, ActorError> {
+        let mut embeddings = self.embedder.call(Embed { space: space.id.clone(), texts: vec![text.clone()] }).await?;
         Ok(embeddings.pop().flatten())
     }
 

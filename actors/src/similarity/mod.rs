@@ -5,6 +5,7 @@ mod candidates;
 mod check_recall;
 mod coverage;
 mod find_similar;
+mod read_active;
 mod score;
 mod summary;
 
@@ -15,7 +16,7 @@ pub use summary::{Action, Summary};
 
 use crate::db::pool::{Pool, PoolSettings};
 use crate::domain::time::Clock;
-use crate::embedder::{EmbedderActor, Space};
+use crate::embedder::{EmbedderActor, Spaces};
 use crate::error::ActorError;
 use crate::handle::{Handle, Probe, common_handlers};
 use crate::metrics::Metrics;
@@ -32,7 +33,7 @@ use std::time::Duration;
 pub struct SimilaritySettings {
     pub pool: PoolSettings,
     /// Whose vectors are searched; `None` where there is no embedder.
-    pub space: Option<Space>,
+    pub spaces: Option<Spaces>,
     /// Within which an alert that comes back makes a completed remediation a recurred one.
     pub recurrence_window: Duration,
 }
@@ -68,9 +69,15 @@ impl Actor for SimilarityActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.running = Some(Pool::new(&self.settings.pool, &self.metrics));
+        ctx.run_interval(read_active::EVERY, |actor, _| {
+            if let (Some(pool), Some(spaces)) = (&actor.running, &actor.settings.spaces) {
+                actix::spawn(read_active::read_active(pool.clone(), actor.metrics.clone(), spaces.clone()));
+            }
+        });
         ctx.run_interval(check_recall::EVERY, |actor, _| {
             let queries = actor.sample.borrow_mut().take();
-            if let (Some(pool), Some(space), false) = (&actor.running, &actor.settings.space, queries.is_empty()) {
+            let space = actor.settings.spaces.as_ref().and_then(|spaces| spaces.searched().ok());
+            if let (Some(pool), Some(space), false) = (&actor.running, space, queries.is_empty()) {
                 let check = check_recall::check_recall(pool.clone(), actor.metrics.clone(), space.clone(), queries);
                 actix::spawn(check);
             }

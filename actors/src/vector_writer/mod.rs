@@ -10,7 +10,7 @@ pub use write_embedding::WriteEmbedding;
 
 use crate::db::pool::{Pool, PoolSettings};
 use crate::domain::time::Clock;
-use crate::embedder::{EmbedderActor, Space};
+use crate::embedder::{EmbedderActor, Spaces};
 use crate::error::ActorError;
 use crate::handle::{Handle, Probe, common_handlers};
 use crate::metrics::Metrics;
@@ -28,7 +28,7 @@ pub struct VectorWriterActor {
     pg_writer: Handle<PgWriterActor>,
     metrics: Metrics,
     clock: Clock,
-    space: Option<Space>,
+    spaces: Option<Spaces>,
     room: Arc<Semaphore>,
     running: Option<Running>,
     _alive: Alive,
@@ -65,11 +65,11 @@ impl VectorWriterActor {
         pg_writer: Handle<PgWriterActor>,
         metrics: Metrics,
         clock: Clock,
-        space: Option<Space>,
+        spaces: Option<Spaces>,
         alive: Alive,
     ) -> Self {
         let room = Arc::new(Semaphore::new(WAITING_KIB));
-        VectorWriterActor { pool, embedder, pg_writer, metrics, clock, space, room, running: None, _alive: alive }
+        VectorWriterActor { pool, embedder, pg_writer, metrics, clock, spaces, room, running: None, _alive: alive }
     }
 }
 
@@ -86,7 +86,7 @@ impl Actor for VectorWriterActor {
             pg_writer: self.pg_writer.clone(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
-            space: self.space.clone(),
+            spaces: self.spaces.clone(),
         };
         // A worker that panicked takes its actor along, and is started again with it.
         let worker = actix::spawn(worker.run());

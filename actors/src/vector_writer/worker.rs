@@ -4,7 +4,7 @@ use super::Jobs;
 use super::write_vectors::{AuditVector, Batch};
 use crate::db::pool::Pool;
 use crate::domain::time::Clock;
-use crate::embedder::{Embed, EmbedderActor, Embedding, Space};
+use crate::embedder::{Embed, EmbedderActor, Embedding, Space, Spaces};
 use crate::error::ActorError;
 use crate::handle::Handle;
 use crate::metrics::Metrics;
@@ -21,8 +21,8 @@ pub(super) struct Worker {
     pub pg_writer: Handle<PgWriterActor>,
     pub metrics: Metrics,
     pub clock: Clock,
-    /// Whose vectors are written; without one the outbox is left as it is.
-    pub space: Option<Space>,
+    /// Whose vectors are written; without any the outbox is left as it is.
+    pub spaces: Option<Spaces>,
 }
 
 /// Audits of one transaction.
@@ -50,7 +50,7 @@ impl Worker {
         loop {
             tokio::select! {
                 biased;
-                _ = heal.tick(), if self.space.is_some() => {
+                _ = heal.tick(), if self.spaces.is_some() => {
                     // A full batch means that more is left: its next one follows the next flush.
                     if self.heal().await == BATCH {
                         heal.reset_immediately();
@@ -129,15 +129,17 @@ impl Worker {
 
     /// The embeddings of some jobs, asked for in parts, so that the embedder stays able to answer others. What it refuses alone,
     /// while it takes others, is set aside and left out.
-    async fn embed(&self, jobs: &[EmbeddingJob]) -> Result<Vec<Option<Option<Arc<Embedding>>>>, Failed> {
+    async fn embed(&self, space: &Space, jobs: &[EmbeddingJob]) -> Result<Vec<Option<Option<Arc<Embedding>>>>, Failed> {
         let mut embeddings = Vec::with_capacity(jobs.len());
         for part in jobs.chunks(EMBED_AT_ONCE) {
-            match self.ask(part).await {
+            match self.ask(space, part).await {
                 Ok(done) => embeddings.extend(done.into_iter().map(Some)),
                 Err(_) => {
                     let mut one_by_one = Vec::new();
                     for job in part {
-                        one_by_one.push(self.ask(std::slice::from_ref(job)).await.ok().and_then(|mut done| done.pop()));
+                        one_by_one.push(
+                            self.ask(space, std::slice::from_ref(job)).await.ok().and_then(|mut done| done.pop()),
+                        );
                     }
                     if one_by_one.iter().all(Option::is_none) {
                         return Err(Failed("embedder"));
@@ -157,30 +159,44 @@ impl Worker {
         Ok(embeddings)
     }
 
-    async fn ask(&self, jobs: &[EmbeddingJob]) -> Result<Vec<Option<Arc<Embedding>>>, ActorError> {
+    async fn ask(&self, space: &Space, jobs: &[EmbeddingJob]) -> Result<Vec<Option<Arc<Embedding>>>, ActorError> {
         let texts = jobs.iter().map(|job| job.text.clone()).collect();
-        self.embedder.call(Embed { texts }).await
+        self.embedder.call(Embed { space: space.id.clone(), texts }).await
     }
 
     async fn write(&self, jobs: &[EmbeddingJob]) -> Result<(), Failed> {
-        let Some(space) = &self.space else { return Ok(()) };
-        let embeddings = self.embed(jobs).await?;
+        let Some(spaces) = &self.spaces else { return Ok(()) };
         let requests = jobs.iter().map(|job| job.remediation_request_id.clone()).collect();
         // Read after the audits' commit, so they are in it; a later change has a row of the outbox of its own.
-        let facts = self.pg_writer.ask(ReadFacts { requests }, ASK).await.map_err(|_| Failed("audit_database"))?;
-        let taken = || jobs.iter().zip(&embeddings).filter_map(|(job, done)| Some((job, done.as_ref()?)));
-        let vectors: Vec<AuditVector<'_>> = taken()
-            .filter_map(|(job, embedding)| {
-                let embedding = embedding.clone()?;
-                let (id, received_at) = (job.id, job.received_at);
-                Some(AuditVector { id, remediation_request_id: &job.remediation_request_id, received_at, embedding })
-            })
-            .collect();
-        let written = vectors.len() as u64; // usize fits
-        let batch = Batch { space, vectors, facts, now: (self.clock)() };
-        batch.write(&self.pool, &self.metrics).await.map_err(|_: ActorError| Failed("vector_store"))?;
+        let mut facts = self.pg_writer.ask(ReadFacts { requests }, ASK).await.map_err(|_| Failed("audit_database"))?;
+        let mut done = vec![true; jobs.len()];
+        let mut written = 0;
+        for space in spaces.written() {
+            let embeddings = self.embed(&space, jobs).await?;
+            let vectors: Vec<AuditVector<'_>> = jobs
+                .iter()
+                .zip(&embeddings)
+                .filter_map(|(job, embedding)| {
+                    let embedding = embedding.clone()??;
+                    let (id, received_at) = (job.id, job.received_at);
+                    Some(AuditVector {
+                        id,
+                        remediation_request_id: &job.remediation_request_id,
+                        received_at,
+                        embedding,
+                    })
+                })
+                .collect();
+            written += vectors.len() as u64; // usize fits
+            for (done, embedding) in done.iter_mut().zip(&embeddings) {
+                *done &= embedding.is_some();
+            }
+            let batch = Batch { space: &space, vectors, facts, now: (self.clock)() };
+            batch.write(&self.pool, &self.metrics).await.map_err(|_: ActorError| Failed("vector_store"))?;
+            facts = batch.facts;
+        }
         self.metrics.dualwrite_success_total.inc_by(written);
-        let ids = taken().map(|(job, _)| job.id).collect();
+        let ids = jobs.iter().zip(done).filter(|(_, done)| *done).map(|(job, _)| job.id).collect();
         if self.pg_writer.ask(ClearOutbox { ids }, ASK).await.is_err() {
             // The rows are found again, and writing a vector twice changes nothing.
             tracing::warn!(audits = jobs.len(), "outbox not cleared");

@@ -1,0 +1,187 @@
+//! An embedder behind an endpoint, and the change from one embedder to another.
+
+use crate::support::{Service, Writer, eventually, gateway_audit, server};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt, web};
+use serde_json::{Value, json};
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// An OpenAI-compatible endpoint: a vector's numbers are the counts of letters, so that it is clearly not the built-in one.
+struct Endpoint {
+    address: SocketAddr,
+    /// Numbers of a vector; 0: it answers 500.
+    dimensions: Arc<AtomicUsize>,
+}
+
+impl Endpoint {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let dimensions = Arc::new(AtomicUsize::new(768));
+        let shared = dimensions.clone();
+        std::thread::spawn(move || {
+            rt::System::new().block_on(async move {
+                let state = web::Data::from(shared);
+                let app = move || {
+                    App::new()
+                        .app_data(state.clone())
+                        .app_data(web::JsonConfig::default().limit(1 << 24))
+                        .route("/v1/embeddings", web::post().to(embeddings))
+                };
+                HttpServer::new(app).workers(1).disable_signals().listen(listener).expect("it listens").run().await
+            })
+        });
+        Endpoint { address, dimensions }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/v1/embeddings", self.address)
+    }
+}
+
+async fn embeddings(dimensions: web::Data<AtomicUsize>, request: HttpRequest, body: web::Json<Value>) -> HttpResponse {
+    let dimensions = dimensions.load(Ordering::SeqCst);
+    let key = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    if key != Some("Bearer endpoint-key") || body["model"] != "letters" || body["dimensions"] != 768 {
+        return HttpResponse::Unauthorized().finish();
+    }
+    if dimensions == 0 {
+        return HttpResponse::InternalServerError().finish();
+    }
+    let texts = body["input"].as_array().expect("texts");
+    if texts.iter().any(|text| text.as_str().expect("text").contains("poison")) {
+        return HttpResponse::BadRequest().finish();
+    }
+    let vector = |text: &str| {
+        let mut numbers = vec![0.0; dimensions];
+        for byte in text.bytes().filter(u8::is_ascii_alphabetic) {
+            numbers[usize::from(byte.to_ascii_lowercase() - b'a')] += 1.0;
+        }
+        numbers
+    };
+    let data: Vec<Value> = texts
+        .iter()
+        .enumerate()
+        .map(|(index, text)| json!({"index": index, "embedding": vector(text.as_str().expect("text"))}))
+        .rev()
+        .collect();
+    HttpResponse::Ok().json(json!({"data": data}))
+}
+
+fn settings(endpoint: &str) -> [(&str, &str); 4] {
+    [("EMBEDDER", "http"), ("EMBEDDER_URL", endpoint), ("EMBEDDER_MODEL", "letters"), ("EMBEDDER_KEY", "endpoint-key")]
+}
+
+async fn search(service: &Service) -> Value {
+    let body = json!({"query": "memory of the pod ran out", "min_similarity": 0}).to_string();
+    let headers = [("content-type", "application/json")];
+    let answer = service.send(reqwest::Method::POST, "/api/v1/incidents/search", &headers, Some(body.as_bytes())).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()
+}
+
+async fn post(service: &Service, request: &str, reasoning: &str) {
+    let mut body = gateway_audit(request);
+    body["reasoning"] = json!(reasoning);
+    service.post(Writer::Gateway, &body).await.audit_id();
+}
+
+#[tokio::test]
+async fn an_endpoint_and_its_failures() {
+    let endpoint = Endpoint::start();
+    let url = endpoint.url();
+    let (service, database) = Service::start_with(&settings(&url)).await;
+    post(&service, "rr-1", "the pod ran out of memory").await;
+    post(&service, "rr-poison", "poison").await;
+    post(&service, "rr-2", "日本語").await;
+    let vectors = "SELECT count(*) FROM audit_embeddings WHERE embedder = 'http:letters' AND round(vector_norm(embedding)::numeric, 4) = 1";
+    eventually("all but the poisoned text", async || (database.number(vectors).await == 2).then_some(())).await;
+    let found = search(&service).await;
+    assert_eq!(found["data"][0]["remediation_request_id"], "rr-1", "{found}");
+    assert_eq!(found["coverage"]["embedder"], "http:letters");
+    // Away: audits wait, and are made up for.
+    endpoint.dimensions.store(0, Ordering::SeqCst);
+    post(&service, "rr-3", "the disk is full").await;
+    eventually("it fails", async || {
+        let name = "datastorage_dualwrite_failure_total{reason=\"embedder\"}";
+        (service.metrics().await.get(name).copied().unwrap_or(0.0) > 1.0).then_some(())
+    })
+    .await;
+    endpoint.dimensions.store(768, Ordering::SeqCst);
+    crate::support::eventually_long("made up for", async || (database.number(vectors).await == 3).then_some(())).await;
+    assert!(!service.log().iter().any(|line| line.to_string().contains("endpoint-key")));
+}
+
+#[tokio::test]
+async fn an_endpoint_of_other_dimensions_is_refused_at_start() {
+    let endpoint = Endpoint::start();
+    endpoint.dimensions.store(384, Ordering::SeqCst);
+    let database = server().database().await;
+    let output = Command::new(env!("CARGO_BIN_EXE_data-storage"))
+        .args(["serve", "--database-url", &database.url, "--auth-mode", "static", "--auth-tokens-file", "/dev/null"])
+        .output()
+        .expect("it runs");
+    assert!(!output.status.success());
+    let tokens = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(tokens.path(), "t,u,1").expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_data-storage"));
+    command.args(["serve", "--database-url", &database.url, "--auth-mode", "static", "--listen-addr", "127.0.0.1:0"]);
+    command.args(["--metrics-addr", "127.0.0.1:0", "--auth-tokens-file", tokens.path().to_str().expect("a path")]);
+    let url = endpoint.url();
+    let output = command.envs(settings(&url)).output().expect("it runs");
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && words.contains("EMBEDDER_MODEL: it gives vectors of 384 numbers"), "{words}");
+}
+
+/// The old embedder is searched until `reindex` has filled the new one's space; no search compares both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_one_embedder_to_another() {
+    let endpoint = Endpoint::start();
+    let url = endpoint.url();
+    let (mut service, database) = Service::start().await;
+    for n in 0..20 {
+        post(&service, &format!("rr-{n}"), &format!("the pod ran out of memory, kind {}", ["a", "b", "c"][n % 3]))
+            .await;
+    }
+    let count = async |embedder: &str| {
+        database.number(&format!("SELECT count(*) FROM audit_embeddings WHERE embedder = '{embedder}'")).await
+    };
+    eventually("vectors", async || (count("builtin-1").await == 20).then_some(())).await;
+    eventually("active", async || (database.number("SELECT count(*) FROM embedding_active").await == 1).then_some(()))
+        .await;
+    service.stop().await;
+
+    let service = Service::on(&database.url, &settings(&url)).await;
+    service.logged("ready").await;
+    service.logged("the vectors are another embedder's: run data-storage reindex").await;
+    let part = service.read("/health").await["parts"]["embedder"].clone();
+    assert_eq!(part, json!({"id": "builtin-1", "configured": "http:letters", "reindex_needed": true}));
+    post(&service, "rr-new", "the pod ran out of memory again").await;
+    eventually("vectors of both", async || {
+        (count("builtin-1").await == 21 && count("http:letters").await == 1).then_some(())
+    })
+    .await;
+    let found = search(&service).await;
+    assert_eq!(
+        (&found["coverage"]["embedder"], found["data"].as_array().map(Vec::len)),
+        (&json!("builtin-1"), Some(10))
+    );
+
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
+        .args(["reindex", "--database-url", &database.url])
+        .envs(settings(&url))
+        .output()
+        .await
+        .expect("it runs");
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && words.contains("20 audits queued"), "{output:?}");
+    assert!(words.contains("searches go by http:letters from now on, no longer by builtin-1"), "{words}");
+    assert_eq!(count("http:letters").await, 21);
+    eventually("the new one is searched", async || {
+        (search(&service).await["coverage"]["embedder"] == "http:letters").then_some(())
+    })
+    .await;
+    assert_eq!(service.read("/health").await["parts"]["embedder"]["reindex_needed"], false);
+}
