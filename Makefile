@@ -3,6 +3,10 @@
 PYTHON ?= python3
 CARGO ?= cargo
 
+# The tests of EMBEDDER=minilm, with the model's real weights.
+test-minilm: postgres
+	MINILM_PATH=$$($(PYTHON) scripts/minilm.py) $(CARGO) test --locked --features minilm --release --test api -- embedders
+
 # Service and PostgreSQL killed at random moments: make torture ROUNDS=100
 ROUNDS ?= 100
 torture: postgres
@@ -12,7 +16,7 @@ torture: postgres
 bench-recall:
 	$(CARGO) run --release --locked --example bench_recall
 
-.PHONY: build run demo bench bench-large bench-recall torture test check-format lint walls postgres clean
+.PHONY: build run demo bench bench-large bench-recall test-minilm torture test check-format lint walls postgres clean
 
 build: postgres
 	$(CARGO) build --release --locked

@@ -154,10 +154,10 @@ impl Actors {
             SimilarityActor::start_in_arbiter(&arbiter, move |_| SimilarityActor::new(settings, e, q, m, c, alive))
         });
 
-        let (endpoint, m) = (config.embedder.endpoint().cloned(), metrics.clone());
+        let (engine, m) = (config.embedder.engine().cloned(), metrics.clone());
         supervise(actors.embedder.clone(), stopping.subscribe(), move |alive| {
-            let (endpoint, m, alive) = (endpoint.clone(), m.clone(), Arc::new(alive));
-            SyncArbiter::start(1, move || EmbedderActor::new(endpoint.clone(), m.clone(), alive.clone()))
+            let (engine, m, alive) = (engine.clone(), m.clone(), Arc::new(alive));
+            SyncArbiter::start(1, move || EmbedderActor::new(engine.clone(), m.clone(), alive.clone()))
         });
         (actors, arbiters)
     }

@@ -11,7 +11,7 @@ pub use settings::{Settings, VARIABLES};
 use crate::tls::TlsFiles;
 use data_storage_actors::db::DatabaseConfig;
 use data_storage_actors::domain::time::TimeWindow;
-use data_storage_actors::embedder::{HttpSettings, Space};
+use data_storage_actors::embedder::{EngineSettings, HttpSettings, Space};
 use data_storage_actors::handle::Limits;
 use std::fmt;
 use std::net::SocketAddr;
@@ -72,7 +72,7 @@ pub enum LogFormat {
 pub enum EmbedderConfig {
     Off,
     Builtin,
-    Http(HttpSettings),
+    Other(EngineSettings),
 }
 
 impl EmbedderConfig {
@@ -81,13 +81,13 @@ impl EmbedderConfig {
         match self {
             EmbedderConfig::Off => None,
             EmbedderConfig::Builtin => Some(Space::builtin()),
-            EmbedderConfig::Http(settings) => Some(settings.space()),
+            EmbedderConfig::Other(settings) => Some(settings.space()),
         }
     }
 
-    pub fn endpoint(&self) -> Option<&HttpSettings> {
+    pub fn engine(&self) -> Option<&EngineSettings> {
         match self {
-            EmbedderConfig::Http(settings) => Some(settings),
+            EmbedderConfig::Other(settings) => Some(settings),
             _ => None,
         }
     }
@@ -298,14 +298,22 @@ impl Reader {
                     self.fault("EMBEDDER_MODEL", "is needed with EMBEDDER=http");
                     return EmbedderConfig::Off;
                 };
-                EmbedderConfig::Http(HttpSettings { url, model: model.to_owned(), key: key.map(Into::into) })
+                let settings = HttpSettings { url, model: model.to_owned(), key: key.map(Into::into) };
+                EmbedderConfig::Other(EngineSettings::Http(settings))
             }
-            "minilm" => {
-                self.fault("EMBEDDER", "this version has builtin, http and off");
+            "minilm" if !cfg!(feature = "minilm") => {
+                self.fault("EMBEDDER", "minilm needs a program that is built with `--features minilm`");
                 EmbedderConfig::Off
             }
+            "minilm" => match given(&s.embedder_path) {
+                Some(folder) => EmbedderConfig::Other(EngineSettings::MiniLm(folder.into())),
+                None => {
+                    self.fault("EMBEDDER_PATH", "is needed with EMBEDDER=minilm");
+                    EmbedderConfig::Off
+                }
+            },
             _ => {
-                self.fault("EMBEDDER", "must be builtin, http or off");
+                self.fault("EMBEDDER", "must be builtin, minilm, http or off");
                 EmbedderConfig::Off
             }
         }

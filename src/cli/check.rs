@@ -6,7 +6,6 @@ use crate::embedded::Embedded;
 use crate::tls::Tls;
 use data_storage_actors::auth::{AccessRules, check_cluster};
 use data_storage_actors::check::check_database;
-use data_storage_actors::embedder::check_endpoint;
 use data_storage_actors::migrate::Schema;
 use data_storage_actors::totals::{compare, repair};
 use std::net::TcpListener;
@@ -64,8 +63,8 @@ async fn check_parts(
     if let Some(cluster) = &config.auth.cluster {
         say("Kubernetes API", check_cluster(cluster, matches!(config.auth.access, AccessRules::Rbac { .. })).await);
     }
-    if let Some(endpoint) = config.embedder.endpoint() {
-        let answer = check_endpoint(endpoint).await.map(|()| format!("{} answers", endpoint.model));
+    if let Some(engine) = config.embedder.engine() {
+        let answer = engine.check().await.map(|()| format!("{} answers", engine.space().id));
         say("embedder", answer.map_err(|error| error.to_string()));
     }
     if let Some(files) = &config.tls {

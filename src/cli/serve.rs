@@ -4,7 +4,7 @@ use super::{CommandError, databases, tokens};
 use crate::config::{Config, DatabaseConfigs};
 use crate::embedded::Embedded;
 use crate::startup::Application;
-use data_storage_actors::embedder::{HttpError, check_endpoint};
+use data_storage_actors::embedder::EngineFault;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -40,13 +40,13 @@ async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<Instant, CommandError> {
     let (tokens, file) = tokens::open(config, embedded)?;
-    match config.embedder.endpoint() {
+    match config.embedder.engine() {
         None => {}
-        Some(endpoint) => match check_endpoint(endpoint).await {
+        Some(engine) => match engine.check().await {
             Ok(()) => {}
-            Err(error @ HttpError::Dimensions(_)) => return Err(format!("EMBEDDER_MODEL: {error}").into()),
+            Err(EngineFault::Settings(fault)) => return Err(format!("EMBEDDER: {fault}").into()),
             // It may come later; audits wait in the outbox.
-            Err(error) => tracing::warn!(%error, "the embedder's endpoint"),
+            Err(error) => tracing::warn!(%error, "the embedder does not answer yet"),
         },
     }
     let application = Application::build(config, databases, tokens)?;

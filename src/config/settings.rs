@@ -118,8 +118,10 @@ settings! {
     retention_months = "RETENTION_MONTHS";
     /// Most connections of clients [default: 8192]
     max_connections = "MAX_CONNECTIONS";
-    /// What embeds audits: builtin, http or off [default: builtin]
+    /// What embeds audits: builtin, minilm, http or off [default: builtin]
     embedder = "EMBEDDER";
+    /// Folder of the model, with EMBEDDER=minilm: model.safetensors, config.json and tokenizer.json of all-MiniLM-L6-v2
+    embedder_path = "EMBEDDER_PATH";
     /// URL of an OpenAI-compatible endpoint, with EMBEDDER=http, like https://host/v1/embeddings
     embedder_url = "EMBEDDER_URL";
     /// File that holds EMBEDDER_URL

@@ -132,7 +132,7 @@ async fn an_endpoint_of_other_dimensions_is_refused_at_start() {
     let url = endpoint.url();
     let output = command.envs(settings(&url)).output().expect("it runs");
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && words.contains("EMBEDDER_MODEL: it gives vectors of 384 numbers"), "{words}");
+    assert!(!output.status.success() && words.contains("EMBEDDER: it gives vectors of 384 numbers"), "{words}");
 }
 
 /// The old embedder is searched until `reindex` has filled the new one's space; no search compares both.
@@ -184,4 +184,29 @@ async fn from_one_embedder_to_another() {
     })
     .await;
     assert_eq!(service.read("/health").await["parts"]["embedder"]["reindex_needed"], false);
+}
+
+/// With the model's real weights (`make test-minilm`): paraphrases without a common word are found.
+#[cfg(feature = "minilm")]
+#[tokio::test]
+async fn a_local_transformer() {
+    let path = std::env::var("MINILM_PATH").expect("MINILM_PATH: run make test-minilm");
+    let (service, database) = Service::start_with(&[("EMBEDDER", "minilm"), ("EMBEDDER_PATH", &path)]).await;
+    post(&service, "rr-flat", "the tyre of the car is flat, change the wheel").await;
+    post(&service, "rr-hungry", "the dog is hungry, give it food").await;
+    let vectors = "SELECT count(*) FROM audit_embeddings WHERE embedder = 'minilm-1' AND round(vector_norm(embedding)::numeric, 4) = 1";
+    eventually("vectors", async || (database.number(vectors).await == 2).then_some(())).await;
+    for (query, request) in [("a puncture on my bicycle", "rr-flat"), ("feed the puppy", "rr-hungry")] {
+        let body = json!({"query": query, "min_similarity": 0, "limit": 1}).to_string();
+        let headers = [("content-type", "application/json")];
+        let path = "/api/v1/incidents/search";
+        let found = service.send(reqwest::Method::POST, path, &headers, Some(body.as_bytes())).await.json();
+        assert_eq!(found["data"][0]["remediation_request_id"], request, "{query}: {found}");
+    }
+    let missing = Command::new(env!("CARGO_BIN_EXE_data-storage"))
+        .args(["serve", "--embedded", "--embedder", "minilm", "--embedder-path", "/nowhere", "--embedded-dir"])
+        .arg(tempfile::tempdir().expect("a folder").path().join("data"))
+        .output()
+        .expect("it runs");
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("/nowhere/config.json"), "{missing:?}");
 }

@@ -42,12 +42,12 @@ impl EmbedderActor {
         if space == BUILTIN_ID {
             return Ok(texts.iter().map(|text| self.builtin.embed(text)).collect());
         }
-        let Some(http) = self.http.as_mut().filter(|http| http.id() == space) else {
+        let Some((_, engine)) = self.engine.as_mut().filter(|(id, _)| id == space) else {
             return Err(ActorError::Unavailable("this embedder is not configured"));
         };
-        let made = http.embed(texts, &self.builtin);
+        let made = engine.embed(texts, &self.builtin);
         let made = made.map_err(|error| {
-            tracing::warn!(%error, "the embedder's endpoint failed");
+            tracing::warn!(%error, "the embedder failed");
             ActorError::Unavailable("the embedder does not answer")
         })?;
         Ok(made.into_iter().map(Some).collect())

@@ -3,13 +3,17 @@
 mod builtin;
 mod concepts;
 mod embed;
+mod engine;
 mod http;
+#[cfg(feature = "minilm")]
+mod minilm;
 mod spaces;
 
 pub use builtin::{Builtin, ID as BUILTIN_ID, split_words};
 pub use concepts::is_concept;
 pub use embed::Embed;
-pub use http::{HttpError, HttpSettings, check_endpoint};
+pub use engine::{EngineFault, EngineSettings};
+pub use http::HttpSettings;
 pub use spaces::Spaces;
 
 use crate::domain::audit_text::AuditText;
@@ -18,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::supervise::Alive;
 use actix::prelude::*;
 use builtin::split_camel_case;
-use http::Http;
+use engine::Engine;
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -68,7 +72,8 @@ type CacheKey = [u8; 32];
 
 pub struct EmbedderActor {
     builtin: Builtin,
-    http: Option<Http>,
+    /// The other one that is configured, by the id of its space.
+    engine: Option<(String, Box<dyn Engine>)>,
     /// `None` for a text without any feature.
     cache: Cache<CacheKey, Option<Arc<Embedding>>>,
     metrics: Metrics,
@@ -76,13 +81,13 @@ pub struct EmbedderActor {
 }
 
 impl EmbedderActor {
-    /// The built-in embedder is always there; an endpoint where there is one.
-    pub fn new(endpoint: Option<HttpSettings>, metrics: Metrics, alive: Arc<Alive>) -> Self {
-        let http = endpoint.and_then(|settings| {
-            let http = Http::new(settings);
-            http.map_err(|error| tracing::error!(%error, "the embedder's endpoint cannot be used")).ok()
+    /// The built-in embedder is always there; another one where it is configured.
+    pub fn new(engine: Option<EngineSettings>, metrics: Metrics, alive: Arc<Alive>) -> Self {
+        let engine = engine.and_then(|settings| {
+            let made = settings.make().map_err(|error| tracing::error!(error, "the embedder cannot be used")).ok()?;
+            Some((settings.space().id, made))
         });
-        EmbedderActor { builtin: Builtin::default(), http, cache: Cache::new(CACHED), metrics, _alive: alive }
+        EmbedderActor { builtin: Builtin::default(), engine, cache: Cache::new(CACHED), metrics, _alive: alive }
     }
 }
 
