@@ -7,9 +7,10 @@ use tracing_subscriber::EnvFilter;
 /// Installs the log, and logs panics through it. Later calls change nothing.
 pub fn init(format: LogFormat, level: &str) {
     // Libraries that tell of every start speak only when something is wrong, and every malformed request is no line of
-    // its own; `level` may say otherwise.
-    let filter =
-        EnvFilter::builder().parse_lossy(format!("actix_server=warn,actix_http=off,refinery_core=warn,{level}"));
+    // its own; `level` may say otherwise. The last two would log what was sent and answered: tokens, and texts of audits.
+    let filter = EnvFilter::builder().parse_lossy(format!(
+        "actix_server=warn,actix_http=off,refinery_core=warn,{level},kube_client=off,tokio_postgres=info"
+    ));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let pretty = match format {
         LogFormat::Pretty => true,

@@ -49,7 +49,10 @@ async fn round(
         }
         let count = incidents.len();
         vector_writer.ask(ForgetVectors { incidents: incidents.clone() }, PATIENCE).await?;
-        pg_writer.ask(ForgetIncidents { incidents, kept_from }, PATIENCE).await?;
+        if !pg_writer.ask(ForgetIncidents { incidents, kept_from }, PATIENCE).await? {
+            // Another process is at it, and looks for more when it has done.
+            return Ok(());
+        }
         tracing::info!(incidents = count, "forgotten with their audits");
     }
 }

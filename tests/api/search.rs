@@ -326,3 +326,62 @@ async fn without_a_vector_store_searches_are_503_with_the_reason() {
     let answer = ask(&off, &json!({"query": "memory"})).await;
     assert_eq!((answer.status.as_u16(), answer.json()["error"].as_str()), (503, Some("service_unavailable")));
 }
+
+/// What fits is found however many newer copies do not, also in the past; and the asked incident is as it was then.
+#[tokio::test]
+async fn the_past_is_searched_as_deep_as_the_present() {
+    let (service, _database) = Service::start().await;
+    let post = async |request: String, reasoning: &str, namespace: &str| {
+        let mut body = gateway_audit(&request);
+        (body["reasoning"], body["namespace"]) = (json!(reasoning), json!(namespace));
+        service.post(Writer::AiAnalysis, &body).await.audit_id();
+    };
+    post("old".to_owned(), "zebra stampede", "rare").await;
+    futures_util::future::join_all((0..400).map(|n| post(format!("rr-{n}"), "zebra stampede", "common"))).await;
+    post("asked".to_owned(), "lynx prowls quietly", "rare").await;
+    post("like-it".to_owned(), "lynx prowls quietly at night", "rare").await;
+    embedded(&service, 403).await;
+    let then = crate::support::now();
+    let body = json!({"query": "zebra stampede", "filters": {"namespace": "rare"}, "as_of": then});
+    assert_eq!(requests(&search(&service, body).await), ["old"]);
+
+    let asked = id(&service, "asked").await;
+    let path = format!("/api/v1/incidents/{asked}/similar?limit=1&as_of={then}");
+    let before = service.read(&path).await["data"].clone();
+    assert_eq!(before[0]["remediation_request_id"], "like-it");
+    post("asked".to_owned(), "moose antlers tangled", "common").await;
+    embedded(&service, 403).await;
+    assert_eq!(service.read(&path).await["data"], before, "later audits do not count");
+    let never = format!("/api/v1/incidents/{asked}/similar?as_of=2026-01-01T00:00:00Z");
+    assert_eq!(service.get(&never).await.status, 404);
+    let nothing = search(&service, json!({"query": "mucatak gagadak"})).await;
+    assert_eq!(nothing["data"], json!([]), "nothing in common is not alike");
+}
+
+/// The best is the best whatever the limit: by age, and by words.
+#[tokio::test]
+async fn a_longer_list_begins_as_a_shorter_one() {
+    let (service, _database) = Service::start().await;
+    let words = ["candle", "dagger", "ember", "fabric", "garden", "hammer", "island", "jacket", "kettle", "ladder"];
+    let mut n = 0;
+    for first in words {
+        for second in words {
+            let mut body = gateway_audit(&format!("old-{n}"));
+            body["reasoning"] = json!(format!("platypus burrow {first} {second}"));
+            body["createdAt"] = json!((chrono::Utc::now() - chrono::TimeDelta::days(25)).to_rfc3339());
+            service.post(Writer::AiAnalysis, &body).await.audit_id();
+            n += 1;
+        }
+    }
+    let mut body = gateway_audit("new");
+    body["reasoning"] = json!("platypus burrow mirror napkin orchard pencil quiver ribbon saddle");
+    service.post(Writer::AiAnalysis, &body).await.audit_id();
+    embedded(&service, n + 1).await;
+    for limit in [1, 10, 100] {
+        let found = search(&service, json!({"query": "platypus burrow", "half_life": "1d", "limit": limit})).await;
+        assert_eq!(requests(&found)[0], "new", "limit {limit}");
+    }
+    let long = search(&service, json!({"query": "platypus burrow jacket", "limit": 60})).await;
+    let short = search(&service, json!({"query": "platypus burrow jacket", "limit": 5})).await;
+    assert_eq!(requests(&long)[..5], requests(&short)[..]);
+}

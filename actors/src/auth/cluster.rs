@@ -140,8 +140,8 @@ impl Reviewer {
     {
         let away = ActorError::Unavailable("the Kubernetes API does not answer");
         let Ok(client) = &self.client else { return Err(away) };
-        // The semaphore is never closed.
-        let _turn = self.turns.acquire().await.ok();
+        // Who gets no turn in time is not kept waiting: at a server that hangs the queue would only grow.
+        let Ok(Ok(_turn)) = timeout(CALL, self.turns.acquire()).await else { return Err(away) };
         let api: Api<R> = Api::all(client.clone());
         let mut tries = 0;
         loop {

@@ -11,7 +11,8 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 use tls::TlsOptions;
-use tokio_postgres::config::Host;
+use tokio::time::timeout;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, Connection, Error, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -40,6 +41,9 @@ impl DatabaseConfig {
         if config.get_hosts().is_empty() {
             return Err("names no host".to_owned());
         }
+        if config.get_ssl_mode() != SslMode::Prefer {
+            return Err("has an sslmode that cannot be read: write it without blanks and quotes".to_owned());
+        }
         // As in libpq, what goes over a socket of this machine is not encrypted.
         let local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
         let tls = if local { TlsOptions::none() } else { options };
@@ -59,7 +63,18 @@ impl DatabaseConfig {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn connect(&self) -> Result<(Client, Driver), Error> {
-        self.config.connect(self.tls.clone()).await
+        let mut last = None;
+        // One host after the other, each with a limit on all of it: one that takes connections and stays silent holds nobody up.
+        for host in one_by_one(&self.config) {
+            let limit = host.get_connect_timeout().copied().unwrap_or(CONNECT) + CONNECT;
+            match timeout(limit, host.connect(self.tls.clone())).await {
+                Ok(Ok(connected)) => return Ok(connected),
+                Ok(Err(error)) => last = Some(error),
+                Err(_) => last = Some(Error::__private_api_timeout()),
+            }
+        }
+        // There is at least one host.
+        Err(last.unwrap_or_else(Error::__private_api_timeout))
     }
 }
 
@@ -67,6 +82,42 @@ impl fmt::Debug for DatabaseConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DatabaseConfig")
     }
+}
+
+/// What a server may take to let somebody in.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// The same settings for each host alone.
+fn one_by_one(config: &Config) -> Vec<Config> {
+    let hosts = config.get_hosts();
+    if hosts.len() < 2 {
+        return vec![config.clone()];
+    }
+    let (addresses, ports) = (config.get_hostaddrs(), config.get_ports());
+    let single = |(at, host): (usize, &Host)| {
+        let mut one = Config::new();
+        match host {
+            Host::Tcp(name) => one.host(name),
+            Host::Unix(folder) => one.host_path(folder),
+        };
+        if let Some(address) = addresses.get(at) {
+            one.hostaddr(*address);
+        }
+        if let Some(port) = ports.get(at).or(ports.first()) {
+            one.port(*port);
+        }
+        config.get_user().map(|user| one.user(user));
+        config.get_password().map(|password| one.password(password));
+        config.get_dbname().map(|name| one.dbname(name));
+        config.get_options().map(|options| one.options(options));
+        config.get_connect_timeout().map(|time| one.connect_timeout(*time));
+        one.ssl_mode(config.get_ssl_mode())
+            .ssl_negotiation(config.get_ssl_negotiation())
+            .channel_binding(config.get_channel_binding())
+            .target_session_attrs(config.get_target_session_attrs());
+        reachable(one)
+    };
+    hosts.iter().enumerate().map(single).collect()
 }
 
 /// A way that is silently cut is to be noticed within seconds.

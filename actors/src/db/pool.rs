@@ -47,7 +47,7 @@ impl Pool {
             .connection_timeout(settings.wait)
             .test_on_check_out(false) // a round trip each; `get` looks at the socket instead
             .error_sink(Box::new(LogErrors(settings.name)))
-            .build_unchecked(Manager::new(settings.database.clone(), settings.statement_timeout));
+            .build_unchecked(Manager::new(settings.name, settings.database.clone(), settings.statement_timeout));
         metrics.pool_connections_max.with_label_values(&[settings.name]).set(settings.max.into());
         Pool { name: settings.name, max: settings.max, wait: settings.wait, pool, metrics: metrics.clone() }
     }
@@ -61,7 +61,7 @@ impl Pool {
         for _ in 0..=self.max {
             match self.pool.get().await {
                 Ok(connection) if connection.client.is_closed() => {}
-                Ok(mut connection) if connection.generation < GENERATION.load(Ordering::SeqCst) => {
+                Ok(mut connection) if connection.generation < generation(self.name).load(Ordering::SeqCst) => {
                     connection.in_transaction = true; // thrown away
                 }
                 Ok(connection) => {
@@ -130,12 +130,23 @@ pub struct Connection {
     pub in_transaction: bool,
 }
 
-/// Connections of an earlier generation are not used again.
-static GENERATION: AtomicU64 = AtomicU64::new(0);
+/// Connections of an earlier generation are not used again: of the write, read, vector write and vector read pool.
+static GENERATIONS: [AtomicU64; 4] = [AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0)];
 
-/// Has every connection that there is now made anew before it is used again.
-pub(crate) fn distrust() {
-    GENERATION.fetch_add(1, Ordering::SeqCst);
+fn generation(pool: &str) -> &'static AtomicU64 {
+    let at = ["write", "read", "vector_write", "vector_read"].iter().position(|name| *name == pool);
+    &GENERATIONS[at.unwrap_or(0)]
+}
+
+/// Has every connection of the pool that a transaction ran on made anew before it is used again.
+pub(crate) fn distrust(transaction: &str) {
+    let pool = match transaction.split('.').next() {
+        Some("vector_writer") => "vector_write",
+        Some("similarity") => "vector_read",
+        Some("query") => "read",
+        _ => "write",
+    };
+    generation(pool).fetch_add(1, Ordering::SeqCst);
 }
 
 /// More statements than all sets of filters that are really in use.
@@ -188,11 +199,14 @@ async fn drive(mut driver: Driver, warned: Arc<AtomicBool>) {
     }
 }
 
+/// How long a connection may take to be set up.
+const SETTINGS: Duration = Duration::from_secs(3);
 /// How long a probe may take.
 const PROBE: Duration = Duration::from_secs(2);
 
 /// Makes connections that acknowledge a commit only when it is durable.
 pub struct Manager {
+    pool: &'static str,
     database: DatabaseConfig,
     settings: String,
 }
@@ -202,7 +216,7 @@ impl Manager {
     /// is made once a statement: over many partitions planning costs more than the work. Every statement has an index that fits
     /// it, and a plan that was made while a table was small must not scan it when it has grown. Nobody waits long for a row
     /// that somebody else has locked.
-    fn new(database: DatabaseConfig, statement_timeout: Option<Duration>) -> Self {
+    fn new(pool: &'static str, database: DatabaseConfig, statement_timeout: Option<Duration>) -> Self {
         let timeout = statement_timeout.map_or(0, |timeout| timeout.as_millis());
         let settings = format!(
             "SELECT set_config('synchronous_commit', 'on', false) \
@@ -210,7 +224,7 @@ impl Manager {
              SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; \
              SET enable_mergejoin = off; SET lock_timeout = 500; SET statement_timeout = {timeout}"
         );
-        Manager { database, settings }
+        Manager { pool, database, settings }
     }
 }
 
@@ -219,11 +233,16 @@ impl bb8::ManageConnection for Manager {
     type Error = Error;
 
     async fn connect(&self) -> Result<Connection, Error> {
-        let generation = GENERATION.load(Ordering::SeqCst);
+        let generation = generation(self.pool).load(Ordering::SeqCst);
         let (client, driver) = self.database.connect().await?;
         let warned = Arc::new(AtomicBool::new(false));
         tokio::spawn(drive(driver, warned.clone()));
-        client.batch_execute(&self.settings).await?;
+        match timeout(SETTINGS, client.batch_execute(&self.settings)).await {
+            Ok(done) => done?,
+            Err(_) => return Err(Error::__private_api_timeout()),
+        }
+        // What a server says of itself at the start is no word on a commit.
+        warned.store(false, Ordering::SeqCst);
         Ok(Connection {
             client: Arc::new(client),
             statements: HashMap::new(),

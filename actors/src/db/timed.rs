@@ -36,7 +36,7 @@ pub async fn timed_within<T>(
         Ok(result) => result.map_err(|error| super::sqlstate::handle(&error, name)),
         Err(_) => {
             tracing::warn!(transaction = name, "no answer within {limit:?}; connections are made anew");
-            super::pool::distrust();
+            super::pool::distrust(name);
             Err(ActorError::Unavailable("PostgreSQL does not answer"))
         }
     }

@@ -44,11 +44,11 @@ impl TlsOptions {
     pub fn take(text: &str) -> Result<(String, Self), String> {
         let mut taken = Taken::default();
         let rest = if text.contains("://") {
-            let Some((head, query)) = text.split_once('?') else { return Ok((text.to_owned(), Self::of(taken)?)) };
+            let Some((head, query)) = text.rsplit_once('?') else { return Ok((text.to_owned(), Self::of(taken)?)) };
             let kept: Vec<&str> = query.split('&').filter(|pair| !taken.take(pair, true)).collect();
             if kept.is_empty() { head.to_owned() } else { format!("{head}?{}", kept.join("&")) }
         } else {
-            text.split_whitespace().filter(|pair| !taken.take(pair, false)).collect::<Vec<_>>().join(" ")
+            pairs(text).into_iter().filter(|pair| !taken.take(pair, false)).collect::<Vec<_>>().join(" ")
         };
         Ok((rest, Self::of(taken)?))
     }
@@ -130,6 +130,26 @@ impl TlsOptions {
         };
         Ok(MakeRustlsConnect::new(config))
     }
+}
+
+/// The parameters of a `key=value` string: blanks part them, but for those between quotes.
+fn pairs(text: &str) -> Vec<&str> {
+    let (mut pairs, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '\'' => quoted = !quoted,
+            c if c.is_whitespace() && !quoted => {
+                pairs.push(&text[start..at]);
+                start = at + c.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    pairs.push(&text[start..]);
+    pairs.retain(|pair| !pair.is_empty());
+    pairs
 }
 
 /// Parameters as they stand in the text.
@@ -268,6 +288,8 @@ mod tests {
         assert_eq!((options.mode, options.root), (Mode::VerifyFull, Some(Root::File("/ca s.pem".into()))));
         let (rest, options) = TlsOptions::take("host=h sslmode=disable dbname=db").expect("valid");
         assert_eq!((rest.as_str(), options), ("host=h dbname=db", TlsOptions::none()));
+        let (rest, options) = TlsOptions::take("host=h password='a  b' sslmode='require'").expect("valid");
+        assert_eq!((rest.as_str(), options.mode), ("host=h password='a  b'", Mode::Require));
         for wrong in ["sslmode=allow", "sslmode=verify-ca", "sslmode=require&sslrootcert=system", "sslcert=a"] {
             assert!(TlsOptions::take(&format!("postgresql://h/db?{wrong}")).is_err(), "{wrong}");
         }

@@ -137,6 +137,7 @@ fn filter(value: Json) -> Result<IncidentFilter, Invalid> {
     for (name, full) in FILTERS.iter().zip(FILTER_NAMES) {
         let Some((_, value)) = members.iter().find(|(member, _)| member == name) else { continue };
         match value {
+            Json::Null => {}
             Json::String(text) if text.is_empty() => return Err(Invalid::wrong(full, "must not be empty")),
             Json::String(text) => filter.set(name, text).map_err(|invalid| within(full, name, invalid))?,
             _ => return Err(Invalid::wrong(full, "must be a string")),

@@ -58,12 +58,15 @@ fn is_over(name: &str, kept_from: NaiveDate) -> bool {
     first.is_some_and(|first| first < kept_from)
 }
 
-/// One process at a time; the number is only a name. Readers and writers of other months wait for the detachment alone.
+/// One process at a time drops and forgets. The number is only a name.
+pub(super) const LOCK: i64 = 7_261_003;
+
+/// Readers and writers of other months wait for the detachment alone.
 async fn drop_month(connection: &mut Connection, name: &str) -> Result<bool, Error> {
     connection.in_transaction = true;
     let client = &connection.client;
     client.batch_execute("BEGIN; SET LOCAL lock_timeout = 200").await?;
-    let free = client.query_one("-- pg_writer.lock_months\nSELECT pg_try_advisory_xact_lock(7261003)", &[]).await?;
+    let free = client.query_one("-- pg_writer.lock_months\nSELECT pg_try_advisory_xact_lock($1)", &[&LOCK]).await?;
     if !free.get::<_, bool>(0) {
         client.batch_execute("ROLLBACK").await?;
         connection.in_transaction = false;

@@ -235,6 +235,7 @@ impl Lane {
                 .filter(|month| !self.months.contains(month))
                 .collect();
             let flushed = Instant::now();
+            connection.has_warned(); // of what came before
             let limit = self.settings.deadline * 2;
             let result = timeout(limit, async {
                 if !missing.is_empty() {

@@ -3,5 +3,5 @@
 SELECT i.bucket, i.correlation_id, i.id
 FROM incident_ids AS i
 WHERE i.bucket = $1 AND i.action_timestamp < $2
-ORDER BY i.correlation_id
+ORDER BY i.action_timestamp
 LIMIT $3

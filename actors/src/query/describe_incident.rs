@@ -3,12 +3,15 @@ use crate::domain::audit_text::AuditText;
 use crate::domain::bucket::Bucket;
 use crate::error::ActorError;
 use actix::prelude::*;
+use chrono::{DateTime, Utc};
 
 /// Asks for what an incident is about: the words that searches compare, and where it happened.
 #[derive(Message)]
 #[rtype(result = "Result<IncidentDescription, ActorError>")]
 pub struct DescribeIncident {
     pub id: i64,
+    /// By the audits received by then; `None`: by all.
+    pub as_of: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -23,9 +26,17 @@ impl Handler<DescribeIncident> for QueryActor {
 
     fn handle(&mut self, message: DescribeIncident, _: &mut Self::Context) -> Self::Result {
         let found = self.read("describe_incident", "query.describe_incident", async move |connection| {
-            let statement = connection.prepare(include_str!("describe_incident.sql")).await?;
             let bucket = Bucket::of_incident(message.id).get();
-            let row = connection.client.query_opt(&statement, &[&bucket, &message.id]).await?;
+            let row = match message.as_of {
+                None => {
+                    let statement = connection.prepare(include_str!("describe_incident.sql")).await?;
+                    connection.client.query_opt(&statement, &[&bucket, &message.id]).await?
+                }
+                Some(as_of) => {
+                    let statement = connection.prepare(include_str!("describe_incident_as_of.sql")).await?;
+                    connection.client.query_opt(&statement, &[&bucket, &message.id, &as_of]).await?
+                }
+            };
             Ok(row.map(|row| IncidentDescription {
                 text: AuditText {
                     alert_name: row.get("alert_name"),

@@ -78,6 +78,8 @@ pub(super) struct Candidate {
     pub action_timestamp: DateTime<Utc>,
     /// Its best pattern, by its place.
     pub pattern: usize,
+    /// Of the nearest of its patterns.
+    pub similarity: f64,
 }
 
 pub(super) struct Candidates {
@@ -134,6 +136,8 @@ impl Wanted<'_> {
         let mut patterns: Vec<Pattern> = near
             .into_iter()
             .filter_map(|(id, similarity)| Some(self.pattern(id, similarity, features.get(&id)?, &query)))
+            // Hashes may meet where words do not: what has nothing in common is not alike.
+            .filter(|pattern| pattern.score > 0.0 || self.min_similarity == 0.0)
             .collect();
         patterns.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
         let (incidents, all) = self.incidents(connection, &patterns, reach).await?;
@@ -248,7 +252,7 @@ impl Wanted<'_> {
         patterns: &[Pattern],
         reach: Reach,
     ) -> Result<(Vec<Candidate>, bool), Error> {
-        let (mut found, mut seen, mut all) = (Vec::new(), HashSet::new(), true);
+        let (mut found, mut seen, mut all) = (Vec::<Candidate>::new(), HashMap::<i64, usize>::new(), true);
         for (chunk, part) in patterns.chunks(CHUNK).enumerate() {
             if reach.enough.is_some_and(|enough| found.len() >= enough) {
                 return Ok((found, false));
@@ -260,9 +264,14 @@ impl Wanted<'_> {
                 let place = usize::try_from(row.get::<_, i64>("place") - 1).unwrap_or(0);
                 counts[place] += 1;
                 let id: i64 = row.get("incident_id");
-                if seen.insert(id) {
-                    let action_timestamp = row.get("action_timestamp");
-                    found.push(Candidate { id, action_timestamp, pattern: chunk * CHUNK + place });
+                let similarity = part[place].similarity;
+                match seen.get(&id) {
+                    Some(at) => found[*at].similarity = found[*at].similarity.max(similarity),
+                    None => {
+                        seen.insert(id, found.len());
+                        let action_timestamp = row.get("action_timestamp");
+                        found.push(Candidate { id, action_timestamp, pattern: chunk * CHUNK + place, similarity });
+                    }
                 }
             }
             all &= counts.iter().all(|count| *count < reach.incidents);

@@ -57,8 +57,9 @@ pub struct Hit {
 
 /// Incidents that the summary is made of, at most: the best that fit.
 const SUMMED_UP: usize = 50;
-/// How far to look, round after round, until there are enough that fit.
-const REACHES: [(i64, i64); 3] = [(60, 60), (1_000, 400), (20_000, 5_000)];
+/// How far to look, round after round, until there are enough that fit: patterns, incidents of each, and how many times as many
+/// incidents as are wanted.
+const REACHES: [(i64, i64, usize); 3] = [(400, 60, 2), (2_000, 1_000, 40), (100_000, 1_000_000, usize::MAX)];
 /// Incidents that are asked for at once.
 const AT_ONCE: usize = 100;
 
@@ -104,7 +105,7 @@ impl Searcher {
         let off = ActorError::Unavailable("there is no embedder: EMBEDDER is off");
         let space = self.settings.spaces.as_ref().ok_or(off)?.searched()?;
         let pool = self.pool.clone().ok_or(ActorError::Unavailable("the similarity actor is starting"))?;
-        let asked = self.describe(&search.about).await?;
+        let asked = self.describe(&search.about, search.as_of).await?;
         let embedding = self.embed(&space, &asked.text).await?;
         let mut connection =
             pool.get().await.map_err(|_| ActorError::Unavailable("the vector store does not answer"))?;
@@ -148,9 +149,9 @@ impl Searcher {
         Ok(Similar { data, summary, coverage })
     }
 
-    async fn describe(&self, about: &About) -> Result<IncidentDescription, ActorError> {
+    async fn describe(&self, about: &About, as_of: Option<DateTime<Utc>>) -> Result<IncidentDescription, ActorError> {
         match about {
-            About::Incident(id) => self.query.call(DescribeIncident { id: *id }).await,
+            About::Incident(id) => self.query.call(DescribeIncident { id: *id, as_of }).await,
             About::Text(text) => Ok(IncidentDescription {
                 text: AuditText { reasoning: Some(text.clone()), ..AuditText::default() },
                 ..IncidentDescription::default()
@@ -194,18 +195,22 @@ impl Searcher {
         self.metrics.searches_total.with_label_values(&[kind]).inc();
         let enough = search.limit.max(SUMMED_UP);
         let mut last = None;
-        for (patterns, incidents) in REACHES {
+        // Where age counts, a less alike pattern may be the better one: the nearest alone will not do.
+        let reaches = if search.half_life.is_some() { &REACHES[1..] } else { &REACHES[..] };
+        for (patterns, incidents, times) in reaches.iter().copied() {
             let reach = Reach {
                 patterns,
                 incidents,
                 // Where age counts, an incident of a less alike pattern may come before one of a better.
-                enough: if search.half_life.is_none() { Some(enough * 2) } else { None },
+                enough: if search.half_life.is_none() { Some(enough.saturating_mul(times)) } else { None },
             };
             let candidates = timed(&self.metrics, name, wanted.look(connection, plan, reach)).await?;
             let scored = self.score(&candidates, search);
             let fitting = self.fitting(scored, search, enough).await?;
             let done = candidates.complete || fitting.len() >= enough;
-            last = Some((candidates, fitting, plan != Plan::Index));
+            // What was not found although it may be there was not searched.
+            let exhaustive = plan != Plan::Index && done;
+            last = Some((candidates, fitting, exhaustive));
             if done {
                 break;
             }
@@ -308,7 +313,7 @@ fn hit(scored: Scored, found: FoundIncident, candidates: &Candidates, asked: &In
     }
     Hit {
         incident: found.incident,
-        similarity: round(pattern.similarity),
+        similarity: round(scored.candidate.similarity),
         score: round(scored.score),
         outcome: found.outcome,
         why,
