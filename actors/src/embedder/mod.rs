@@ -7,13 +7,15 @@ mod engine;
 mod http;
 #[cfg(feature = "minilm")]
 mod minilm;
+mod settings;
 mod spaces;
 
 pub use builtin::{Builtin, ID as BUILTIN_ID, split_words};
 pub use concepts::is_concept;
 pub use embed::Embed;
-pub use engine::{EngineFault, EngineSettings};
+pub use engine::EngineFault;
 pub use http::HttpSettings;
+pub use settings::EngineSettings;
 pub use spaces::Spaces;
 
 use crate::domain::audit_text::AuditText;

@@ -1,0 +1,51 @@
+//! Which embedder beside the built-in one is configured.
+
+use super::Space;
+use super::engine::{Engine, EngineFault};
+use super::http::{Http, HttpSettings};
+use std::path::PathBuf;
+
+/// Which one, and what it needs.
+#[derive(Debug, Clone)]
+pub enum EngineSettings {
+    Http(HttpSettings),
+    /// A folder with `model.safetensors`, `config.json` and `tokenizer.json` of all-MiniLM-L6-v2.
+    MiniLm(PathBuf),
+}
+
+impl EngineSettings {
+    pub fn space(&self) -> Space {
+        let id = match self {
+            EngineSettings::Http(settings) => format!("http:{}", settings.model),
+            EngineSettings::MiniLm(_) => "minilm-1".to_owned(),
+        };
+        Space { id, min_similarity: 0.4, exact_share: 0.5, sparse: false }
+    }
+
+    /// Makes the embedder, on the thread where it is to live.
+    ///
+    /// # Errors
+    /// Why it cannot be made.
+    pub(super) fn make(&self) -> Result<Box<dyn Engine>, String> {
+        match self {
+            EngineSettings::Http(settings) => {
+                Ok(Box::new(Http::new(settings.clone()).map_err(|error| error.to_string())?))
+            }
+            #[cfg(feature = "minilm")]
+            EngineSettings::MiniLm(folder) => Ok(Box::new(super::minilm::MiniLm::load(folder)?)),
+            #[cfg(not(feature = "minilm"))]
+            EngineSettings::MiniLm(_) => Err("this program is built without minilm".into()),
+        }
+    }
+
+    /// Tries it out.
+    ///
+    /// # Errors
+    /// What is wrong, and whether it can only be mended by other settings.
+    pub async fn check(&self) -> Result<(), EngineFault> {
+        match self {
+            EngineSettings::Http(settings) => super::http::check_endpoint(settings).await,
+            EngineSettings::MiniLm(_) => self.make().map(|_| ()).map_err(EngineFault::Settings),
+        }
+    }
+}
