@@ -2,7 +2,8 @@
 """Measures the service beside pgbench on the same PostgreSQL, in pairs, and prints ratios.
 
 A ratio is only true on a quiet machine: the share of the processor that others used is printed with every pair, and a pair
-with more than 5 % of it is marked. `bench.py --rows 1000000` is the usual run; parts: write, connections, list, total, sizes.
+with more than 5 % of it is marked. `bench.py --rows 1000000` is the usual run; parts: write, connections, search, list, total,
+sizes.
 """
 
 import argparse
@@ -272,6 +273,22 @@ def sizes_part(service: Service, args, rows: int):
     LINES.setdefault("pages: pgbench, mean", []).append((rows, latency))
 
 
+def search_part(service: Service, args):
+    """Searches beside pgvector's bare statement on the same patterns, exact both."""
+    families = ROOT / "tests/data/recall.tsv"
+    service.wrk("post_texts.lua", "/", 64, 3 * args.seconds, service.token, str(time.time()), str(families), "200")
+    while int(service.psql("SELECT count(*) FROM embedding_outbox")):
+        time.sleep(0.5)
+    service.psql("VACUUM ANALYZE")
+    audits, patterns = (int(service.psql(f"SELECT count(*) FROM {table}")) for table in ("audit_embeddings", "embedding_patterns"))
+    # A thousand dots cannot be asked for by pgbench: the vector is one of the store's own.
+    bare = ("SET enable_indexscan = off;\nSELECT pattern, 1 - (embedding <=> (SELECT embedding FROM embedding_patterns LIMIT 1)) AS similarity "
+            "FROM embedding_patterns ORDER BY similarity DESC LIMIT 10;")
+    pair(f"search, {audits:,} audits, {patterns:,} patterns, 8 connections, to pgvector -c 8", None,
+         lambda: service.wrk("post_search.lua", "/", 8, args.seconds, str(families)), lambda: service.pgbench(bare, 8, args.seconds), args.rounds)
+    say("memory after searches", f"{service.memory():.0f} MB")
+
+
 def total_part(service: Service, args):
     for query in ["", "alert_name=Alert7", "severity=high", "alert_name=Alert7&severity=high", "action_type=action-3&namespace=ns-7",
                   "namespace=ns-7&cluster=cluster-3&severity=low", "status=failed"]:
@@ -288,7 +305,7 @@ def main():
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--parts", default="write,connections,list,total,sizes")
+    parser.add_argument("--parts", default="write,connections,search,list,total,sizes")
     parser.add_argument("--report", type=Path, help="append a table to this page")
     args = parser.parse_args()
     if not shutil.which("wrk"):
@@ -304,6 +321,10 @@ def main():
             with serving(data, EMBEDDER="off") as service:
                 connections_part(service, args)
         shutil.rmtree(data, ignore_errors=True)
+        if "search" in parts:
+            with serving(data) as service:
+                search_part(service, args)
+            shutil.rmtree(data)
         sizes = [size for size in (10_000, 100_000, 1_000_000, 10_000_000) if size < args.rows and "sizes" in parts]
         for rows in [*sizes, args.rows] if {"list", "total", "sizes"} & set(parts) else ():
             with serving(data, EMBEDDER="off") as service:
