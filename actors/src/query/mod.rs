@@ -160,8 +160,10 @@ impl Actor for QueryActor {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
-        // Half of the connections are shared, half are for one read at a time.
-        let shared = (self.pool.max / 2).max(1);
+        // At most half of the connections are shared, one for two cores; the others are for one read at a time. More backends than
+        // cores only wait for each other (docs/performance.md).
+        let cores = std::thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(2));
+        let shared = (self.pool.max / 2).min(cores / 2).max(1);
         let own = PoolSettings { max: (self.pool.max - shared).max(1), ..self.pool.clone() };
         let quick = PoolSettings { statement_timeout: Some(QUICK), ..self.pool.clone() };
         let pipeline = Pipeline::new(Pool::new(&quick, &self.metrics), shared, self.pool.max_lifetime);
