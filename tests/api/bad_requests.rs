@@ -331,3 +331,30 @@ async fn heads_and_slow_bodies() {
     assert!(text.contains("\"error\":\"request_timeout\""), "{text}");
     assert_eq!(service.post(Writer::Gateway, &gateway_audit("rr")).await.status, 201);
 }
+
+/// A request whose end or whose author is ambiguous is refused, and nothing that hides in it is read as another.
+#[tokio::test]
+async fn smuggled_headers() {
+    let (service, database) = Service::start().await;
+    let token = Writer::Gateway.token();
+    let hidden = "GET /api/v1/incidents HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (headers, body) in [
+        (format!("Content-Length: {}\r\nTransfer-Encoding: chunked", hidden.len() + 5), format!("0\r\n\r\n{hidden}")),
+        ("Content-Length: 2\r\nContent-Length: 20".to_owned(), format!("{{}}{hidden}")),
+        (format!("Content-Length: 2\r\nAuthorization: Bearer {token}"), "{}".to_owned()),
+    ] {
+        let request = format!(
+            "POST /api/v1/audit/remediation HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nConnection: close\r\n{headers}\r\n\r\n{body}"
+        );
+        let mut stream = tokio::net::TcpStream::connect(service.address).await.expect("a connection");
+        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        // A refused connection may be reset after its answer.
+        let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 400") || answer.starts_with("HTTP/1.1 401"), "{headers}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{headers}: {answer}");
+    }
+    assert_eq!(database.number("SELECT count(*) FROM remediation_audit").await, 0);
+}

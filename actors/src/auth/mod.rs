@@ -92,7 +92,6 @@ impl AccessLists {
 const UPKEEP: Duration = Duration::from_secs(2);
 
 pub struct AuthActor {
-    settings: AuthSettings,
     gate: Gate,
     source: Source,
     access: AccessRules,
@@ -134,7 +133,6 @@ impl AuthActor {
             source,
             gate,
             reviewer,
-            settings,
             token_flights: Flights::new(),
             access_flights: Flights::new(),
             metrics,
@@ -150,7 +148,6 @@ impl AuthActor {
             Ok(false) => {}
             Ok(true) => {
                 self.verdicts.forget();
-                self.settings.tokens = TokenSource::Static(file.clone());
                 tracing::info!("tokens reloaded");
             }
             Err(fault) => tracing::error!(fault, "the token file is not taken up"),
