@@ -14,7 +14,7 @@ torture: postgres
 
 # Recall of each embedder beside BM25.
 bench-recall:
-	$(CARGO) run --release --locked --example bench_recall
+	MINILM_PATH=$$($(PYTHON) scripts/minilm.py) $(CARGO) run --release --locked --features minilm --example bench_recall
 
 .PHONY: build run demo bench bench-large bench-recall test-minilm torture test check-format lint walls postgres clean
 

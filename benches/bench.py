@@ -2,8 +2,8 @@
 """Measures the service beside pgbench on the same PostgreSQL, in pairs, and prints ratios.
 
 A ratio is only true on a quiet machine: the share of the processor that others used is printed with every pair, and a pair
-with more than 5 % of it is marked. `bench.py --rows 1000000` is the usual run; parts: write, connections, search, list, total,
-sizes.
+with more than 5 % of it is marked. `bench.py --rows 1000000` is the usual run; parts: write, connections, search, searches
+(the same patterns in more and more audits), list, total, sizes.
 """
 
 import argparse
@@ -22,6 +22,8 @@ import urllib.request
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+
+import searches
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "target/release/data-storage"
@@ -273,20 +275,21 @@ def sizes_part(service: Service, args, rows: int):
     LINES.setdefault("pages: pgbench, mean", []).append((rows, latency))
 
 
-def search_part(service: Service, args):
-    """Searches beside pgvector's bare statement on the same patterns, exact both."""
-    families = ROOT / "tests/data/recall.tsv"
-    service.wrk("post_texts.lua", "/", 64, 3 * args.seconds, service.token, str(time.time()), str(families), "200")
-    while int(service.psql("SELECT count(*) FROM embedding_outbox")):
-        time.sleep(0.5)
-    service.psql("VACUUM ANALYZE")
-    audits, patterns = (int(service.psql(f"SELECT count(*) FROM {table}")) for table in ("audit_embeddings", "embedding_patterns"))
-    # A thousand dots cannot be asked for by pgbench: the vector is one of the store's own.
-    bare = ("SET enable_indexscan = off;\nSELECT pattern, 1 - (embedding <=> (SELECT embedding FROM embedding_patterns LIMIT 1)) AS similarity "
-            "FROM embedding_patterns ORDER BY similarity DESC LIMIT 10;")
-    pair(f"search, {audits:,} audits, {patterns:,} patterns, 8 connections, to pgvector -c 8", None,
-         lambda: service.wrk("post_search.lua", "/", 8, args.seconds, str(families)), lambda: service.pgbench(bare, 8, args.seconds), args.rounds)
-    say("memory after searches", f"{service.memory():.0f} MB")
+def measure_searches(service: Service, args, parts: list[str]):
+    texts = searches.Texts(service, args.seconds)
+    texts.grow_to(100_000)
+    if "search" in parts:
+        pair(f"search, {texts.kind()}, 8 connections, to pgvector -c 8", None, lambda: texts.ask(8), texts.bare, args.rounds)
+        say("memory after searches", f"{service.memory():.0f} MB")
+    if "searches" in parts:
+        for audits in (100_000, 300_000, 1_000_000):
+            texts.grow_to(audits)
+            for name, filters in searches.FILTERS.items():
+                runs = [texts.ask(1, filters) for _ in range(args.rounds)]
+                p50, p99 = (statistics.median(run[percentile] for run in runs) for percentile in ("p50", "p99"))
+                LINES.setdefault(f"searches: {name}", []).append((audits, p50))
+                say(f"one searcher, {texts.kind()}, {name}", f"p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+            say(f"recall, {texts.kind()}", texts.recall())
 
 
 def total_part(service: Service, args):
@@ -321,9 +324,9 @@ def main():
             with serving(data, EMBEDDER="off") as service:
                 connections_part(service, args)
         shutil.rmtree(data, ignore_errors=True)
-        if "search" in parts:
+        if {"search", "searches"} & set(parts):
             with serving(data) as service:
-                search_part(service, args)
+                measure_searches(service, args, parts)
             shutil.rmtree(data)
         sizes = [size for size in (10_000, 100_000, 1_000_000, 10_000_000) if size < args.rows and "sizes" in parts]
         for rows in [*sizes, args.rows] if {"list", "total", "sizes"} & set(parts) else ():
@@ -365,6 +368,7 @@ def fill(service: Service, rows: int):
 
 CHARTS = [
     ("writes", "write-throughput", "Writes: ours beside pgbench", "connections", "audits a second"),
+    ("searches", "search-latency", "A search, the same patterns in more audits", "audits", "ms, p50"),
     ("pages", "list-latency", "A page of 10, 64 connections", "rows in the table", "ms"),
 ]
 

@@ -1,5 +1,5 @@
--- wrk: searches for failures and fixes in other words than the audits'. Argument: the file of alert families.
-local queries = {}
+-- wrk: searches for failures and fixes in other words than the audits'. Arguments: the file of alert families, the filters as JSON.
+local queries, filters = {}, "{}"
 
 function init(args)
    for line in io.lines(args[1]) do
@@ -9,6 +9,7 @@ function init(args)
          queries[#queries + 1] = fix
       end
    end
+   filters = args[2]
    wrk.headers["Content-Type"] = "application/json"
 end
 
@@ -16,7 +17,8 @@ local counter = 0
 
 function request()
    counter = counter + 1
-   return wrk.format("POST", "/api/v1/incidents/search", nil, string.format('{"query":"%s"}', queries[counter % #queries + 1]))
+   return wrk.format("POST", "/api/v1/incidents/search", nil,
+      string.format('{"query":"%s","filters":%s}', queries[counter % #queries + 1], filters))
 end
 
 function done(summary, latency, requests)

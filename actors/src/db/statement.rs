@@ -3,6 +3,7 @@
 use super::pool::Connection;
 use crate::domain::bucket::Bucket;
 use crate::domain::filter::IncidentFilter;
+use bit_vec::BitVec;
 use chrono::{DateTime, Utc};
 use pgvector::{SparseVector, Vector};
 use tokio_postgres::types::ToSql;
@@ -28,6 +29,7 @@ pub(crate) enum Value<'a> {
     Words(&'a SparseVector),
     Patterns(Vec<Uuid>),
     Terms(Vec<&'a str>),
+    Bits(&'a BitVec),
 }
 
 impl Statement<'_> {
@@ -56,6 +58,7 @@ impl Statement<'_> {
                 Value::Words(words) => *words,
                 Value::Patterns(patterns) => patterns,
                 Value::Terms(terms) => terms,
+                Value::Bits(bits) => *bits,
             })
             .collect()
     }
@@ -72,19 +75,9 @@ pub(crate) enum Source {
 /// The conditions of a filter; their values are added to `values`.
 pub(crate) fn conditions<'a>(filter: &'a IncidentFilter, source: Source, values: &mut Vec<Value<'a>>) -> Vec<String> {
     let mut clauses = Vec::new();
-    let texts = [
-        ("alert_name", filter.alert_name.as_deref()),
-        ("alert_severity", filter.severity.map(|severity| severity.as_str())),
-        ("action_type", filter.action_type.as_deref()),
-        ("namespace", filter.namespace.as_deref()),
-        ("cluster_name", filter.cluster.as_deref()),
-        ("execution_status", filter.status.map(|status| status.as_str())),
-    ];
-    for (column, text) in texts {
-        if let Some(text) = text {
-            values.push(Value::Text(text));
-            clauses.push(format!("t.{column} = ${}", values.len()));
-        }
+    for (column, text) in filter.columns() {
+        values.push(Value::Text(text));
+        clauses.push(format!("t.{column} = ${}", values.len()));
     }
     if let Some(request) = filter.remediation_request_id.as_deref() {
         // Through the table of ids, which knows the partition.
@@ -99,15 +92,20 @@ pub(crate) fn conditions<'a>(filter: &'a IncidentFilter, source: Source, values:
             ),
         });
     }
-    if let Some(since) = filter.since {
-        values.push(Value::Time(since));
-        clauses.push(format!("t.action_timestamp >= ${}", values.len()));
-    }
-    if let Some(until) = filter.until {
-        values.push(Value::Time(until));
-        clauses.push(format!("t.action_timestamp < ${}", values.len()));
-    }
+    clauses.extend(times("t", filter, values));
     clauses
+}
+
+/// The conditions of a filter's times on a table's `action_timestamp`.
+pub(crate) fn times<'a>(table: &str, filter: &'a IncidentFilter, values: &mut Vec<Value<'a>>) -> Vec<String> {
+    let bounds = [(filter.since, ">="), (filter.until, "<")];
+    let bounds = bounds.into_iter().filter_map(|(time, comparison)| Some((time?, comparison)));
+    bounds
+        .map(|(time, comparison)| {
+            values.push(Value::Time(time));
+            format!("{table}.action_timestamp {comparison} ${}", values.len())
+        })
+        .collect()
 }
 
 pub(crate) fn where_all(clauses: &[String]) -> String {

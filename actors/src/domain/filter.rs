@@ -52,6 +52,20 @@ impl IncidentFilter {
         Ok(())
     }
 
+    /// The columns that must have a value, and these values.
+    pub fn columns(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("alert_name", self.alert_name.as_deref()),
+            ("alert_severity", self.severity.map(|severity| severity.as_str())),
+            ("action_type", self.action_type.as_deref()),
+            ("namespace", self.namespace.as_deref()),
+            ("cluster_name", self.cluster.as_deref()),
+            ("execution_status", self.status.map(|status| status.as_str())),
+        ]
+        .into_iter()
+        .filter_map(|(column, value)| Some((column, value?)))
+    }
+
     /// The filters among the parameters of a query, by their names.
     ///
     /// # Errors

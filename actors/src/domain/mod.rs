@@ -8,6 +8,7 @@ pub mod audit_text;
 pub mod bucket;
 pub mod content;
 pub mod cursor;
+pub mod facets;
 pub mod fields;
 pub mod filter;
 pub mod go_duration;

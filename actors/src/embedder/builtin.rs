@@ -22,11 +22,11 @@ const FIELDS: [Field; 3] = [
     Field { in_vector: 0.3, in_comparison: 0.3, usual: 20.0 },
 ];
 /// A compound name as a whole, and what a word stands for, beside the words.
-const COMPOUND: f32 = 0.5;
+const COMPOUND: f32 = 1.0;
 const CONCEPT: f32 = 0.5;
 /// BM25's: how soon repetition stops to count, and how much a long text is held back.
 const K1: f32 = 1.2;
-const B: f32 = 0.75;
+const B: f32 = 0.9;
 /// Features of a text: of more, the weightiest.
 const MOST_FEATURES: usize = 400;
 /// A longer run of letters is no word.

@@ -48,6 +48,12 @@ pub struct Features {
     pub weights: Vec<f32>,
 }
 
+impl Features {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, f32)> {
+        self.terms.iter().map(String::as_str).zip(self.weights.iter().copied())
+    }
+}
+
 /// What there is to know of an embedder without asking it: vectors of two spaces are never compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Space {
@@ -55,15 +61,13 @@ pub struct Space {
     pub id: String,
     /// Below this similarity nothing is alike, as measured (docs/recall.md).
     pub min_similarity: f64,
-    /// How much the exact likeness of words counts beside that of the vectors, 0…1.
-    pub exact_share: f64,
     /// Whether most numbers of a vector are zero.
     pub sparse: bool,
 }
 
 impl Space {
     pub fn builtin() -> Self {
-        Space { id: BUILTIN_ID.to_owned(), min_similarity: 0.12, exact_share: 1.0, sparse: true }
+        Space { id: BUILTIN_ID.to_owned(), min_similarity: 0.06, sparse: true }
     }
 }
 

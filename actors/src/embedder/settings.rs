@@ -1,8 +1,9 @@
 //! Which embedder beside the built-in one is configured.
 
-use super::Space;
 use super::engine::{Engine, EngineFault};
 use super::http::{Http, HttpSettings};
+use super::{Builtin, Embedding, Space};
+use crate::domain::audit_text::AuditText;
 use std::path::PathBuf;
 
 /// Which one, and what it needs.
@@ -19,7 +20,7 @@ impl EngineSettings {
             EngineSettings::Http(settings) => format!("http:{}", settings.model),
             EngineSettings::MiniLm(_) => "minilm-1".to_owned(),
         };
-        Space { id, min_similarity: 0.4, exact_share: 0.5, sparse: false }
+        Space { id, min_similarity: 0.4, sparse: false }
     }
 
     /// Makes the embedder, on the thread where it is to live.
@@ -36,6 +37,14 @@ impl EngineSettings {
             #[cfg(not(feature = "minilm"))]
             EngineSettings::MiniLm(_) => Err("this program is built without minilm".into()),
         }
+    }
+
+    /// Embeds some texts on this thread, for those that have no actor.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn embed_here(&self, texts: &[AuditText]) -> Result<Vec<Embedding>, EngineFault> {
+        self.make().map_err(EngineFault::Settings)?.embed(texts, &Builtin::default())
     }
 
     /// Tries it out.

@@ -1,11 +1,13 @@
 //! Incidents that may be alike: the patterns nearest to a vector, and who has them.
 
-use super::score::{Frequencies, Likeness, Query};
+use super::features::{KnownFeatures, PatternFeatures};
+use super::score::{Frequencies, Likeness, Query, score};
 use crate::db::pool::Connection;
-use crate::db::statement::{Source, Statement, Value, conditions, where_all};
+use crate::db::statement::{Source, Statement, Value, conditions, times, where_all};
 use crate::domain::bucket::Bucket;
+use crate::domain::facets::Facets;
 use crate::domain::filter::IncidentFilter;
-use crate::embedder::{Embedding, Features};
+use crate::embedder::Embedding;
 use chrono::{DateTime, Utc};
 use pgvector::{SparseVector, Vector};
 use std::collections::{HashMap, HashSet};
@@ -17,15 +19,17 @@ pub(super) struct Wanted<'a> {
     pub embedder: &'a str,
     pub embedding: &'a Embedding,
     pub vector: &'a Vector,
-    /// On the copied facts.
+    /// On the copied facts, and what a pattern must have of which an incident fits.
     pub filter: &'a IncidentFilter,
+    pub facets: &'a Facets,
     /// Only what had been received by then.
     pub as_of: Option<DateTime<Utc>>,
     pub min_similarity: f64,
-    /// How much the exact likeness counts beside that of the vectors, 0…1.
-    pub exact_share: f64,
-    /// Patterns that there are.
+    /// Patterns and incidents that there are.
     pub patterns: i64,
+    pub incidents: i64,
+    /// What was read of patterns before.
+    pub known: &'a KnownFeatures,
     /// The vector without its zeros, where patterns are kept so too.
     pub words: Option<&'a SparseVector>,
 }
@@ -51,8 +55,11 @@ pub(super) enum Plan {
     Index,
 }
 
-/// Incidents that fit a filter, up to which their patterns are compared and no others.
+/// Incidents that fit a filter, up to which their patterns are compared and no others; fewer where patterns without any that fits can be
+/// passed over. Then it is the number at which looking at those that fit costs as much as going through the nearest patterns until enough
+/// of them do, which is the less the more fit.
 const FEW: i64 = 10_000;
+const FEW_SPARSE: i64 = 1_000;
 /// Patterns up to which all are compared: a comparison takes a tenth of the time where vectors have few words.
 const SCANNED: i64 = 4_000;
 const SCANNED_SPARSE: i64 = 80_000;
@@ -97,13 +104,14 @@ impl Wanted<'_> {
         let mut values = Vec::new();
         let clauses = conditions(self.filter, Source::Facts, &mut values);
         if !clauses.is_empty() {
+            let few = if self.words.is_some() { (5 * self.incidents.isqrt()).clamp(FEW_SPARSE, FEW) } else { FEW };
             let sql = format!(
                 "-- similarity.count_matching\nSELECT count(*) FROM (SELECT FROM incident_facts AS t{} LIMIT {}) AS m",
                 where_all(&clauses),
-                FEW + 1
+                few + 1
             );
             let rows = Statement { sql, values }.query(connection).await?;
-            if rows.first().is_some_and(|row| row.get::<_, i64>(0) <= FEW) {
+            if rows.first().is_some_and(|row| row.get::<_, i64>(0) <= few) {
                 return Ok(Plan::OfMatching);
             }
         }
@@ -131,26 +139,16 @@ impl Wanted<'_> {
             .filter(|(pattern, similarity)| *similarity >= self.min_similarity && seen.insert(*pattern))
             .collect();
         let ids: Vec<Uuid> = near.iter().map(|(id, _)| *id).collect();
-        let features = self.features(connection, &ids).await?;
-        let features: HashMap<Uuid, &Row> = features.iter().map(|row| (row.get("pattern"), row)).collect();
+        let features = self.known.get(connection, self.embedder, &ids).await?;
         let mut patterns: Vec<Pattern> = near
             .into_iter()
-            .filter_map(|(id, similarity)| Some(self.pattern(id, similarity, features.get(&id)?, &query)))
+            .filter_map(|(id, similarity)| Some(pattern(id, similarity, features.get(&id)?, &query)))
             // Hashes may meet where words do not: what has nothing in common is not alike.
-            .filter(|pattern| pattern.score > 0.0 || self.min_similarity == 0.0)
+            .filter(|pattern| self.words.is_none() || pattern.likeness.share > 0.0 || self.min_similarity == 0.0)
             .collect();
         patterns.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
         let (incidents, all) = self.incidents(connection, &patterns, reach).await?;
         Ok(Candidates { patterns, incidents, complete: whole && all, query })
-    }
-
-    fn pattern(&self, id: Uuid, similarity: f64, row: &Row, query: &Query) -> Pattern {
-        let features = Features { terms: row.get("terms"), weights: row.get("weights") };
-        let likeness = query.compare(&features);
-        // A pattern from before features were kept has its vector alone.
-        let exact = if features.terms.is_empty() { similarity } else { likeness.share };
-        let score = self.exact_share * exact + (1.0 - self.exact_share) * similarity;
-        Pattern { id, similarity, likeness, score }
     }
 
     /// How common the words of the query are.
@@ -174,17 +172,22 @@ impl Wanted<'_> {
         let mut values = vec![Value::Text(self.embedder), vector];
         match plan {
             Plan::Scan => {
+                let mut facets = "";
+                if self.words.is_some() && !self.facets.is_empty() {
+                    values.push(Value::Bits(self.facets.bits()));
+                    facets = " AND w.facets & $3 = $3";
+                }
                 // All rows are wanted, in the order of the table: no index would help.
                 let sql = format!(
                     "-- similarity.scan_patterns\nSELECT w.pattern, 1 - (w.embedding <=> $2) AS similarity\n\
-                     FROM {table} AS w\nWHERE w.embedder || '' = $1\n\
+                     FROM {table} AS w\nWHERE w.embedder || '' = $1{facets}\n\
                      ORDER BY similarity DESC, w.pattern\nLIMIT {limit}"
                 );
                 Statement { sql, values }.query(connection).await
             }
             Plan::OfMatching => {
                 let clauses = conditions(self.filter, Source::Facts, &mut values);
-                let received = self.received(&mut values);
+                let received = self.received(&mut values).map(|bound| format!(" AND {bound}")).unwrap_or_default();
                 let sql = format!(
                     "-- similarity.scan_matching\nSELECT w.pattern, 1 - (w.embedding <=> $2) AS similarity\nFROM (\n    \
                      SELECT DISTINCT i.pattern\n    FROM incident_facts AS t\n    JOIN incident_patterns AS i \
@@ -210,12 +213,6 @@ impl Wanted<'_> {
                 rows
             }
         }
-    }
-
-    /// What these patterns say, in their order.
-    async fn features(&self, connection: &mut Connection, patterns: &[Uuid]) -> Result<Vec<Row>, Error> {
-        let statement = connection.prepare(include_str!("read_features.sql")).await?;
-        connection.client.query(&statement, &[&self.embedder, &patterns]).await
     }
 
     /// The patterns nearest to the vector by the words of one plan alone.
@@ -283,7 +280,9 @@ impl Wanted<'_> {
         let ids = patterns.iter().map(|pattern| pattern.id).collect();
         let mut values = vec![Value::Text(self.embedder), Value::Patterns(ids), Value::Number(reach.incidents)];
         let clauses = conditions(self.filter, Source::Facts, &mut values);
-        let received = self.received(&mut values);
+        let mut bounds = times("i", self.filter, &mut values);
+        bounds.extend(self.received(&mut values));
+        let bounds: String = bounds.iter().map(|bound| format!(" AND {bound}")).collect();
         let facts = match clauses.is_empty() {
             true => String::new(),
             false => format!(
@@ -295,22 +294,24 @@ impl Wanted<'_> {
             "-- similarity.list_incidents\nSELECT u.place, n.incident_id, n.action_timestamp\n\
              FROM unnest($2::uuid[]) WITH ORDINALITY AS u (pattern, place)\nCROSS JOIN LATERAL (\n    \
              SELECT i.incident_id, i.action_timestamp\n    FROM incident_patterns AS i{facts}\n    \
-             WHERE i.embedder = $1 AND i.pattern = u.pattern{received}\n    \
+             WHERE i.embedder = $1 AND i.pattern = u.pattern{bounds}\n    \
              ORDER BY i.action_timestamp DESC, i.incident_id DESC\n    LIMIT $3\n) AS n\n\
              ORDER BY u.place, n.action_timestamp DESC, n.incident_id DESC"
         );
         Statement { sql, values }
     }
 
-    fn received<'v>(&self, values: &mut Vec<Value<'v>>) -> String {
-        match self.as_of {
-            None => String::new(),
-            Some(as_of) => {
-                values.push(Value::Time(as_of));
-                format!(" AND i.first_received_at <= ${}", values.len())
-            }
-        }
+    fn received<'v>(&self, values: &mut Vec<Value<'v>>) -> Option<String> {
+        values.push(Value::Time(self.as_of?));
+        Some(format!("i.first_received_at <= ${}", values.len()))
     }
+}
+
+fn pattern(id: Uuid, similarity: f64, features: &PatternFeatures, query: &Query) -> Pattern {
+    let likeness = query.compare(features.iter());
+    // A pattern from before features were kept has its vector alone.
+    let exact = if features.is_empty() { similarity } else { likeness.share };
+    Pattern { id, similarity, likeness, score: score(exact, similarity) }
 }
 
 /// Patterns whose incidents are asked for at once.

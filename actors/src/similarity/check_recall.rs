@@ -1,12 +1,15 @@
 //! Measures in the background what the index misses: the last real queries are asked again, of the index and of all patterns.
 
 use super::candidates::{Plan, Reach, Wanted};
+use super::features::KnownFeatures;
 use crate::db::pool::Pool;
+use crate::domain::facets::Facets;
 use crate::domain::filter::IncidentFilter;
 use crate::embedder::{Embedding, Space};
 use crate::metrics::Metrics;
 use pgvector::{SparseVector, Vector};
 use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::Error;
@@ -37,22 +40,30 @@ impl Sample {
 }
 
 /// Sets the metric to the share of true neighbours that the index found.
-pub(super) async fn check_recall(pool: Pool, metrics: Metrics, space: Space, queries: Vec<Arc<Embedding>>) {
+pub(super) async fn check_recall(
+    pool: Pool,
+    metrics: Metrics,
+    space: Space,
+    queries: Vec<Arc<Embedding>>,
+    known: Rc<KnownFeatures>,
+) {
     let Ok(mut connection) = pool.get().await else { return };
     let (mut found, mut there) = (0usize, 0usize);
     for query in &queries {
         let vector = Vector::from(query.vector.clone());
         let words = space.sparse.then(|| SparseVector::from_dense(&query.vector));
-        let filter = IncidentFilter::default();
+        let (filter, facets) = (IncidentFilter::default(), Facets::default());
         let wanted = Wanted {
             embedder: &space.id,
             embedding: query,
             vector: &vector,
             filter: &filter,
+            facets: &facets,
             as_of: None,
             min_similarity: 0.0,
-            exact_share: 1.0,
             patterns: 0,
+            incidents: 0,
+            known: &known,
             words: words.as_ref(),
         };
         let reach = Reach { patterns: NEIGHBOURS, incidents: 1, enough: Some(0) };

@@ -1,6 +1,7 @@
 use super::candidates::{Candidate, Candidates, Plan, Reach, Wanted};
 use super::check_recall::Sample;
 use super::coverage::{Counts, Coverage};
+use super::features::KnownFeatures;
 use super::score::Why;
 use super::summary::Summary;
 use super::{SimilarityActor, SimilaritySettings};
@@ -8,6 +9,7 @@ use crate::db::pool::{Connection, Pool};
 use crate::db::timed::timed;
 use crate::domain::audit_text::AuditText;
 use crate::domain::bucket::Bucket;
+use crate::domain::facets::Facets;
 use crate::domain::filter::IncidentFilter;
 use crate::domain::outcome::Outcome;
 use crate::domain::search::{About, Search};
@@ -76,6 +78,7 @@ impl Handler<FindSimilar> for SimilarityActor {
             clock: self.clock.clone(),
             counts: self.counts.clone(),
             sample: self.sample.clone(),
+            known: self.known.clone(),
         };
         Box::pin(async move { searcher.find(message.0).await })
     }
@@ -91,6 +94,7 @@ struct Searcher {
     clock: Clock,
     counts: Rc<RefCell<Counts>>,
     sample: Rc<RefCell<Sample>>,
+    known: Rc<KnownFeatures>,
 }
 
 /// A candidate and its score.
@@ -126,15 +130,18 @@ impl Searcher {
         let vector = Vector::from(embedding.vector.clone());
         let words = space.sparse.then(|| SparseVector::from_dense(&embedding.vector));
         let filter = on_facts(&search);
+        let facets = Facets::of_filter(&filter);
         let wanted = Wanted {
             embedder: &space.id,
             embedding: &embedding,
             vector: &vector,
             filter: &filter,
+            facets: &facets,
             as_of: search.as_of,
             min_similarity,
-            exact_share: space.exact_share,
             patterns: counts.patterns,
+            incidents: counts.searched,
+            known: &self.known,
             words: words.as_ref(),
         };
         let (candidates, fitting, exhaustive) = self.gather(&mut connection, &wanted, &search).await?;

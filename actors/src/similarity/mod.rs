@@ -4,6 +4,7 @@
 mod candidates;
 mod check_recall;
 mod coverage;
+mod features;
 mod find_similar;
 mod read_active;
 mod score;
@@ -11,7 +12,7 @@ mod summary;
 
 pub use coverage::Coverage;
 pub use find_similar::{FindSimilar, Hit, Similar};
-pub use score::{Frequencies, Query, Why};
+pub use score::{Frequencies, Query, Why, score};
 pub use summary::{Action, Summary};
 
 use crate::db::pool::{Pool, PoolSettings};
@@ -25,6 +26,7 @@ use crate::supervise::Alive;
 use actix::prelude::*;
 use check_recall::Sample;
 use coverage::Counts;
+use features::KnownFeatures;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -46,6 +48,7 @@ pub struct SimilarityActor {
     clock: Clock,
     counts: Rc<RefCell<Counts>>,
     sample: Rc<RefCell<Sample>>,
+    known: Rc<KnownFeatures>,
     running: Option<Pool>,
     _alive: Alive,
 }
@@ -59,8 +62,19 @@ impl SimilarityActor {
         clock: Clock,
         alive: Alive,
     ) -> Self {
-        let (counts, sample) = (Rc::default(), Rc::default());
-        SimilarityActor { settings, embedder, query, metrics, clock, counts, sample, running: None, _alive: alive }
+        let (counts, sample, known) = (Rc::default(), Rc::default(), Rc::default());
+        SimilarityActor {
+            settings,
+            embedder,
+            query,
+            metrics,
+            clock,
+            counts,
+            sample,
+            known,
+            running: None,
+            _alive: alive,
+        }
     }
 }
 
@@ -78,7 +92,13 @@ impl Actor for SimilarityActor {
             let queries = actor.sample.borrow_mut().take();
             let space = actor.settings.spaces.as_ref().and_then(|spaces| spaces.searched().ok());
             if let (Some(pool), Some(space), false) = (&actor.running, space, queries.is_empty()) {
-                let check = check_recall::check_recall(pool.clone(), actor.metrics.clone(), space.clone(), queries);
+                let check = check_recall::check_recall(
+                    pool.clone(),
+                    actor.metrics.clone(),
+                    space.clone(),
+                    queries,
+                    actor.known.clone(),
+                );
                 actix::spawn(check);
             }
         });

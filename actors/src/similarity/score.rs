@@ -37,14 +37,10 @@ impl Query {
         Query { weights }
     }
 
-    /// How much of the query a text of these features has, and the words that make it, the weightiest first.
-    pub fn compare(&self, features: &Features) -> Likeness {
-        let mut shared: Vec<(&str, f64)> = features
-            .terms
-            .iter()
-            .zip(&features.weights)
-            .filter_map(|(term, weight)| Some((term.as_str(), self.weights.get(term)? * f64::from(*weight))))
-            .collect();
+    /// How much of the query a text of these features and weights has, and the words that make it, the weightiest first.
+    pub fn compare<'f>(&self, features: impl Iterator<Item = (&'f str, f32)>) -> Likeness {
+        let mut shared: Vec<(&str, f64)> =
+            features.filter_map(|(term, weight)| Some((term, self.weights.get(term)? * f64::from(weight)))).collect();
         shared.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
         let share = shared.iter().map(|(_, product)| product).sum::<f64>().min(1.0);
         let words = shared.iter().map(|(term, _)| *term).filter(|term| !is_concept(term));
@@ -59,6 +55,11 @@ impl Query {
     pub fn has(&self, term: &str) -> bool {
         self.weights.contains_key(term)
     }
+}
+
+/// The text's part of the score: half the exact likeness of the words, half that of the vectors.
+pub fn score(exact: f64, similarity: f64) -> f64 {
+    0.5 * exact + 0.5 * similarity
 }
 
 /// Words that a hit shows.
@@ -105,10 +106,11 @@ mod tests {
         let by_term = HashMap::from([("pod".to_owned(), 900), ("oomkill".to_owned(), 3)]);
         let frequencies = Frequencies { patterns: 1000, by_term };
         let query = Query::new(&features(&["pod", "oomkill"]), &frequencies);
-        let (rare, common) = (query.compare(&features(&["oomkill", "x"])), query.compare(&features(&["pod", "x"])));
+        let (rare, common) =
+            (query.compare(features(&["oomkill", "x"]).iter()), query.compare(features(&["pod", "x"]).iter()));
         assert!(rare.share > common.share * 1.5, "{rare:?} {common:?}");
-        let same = query.compare(&features(&["pod", "oomkill"]));
+        let same = query.compare(features(&["pod", "oomkill"]).iter());
         assert!(same.share > 0.999 && same.terms == ["oomkill", "pod"], "{same:?}");
-        assert_eq!(query.compare(&features(&["y"])).share, 0.0);
+        assert_eq!(query.compare(features(&["y"]).iter()).share, 0.0);
     }
 }

@@ -1,5 +1,6 @@
 //! Writes the vectors of audits after their commit, and makes up for those that were missed.
 
+mod add_facets;
 mod forget_vectors;
 mod worker;
 mod write_embedding;

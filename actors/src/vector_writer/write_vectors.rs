@@ -1,5 +1,6 @@
 //! One transaction of the vector store.
 
+use super::add_facets::add_facets;
 use crate::db::pool::{Connection, Pool};
 use crate::db::timed::timed;
 use crate::domain::audit_id::AuditId;
@@ -59,16 +60,20 @@ impl Batch<'_> {
         let embedder = self.space.id.as_str();
         let (vectors, facts, incidents) =
             (vectors.params(&embedder, &self.now), facts.params(), incidents.params(&embedder));
-        let (vectors, facts, incidents, committed) = join!(
+        let (vectors, facts, incidents) = join!(
             client.execute(&write_vectors, &vectors),
             client.execute(&write_facts, &facts),
             client.execute(&write_incident_patterns, &incidents),
-            client.batch_execute("COMMIT"),
         );
         vectors?;
         facts?;
         incidents?;
-        committed?;
+        if self.space.sparse {
+            let (buckets, incidents): (Vec<i32>, Vec<i64>) =
+                self.facts.iter().map(|facts| (facts.bucket, facts.incident_id)).unzip();
+            add_facets(connection, embedder, &buckets, &incidents).await?;
+        }
+        connection.client.batch_execute("COMMIT").await?;
         connection.in_transaction = false;
         Ok(())
     }
@@ -78,8 +83,11 @@ impl Batch<'_> {
         let write_patterns = connection.prepare(include_str!("write_patterns.sql")).await?;
         let count_terms = connection.prepare(include_str!("count_terms.sql")).await?;
         let embedder = self.space.id.as_str();
-        let patterns: BTreeMap<(i32, Uuid), &Embedding> =
-            self.vectors.iter().map(|vector| (key(&vector.embedding), &*vector.embedding)).collect();
+        let patterns: BTreeMap<(i32, Uuid), &Embedding> = self
+            .vectors
+            .iter()
+            .map(|vector| ((bucket_of(vector.embedding.pattern), vector.embedding.pattern), &*vector.embedding))
+            .collect();
         let buckets: Vec<i32> = patterns.keys().map(|key| key.0).collect();
         let ids: Vec<Uuid> = patterns.keys().map(|key| key.1).collect();
         let embeddings: Vec<Vector> = patterns.values().map(|e| Vector::from(e.vector.clone())).collect();
@@ -153,9 +161,9 @@ type PatternOfIncident = (i32, i64, Uuid);
 /// When the incident began, and when the first audit with the pattern was received.
 type Times = (DateTime<Utc>, DateTime<Utc>);
 
-/// A pattern is looked up by itself.
-fn key(embedding: &Embedding) -> (i32, Uuid) {
-    (Bucket::of_digest(embedding.pattern.as_bytes()).get(), embedding.pattern)
+/// The bucket of a pattern, which is looked up by itself.
+pub(super) fn bucket_of(pattern: Uuid) -> i32 {
+    Bucket::of_digest(pattern.as_bytes()).get()
 }
 
 struct VectorColumns {

@@ -1,0 +1,69 @@
+//! Which facts a group of incidents has, in few bits: whether none of them fits a filter can be told without looking at them.
+
+use super::filter::IncidentFilter;
+use bit_vec::BitVec;
+use sha2::{Digest, Sha256};
+
+/// Two bits for each fact; some may be there without it, never the other way round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facets(BitVec);
+
+const BITS: usize = 512;
+
+impl Default for Facets {
+    fn default() -> Self {
+        Facets(BitVec::from_elem(BITS, false))
+    }
+}
+
+impl Facets {
+    /// Of columns and their values.
+    pub fn of<'a>(facts: impl IntoIterator<Item = (&'static str, &'a str)>) -> Self {
+        let mut facets = Facets::default();
+        for (column, value) in facts {
+            let digest = Sha256::new().chain_update(column).chain_update([0]).chain_update(value).finalize();
+            for pair in digest[..4].chunks_exact(2) {
+                facets.0.set(usize::from(u16::from_be_bytes([pair[0], pair[1]])) % BITS, true);
+            }
+        }
+        facets
+    }
+
+    /// Those that an incident has which fits the filter.
+    pub fn of_filter(filter: &IncidentFilter) -> Self {
+        Self::of(filter.columns())
+    }
+
+    pub fn add(&mut self, other: &Facets) {
+        self.0.or(&other.0);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.none()
+    }
+
+    /// 512 bits, as the column has them.
+    pub fn bits(&self) -> &BitVec {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_has_the_facets_of_its_members() {
+        let a = Facets::of([("namespace", "prod"), ("alert_name", "A")]);
+        let mut both = a.clone();
+        both.add(&Facets::of([("namespace", "test")]));
+        let asked = IncidentFilter { namespace: Some("prod".into()), ..IncidentFilter::default() };
+        let mut added = both.clone();
+        added.add(&Facets::of_filter(&asked));
+        assert_eq!(added, both);
+        let other = IncidentFilter { cluster: Some("prod".into()), ..IncidentFilter::default() };
+        added.add(&Facets::of_filter(&other));
+        assert_ne!(added, both, "a value counts in its column only");
+        assert!(Facets::of_filter(&IncidentFilter::default()).is_empty() && !a.is_empty());
+    }
+}

@@ -1,0 +1,39 @@
+//! Keeps up which facts the incidents of each pattern have, so that a search passes over patterns of which no incident fits.
+
+use super::write_vectors::bucket_of;
+use crate::db::pool::Connection;
+use crate::domain::facets::Facets;
+use bit_vec::BitVec;
+use std::collections::BTreeMap;
+use tokio_postgres::{Error, Row};
+use uuid::Uuid;
+
+const COLUMNS: [&str; 6] =
+    ["alert_name", "alert_severity", "action_type", "namespace", "cluster_name", "execution_status"];
+
+/// Adds the facets of incidents whose facts this transaction has written, as they are now: whoever has written one of them before has
+/// committed, and whoever comes after sees what this one writes.
+pub(super) async fn add_facets(
+    connection: &mut Connection,
+    embedder: &str,
+    buckets: &[i32],
+    incidents: &[i64],
+) -> Result<(), Error> {
+    let read = connection.prepare(include_str!("read_pattern_facts.sql")).await?;
+    let add = connection.prepare(include_str!("add_facets.sql")).await?;
+    let rows = connection.client.query(&read, &[&buckets, &incidents, &embedder]).await?;
+    let mut facets: BTreeMap<(i32, Uuid), Facets> = BTreeMap::new();
+    for row in &rows {
+        let pattern: Uuid = row.get("pattern");
+        facets.entry((bucket_of(pattern), pattern)).or_default().add(&of(row));
+    }
+    let buckets: Vec<i32> = facets.keys().map(|key| key.0).collect();
+    let patterns: Vec<Uuid> = facets.keys().map(|key| key.1).collect();
+    let bits: Vec<&BitVec> = facets.values().map(Facets::bits).collect();
+    connection.client.execute(&add, &[&buckets, &embedder, &patterns, &bits]).await?;
+    Ok(())
+}
+
+fn of(row: &Row) -> Facets {
+    Facets::of(COLUMNS.iter().filter_map(|column| Some((*column, row.get::<_, Option<&str>>(*column)?))))
+}
