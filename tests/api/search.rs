@@ -236,6 +236,37 @@ async fn a_rare_fit_is_found_among_many_copies() {
     assert_eq!(requests(&found).len(), 100);
 }
 
+/// So many fit that the nearest patterns are gone through: patterns without any that fits are passed over, and one whose incident has
+/// come to fit is not.
+#[tokio::test]
+async fn a_fact_that_changes_opens_its_pattern_to_the_filter() {
+    let (service, _database) = Service::start().await;
+    let posts = (0..1_100).map(|n| {
+        let mut body = gateway_audit(&format!("rr-{n}"));
+        body["reasoning"] = json!("the disk of the node is full of old images");
+        body["status"] = json!("completed");
+        let service = &service;
+        async move { service.post(Writer::AiAnalysis, &body).await.audit_id() }
+    });
+    futures_util::future::join_all(posts).await;
+    let mut body = gateway_audit("rr-ripens");
+    body["reasoning"] = json!("a replication slot holds back the log of the database");
+    body["status"] = json!("executing");
+    service.post(Writer::AiAnalysis, &body).await.audit_id();
+    embedded(&service, 1_101).await;
+    let query = |status: &str| json!({"query": "replication slot holds the log", "filters": {"status": status}});
+    assert_eq!(requests(&search(&service, query("executing")).await), ["rr-ripens"]);
+    let completed = search(&service, query("completed")).await;
+    assert!(!requests(&completed).contains(&"rr-ripens"), "{completed}");
+    body["status"] = json!("completed");
+    service.post(Writer::AiAnalysis, &body).await.audit_id();
+    eventually("the filter finds it", async || {
+        let found = search(&service, query("completed")).await;
+        (requests(&found).first() == Some(&"rr-ripens")).then_some(())
+    })
+    .await;
+}
+
 /// A completed remediation whose alert comes back for the same target within a day did not work.
 #[tokio::test]
 async fn outcomes_ripen() {
