@@ -66,6 +66,20 @@ impl IncidentFilter {
         .filter_map(|(column, value)| Some((column, value?)))
     }
 
+    /// Each part of it that the vector store has an index for, by itself.
+    pub fn indexed(&self) -> Vec<IncidentFilter> {
+        let none = IncidentFilter::default;
+        let parts = [
+            IncidentFilter { alert_name: self.alert_name.clone(), ..none() },
+            IncidentFilter { action_type: self.action_type.clone(), ..none() },
+            IncidentFilter { namespace: self.namespace.clone(), ..none() },
+            IncidentFilter { cluster: self.cluster.clone(), ..none() },
+            IncidentFilter { remediation_request_id: self.remediation_request_id.clone(), ..none() },
+            IncidentFilter { since: self.since, until: self.until, ..none() },
+        ];
+        parts.into_iter().filter(|part| *part != none()).collect()
+    }
+
     /// The filters among the parameters of a query, by their names.
     ///
     /// # Errors

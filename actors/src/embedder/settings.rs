@@ -16,11 +16,12 @@ pub enum EngineSettings {
 
 impl EngineSettings {
     pub fn space(&self) -> Space {
-        let id = match self {
-            EngineSettings::Http(settings) => format!("http:{}", settings.model),
-            EngineSettings::MiniLm(_) => "minilm-1".to_owned(),
+        // As measured with minilm (docs/recall.md); other models differ, and a request may say otherwise.
+        let (id, min_similarity) = match self {
+            EngineSettings::Http(settings) => (format!("http:{}", settings.model), 0.3),
+            EngineSettings::MiniLm(_) => ("minilm-1".to_owned(), 0.12),
         };
-        Space { id, min_similarity: 0.4, sparse: false }
+        Space { id, min_similarity, sparse: false }
     }
 
     /// Makes the embedder, on the thread where it is to live.

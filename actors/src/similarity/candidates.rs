@@ -55,14 +55,14 @@ pub(super) enum Plan {
     Index,
 }
 
-/// Incidents that fit a filter, up to which their patterns are compared and no others; fewer where patterns without any that fits can be
+/// Incidents that fit one part of a filter, up to which their patterns are compared and no others; fewer where patterns without any that fits can be
 /// passed over. Then it is the number at which looking at those that fit costs as much as going through the nearest patterns until enough
 /// of them do, which is the less the more fit.
 const FEW: i64 = 10_000;
 const FEW_SPARSE: i64 = 1_000;
 /// Patterns up to which all are compared: a comparison takes a tenth of the time where vectors have few words.
 const SCANNED: i64 = 4_000;
-const SCANNED_SPARSE: i64 = 80_000;
+const SCANNED_SPARSE: i64 = 200_000;
 /// How many patterns the index looks at.
 const EF_SEARCH: i64 = 1_000;
 /// A word that more patterns have is not rare, and how many patterns with rare words come along.
@@ -101,17 +101,24 @@ pub(super) struct Candidates {
 
 impl Wanted<'_> {
     pub async fn plan(&self, connection: &mut Connection) -> Result<Plan, Error> {
+        let few = if self.words.is_some() { (5 * self.incidents.isqrt()).clamp(FEW_SPARSE, FEW) } else { FEW };
+        let parts = self.filter.indexed();
         let mut values = Vec::new();
-        let clauses = conditions(self.filter, Source::Facts, &mut values);
-        if !clauses.is_empty() {
-            let few = if self.words.is_some() { (5 * self.incidents.isqrt()).clamp(FEW_SPARSE, FEW) } else { FEW };
-            let sql = format!(
-                "-- similarity.count_matching\nSELECT count(*) FROM (SELECT FROM incident_facts AS t{} LIMIT {}) AS m",
-                where_all(&clauses),
-                few + 1
-            );
+        let counts: Vec<String> = parts
+            .iter()
+            .map(|part| {
+                let clauses = conditions(part, Source::Facts, &mut values);
+                format!(
+                    "(SELECT count(*) FROM (SELECT FROM incident_facts AS t{} LIMIT {}) AS m)",
+                    where_all(&clauses),
+                    few + 1
+                )
+            })
+            .collect();
+        if !counts.is_empty() {
+            let sql = format!("-- similarity.count_matching\nSELECT LEAST({}) AS fewest", counts.join(", "));
             let rows = Statement { sql, values }.query(connection).await?;
-            if rows.first().is_some_and(|row| row.get::<_, i64>(0) <= few) {
+            if rows.first().is_some_and(|row| row.get::<_, i64>("fewest") <= few) {
                 return Ok(Plan::OfMatching);
             }
         }
@@ -250,14 +257,17 @@ impl Wanted<'_> {
         reach: Reach,
     ) -> Result<(Vec<Candidate>, bool), Error> {
         let (mut found, mut seen, mut all) = (Vec::<Candidate>::new(), HashMap::<i64, usize>::new(), true);
-        for (chunk, part) in patterns.chunks(CHUNK).enumerate() {
+        // A pattern may have many incidents or few that fit: the first are asked for few at once.
+        let (mut begin, mut at_once) = (0, FIRST_AT_ONCE);
+        while begin < patterns.len() {
             if reach.enough.is_some_and(|enough| found.len() >= enough) {
                 return Ok((found, false));
             }
+            let part = &patterns[begin..patterns.len().min(begin + at_once)];
             let rows = self.incidents_of(part, reach).query(connection).await?;
-            let mut counts = [0i64; CHUNK];
+            let mut counts = vec![0i64; part.len()];
             for row in &rows {
-                // 1…CHUNK, as `unnest` counts.
+                // From 1, as `unnest` counts.
                 let place = usize::try_from(row.get::<_, i64>("place") - 1).unwrap_or(0);
                 counts[place] += 1;
                 let id: i64 = row.get("incident_id");
@@ -267,11 +277,13 @@ impl Wanted<'_> {
                     None => {
                         seen.insert(id, found.len());
                         let action_timestamp = row.get("action_timestamp");
-                        found.push(Candidate { id, action_timestamp, pattern: chunk * CHUNK + place, similarity });
+                        found.push(Candidate { id, action_timestamp, pattern: begin + place, similarity });
                     }
                 }
             }
             all &= counts.iter().all(|count| *count < reach.incidents);
+            begin += part.len();
+            at_once = (at_once * 2).min(MOST_AT_ONCE);
         }
         Ok((found, all))
     }
@@ -315,4 +327,5 @@ fn pattern(id: Uuid, similarity: f64, features: &PatternFeatures, query: &Query)
 }
 
 /// Patterns whose incidents are asked for at once.
-const CHUNK: usize = 16;
+const FIRST_AT_ONCE: usize = 2;
+const MOST_AT_ONCE: usize = 32;
