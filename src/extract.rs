@@ -12,6 +12,7 @@ use data_storage_actors::domain::audit::{IdempotencyKey, Receipt};
 use data_storage_actors::domain::identity::{Access, Identity};
 use data_storage_actors::domain::invalid::Invalid;
 use data_storage_actors::error::ActorError;
+use data_storage_actors::waiting::left;
 use futures_util::StreamExt;
 use percent_encoding::percent_decode_str;
 use std::net::{IpAddr, Ipv4Addr};
@@ -90,7 +91,7 @@ pub async fn json_body<'a>(
         }
         Ok(body)
     };
-    match timeout(state.request_deadline, read).await {
+    match timeout(left(), read).await {
         Ok(body) => Ok((body?, room)),
         Err(_) => Err(Problem::new(ProblemKind::RequestTimeout, "The body took too long to arrive").closing()),
     }
@@ -99,7 +100,7 @@ pub async fn json_body<'a>(
 /// A share of the memory that all bodies together may take.
 async fn body_room(state: &AppState, length: usize) -> Result<SemaphorePermit<'_>, Problem> {
     let kib = u32::try_from(length / 1024 + 1).unwrap_or(u32::MAX);
-    match timeout(state.permit_wait, state.body_room.acquire_many(kib)).await {
+    match timeout(state.permit_wait.min(left()), state.body_room.acquire_many(kib)).await {
         Ok(Ok(room)) => Ok(room),
         _ => Err(Problem::new(ProblemKind::ServiceUnavailable, "the service is overloaded").closing()),
     }

@@ -4,6 +4,7 @@
 mod actors;
 pub mod cli;
 pub mod config;
+mod connection;
 pub mod embedded;
 mod extract;
 mod health;

@@ -2,6 +2,7 @@
 
 use crate::actors::Actors;
 use crate::config::{CONNECTIONS_CEILING, Config, DatabaseConfigs};
+use crate::connection;
 use crate::health::Health;
 use crate::middleware::request::{known_method, request};
 use crate::routes;
@@ -97,6 +98,7 @@ impl Application {
             body_room: Semaphore::new((config.max_body_bytes / 1024 + 1).max(BODIES_KIB)),
             permit_wait: config.permit_wait,
             request_deadline: config.request_deadline,
+            answer_room: Arc::new(Semaphore::new(connection::ROOM_KIB)),
             spaces,
             recurrence_window: config.recurrence_window,
             auth_reads: config.auth.reads,
@@ -251,6 +253,7 @@ fn serve_api(
     .client_request_timeout(HEAD_TIMEOUT)
     .shutdown_timeout(config.shutdown_grace.as_secs())
     .tls_handshake_timeout(HEAD_TIMEOUT)
+    .on_connect(connection::accept)
     .disable_signals();
     let bound = match tls.map(Tls::server_config).transpose().map_err(|error| StartError::Tls(error.to_string()))? {
         Some(tls) => server.bind_rustls_0_23(config.listen_addr, tls),

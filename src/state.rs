@@ -21,7 +21,9 @@ pub struct AppState {
     /// Memory that all bodies together may take, in KiB, and how long one waits for its share.
     pub body_room: Semaphore,
     pub permit_wait: Duration,
-    /// How long a client may take to send a body.
+    /// The same for all long answers.
+    pub answer_room: Arc<Semaphore>,
+    /// How long a request may take, from its head to its answer.
     pub request_deadline: Duration,
     /// Whose vectors are written and searched; `None` of nobody.
     pub spaces: Option<Spaces>,

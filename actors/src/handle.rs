@@ -3,6 +3,7 @@
 
 use crate::error::ActorError;
 use crate::metrics::Metrics;
+use crate::waiting::{Awaited, Waiting, left};
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Handler, MailboxError, Message};
 use prometheus::IntGauge;
@@ -132,14 +133,28 @@ impl<A: Actor> Handle<A> {
         A::Context: ToEnvelope<A, M> + ToEnvelope<A, Ping>,
     {
         let inner = &self.0;
-        let Ok(Ok(_permit)) = timeout(inner.limits.permit_wait, inner.permits.acquire()).await else {
+        let Ok(Ok(_permit)) = timeout(inner.limits.permit_wait.min(left()), inner.permits.acquire()).await else {
             return Err(self.reject("no_permit", "the service is overloaded"));
         };
         let _in_use = InUse::enter(inner.metrics.actor_permits_in_use.with_label_values(&[inner.name]));
         let started = Instant::now();
-        let reply = self.ask(message, inner.limits.deadline).await;
+        let reply = self.ask(message, inner.limits.deadline.min(left())).await;
         inner.metrics.actor_duration_seconds.with_label_values(&[inner.name]).observe(started.elapsed().as_secs_f64());
         reply
+    }
+
+    /// As [`Self::call`], for a read, which ends when nobody waits for it any more.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn read<M, T>(&self, message: M) -> Result<T, ActorError>
+    where
+        M: Message<Result = Result<T, ActorError>> + Send + 'static,
+        T: Send + 'static,
+        A: Handler<Awaited<M>> + Handler<Ping>,
+        A::Context: ToEnvelope<A, Awaited<M>> + ToEnvelope<A, Ping>,
+    {
+        self.call(Awaited { message, waiting: Waiting::current() }).await
     }
 
     /// As [`Self::call`], without a permit: for the service's own questions, which must get through in a flood.

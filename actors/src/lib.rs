@@ -18,3 +18,4 @@ pub mod similarity;
 pub mod supervise;
 pub mod totals;
 pub mod vector_writer;
+pub mod waiting;

@@ -118,6 +118,8 @@ metrics! {
     review_duration_seconds: HistogramVec = "datastorage_review_duration_seconds" ["kind"];
     /// Requests turned away by a rate limit, by limit (identity, token_review, read).
     rate_limited_total: IntCounterVec = "datastorage_rate_limited_total" ["limit"];
+    /// Bytes of long answers that are on their way to clients.
+    answers_in_flight_bytes: IntGauge = "datastorage_answers_in_flight_bytes";
     /// Audits that wait for their flush.
     write_queue_depth: IntGauge = "datastorage_write_queue_depth";
     /// Audits committed together.

@@ -1,23 +1,28 @@
 //! The first and the last to see a request: gives it its id, bounds its head, turns a panic and every error into the one
 //! shape, and logs one line.
 
+use crate::connection::{self, SHORT, Socket};
 use crate::problem::{Problem, ProblemKind, rate_limit};
 use crate::state::AppState;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::ErrorInternalServerError;
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
 use bytes::Bytes;
 use data_storage_actors::auth::Allowance;
+use data_storage_actors::waiting::within;
 use futures_util::FutureExt;
+use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -39,11 +44,11 @@ pub async fn request(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
     let id = RequestId(request_id(&request));
-    // The state is set for every application.
     let state = request.app_data::<web::Data<AppState>>().cloned();
-    let draining = state.as_ref().is_some_and(|state| state.draining.load(Ordering::SeqCst));
+    let state = state.ok_or_else(|| ErrorInternalServerError("every application has a state"))?;
+    let draining = state.draining.load(Ordering::SeqCst);
     let turned_away = draining && !request.path().starts_with("/health");
-    let in_flight = state.as_ref().filter(|_| !turned_away).map(InFlight::enter);
+    let in_flight = (!turned_away).then(|| InFlight::enter(&state));
     let (method, path) = (request.method().clone(), request.path().to_owned());
     let peer = request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
 
@@ -54,7 +59,15 @@ pub async fn request(
         let problem = Problem::new(ProblemKind::ServiceUnavailable, "The service is stopping").closing();
         (request.into_response(problem.render(&path, &id.0)).map_into_boxed_body(), None, None)
     } else {
-        match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+        let socket = request.conn_data::<Socket>().cloned();
+        let gone = async {
+            match socket {
+                Some(socket) => socket.closed_by_client().await,
+                None => pending().await,
+            }
+        };
+        let answer = within(started + state.request_deadline, gone, next.call(request));
+        match AssertUnwindSafe(answer).catch_unwind().await {
             Ok(Ok(response)) => {
                 let route = response.request().match_pattern();
                 let caller = response.request().extensions().get::<Caller>().cloned();
@@ -78,13 +91,43 @@ pub async fn request(
             }
         }
     };
+    let room = match answer_room(&state, &answer).await {
+        Ok(room) => room,
+        Err(problem) => {
+            answer = answer.into_response(problem.render(&path, &id.0));
+            None
+        }
+    };
     set_id(answer.response_mut(), &id);
     if draining {
         answer.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
     let caller = caller.as_ref().map(|caller| &*caller.0);
     log(&id, method.as_str(), route.as_deref(), answer.status().as_u16(), started, &peer, caller);
-    Ok(answer.map_body(|_, body| Guarded { body, _in_flight: in_flight }.boxed()))
+    let socket = answer.request().conn_data::<Socket>().cloned();
+    Ok(answer.map_body(|_, body| {
+        let body = match room {
+            Some(room) => connection::taken_in_time(body, room, socket, &state.metrics.answers_in_flight_bytes),
+            None => body,
+        };
+        Guarded { body, _in_flight: in_flight }.boxed()
+    }))
+}
+
+/// A share of the memory that all long answers may take.
+async fn answer_room(
+    state: &AppState,
+    answer: &ServiceResponse<BoxBody>,
+) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+    let length = match answer.response().body().size() {
+        BodySize::Sized(length) if length > SHORT => length,
+        _ => return Ok(None),
+    };
+    let kib = u32::try_from(length / 1024 + 1).unwrap_or(u32::MAX);
+    match timeout(state.permit_wait, state.answer_room.clone().acquire_many_owned(kib)).await {
+        Ok(Ok(room)) => Ok(Some(room)),
+        _ => Err(Problem::new(ProblemKind::ServiceUnavailable, "the service is overloaded")),
+    }
 }
 
 /// A body that counts as in flight until the last of it is on its way.

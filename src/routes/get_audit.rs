@@ -16,6 +16,6 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
     let name = name.map_err(|invalid| counted(&state, invalid))?;
     // What is no id of ours names nothing.
     let id: AuditId = name.parse().map_err(|_| ActorError::NotFound)?;
-    let audit = state.actors.query.call(GetAudit { id }).await?;
+    let audit = state.actors.query.read(GetAudit { id }).await?;
     Ok(HttpResponse::Ok().json(audit))
 }

@@ -12,6 +12,6 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
     admit_read(&state, &request).await?;
     let id = path_id(&request).and_then(|id| Query::parse(&request, &[]).end().map(|()| id));
     let id = id.map_err(|invalid| counted(&state, invalid))?;
-    let incident = state.actors.query.call(GetIncident { id }).await?;
+    let incident = state.actors.query.read(GetIncident { id }).await?;
     Ok(HttpResponse::Ok().json(incident))
 }

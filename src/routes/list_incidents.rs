@@ -30,7 +30,7 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
         PageStart::Offset(offset) => offset,
         PageStart::After(_) => 0,
     };
-    let page = state.actors.query.call(message).await?;
+    let page = state.actors.query.read(message).await?;
     let body = page.body(|| {
         let next_cursor = page.next.map(|cursor| cursor.encode(&filter));
         let pagination = Pagination { limit, offset, total: page.total, has_more: page.next.is_some(), next_cursor };

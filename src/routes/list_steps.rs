@@ -28,7 +28,7 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
     admit_read(&state, &request).await?;
     let message = parse(&request).map_err(|invalid| counted(&state, invalid))?;
     let (limit, offset) = (message.limit, message.offset);
-    let page = state.actors.query.call(message).await?;
+    let page = state.actors.query.read(message).await?;
     // A page of very long steps is shorter than its limit.
     let shown = i64::try_from(page.steps.len()).unwrap_or(i64::MAX);
     let has_more = offset.saturating_add(shown) < page.total && shown > 0;

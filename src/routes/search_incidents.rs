@@ -14,6 +14,6 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest, payload: Payloa
     let (body, _room) = json_body(&state, &request, payload).await?;
     let search = Query::parse(&request, &[]).end().and_then(|()| Search::parse(&body));
     let search = search.map_err(|invalid| counted(&state, invalid))?;
-    let similar = state.actors.similarity.call(FindSimilar(search)).await.map_err(|error| refused(&state, error))?;
+    let similar = state.actors.similarity.read(FindSimilar(search)).await.map_err(|error| refused(&state, error))?;
     Ok(HttpResponse::Ok().json(similar))
 }

@@ -14,7 +14,7 @@ use data_storage_actors::similarity::FindSimilar;
 pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     admit_read(&state, &request).await?;
     let search = parse(&request).map_err(|invalid| counted(&state, invalid))?;
-    let similar = state.actors.similarity.call(FindSimilar(search)).await?;
+    let similar = state.actors.similarity.read(FindSimilar(search)).await?;
     Ok(HttpResponse::Ok().json(similar))
 }
 

@@ -23,7 +23,7 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
     admit_read(&state, &request).await?;
     let message = parse(&request, state.recurrence_window).map_err(|invalid| counted(&state, invalid))?;
     let group_by = message.group_by.iter().map(|dimension| dimension.name()).collect();
-    let rates = state.actors.query.call(message).await?;
+    let rates = state.actors.query.read(message).await?;
     Ok(HttpResponse::Ok().json(Body { data: rates.groups, group_by, has_more: rates.more }))
 }
 

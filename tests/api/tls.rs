@@ -5,6 +5,10 @@ use crate::support::tls_front::TlsFront;
 use crate::support::{Service, Writer, eventually, gateway_audit, server};
 use reqwest::{Certificate, Client, ClientBuilder, Identity};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 fn trusting(authority: &Authority) -> ClientBuilder {
     let certificate = Certificate::from_pem(authority.pem().as_bytes()).expect("PEM");
@@ -42,6 +46,24 @@ async fn the_services_own_port() {
     std::fs::copy(&next.cert, &signed.cert).expect("copied");
     eventually("the new certificate", async || status(&service, trusting(&other)).await.ok()).await;
     assert!(status(&service, trusting(&authority)).await.is_err());
+}
+
+/// A client that connects and says nothing, and one that stops in the middle of its hello, are cut off.
+#[tokio::test]
+async fn a_handshake_that_does_not_end() {
+    let authority = Authority::new("one");
+    let signed = authority.sign("127.0.0.1");
+    let files = [("TLS_CERT_FILE", path(&signed.cert)), ("TLS_KEY_FILE", path(&signed.key))];
+    let (service, _database) = Service::start_with(&files).await;
+    // A record of a handshake that announces more than it has.
+    for begin in [&b""[..], &[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]] {
+        let mut client = TcpStream::connect(service.address).await.expect("connected");
+        client.write_all(begin).await.expect("sent");
+        let mut rest = Vec::new();
+        let ended = timeout(Duration::from_secs(15), client.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "{begin:?} is still waited for");
+    }
+    assert_eq!(status(&service, trusting(&authority)).await.expect("an answer"), 200);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod support;
 
 mod black_hole;
+mod clients;
 mod databases;
 mod embedded;
 mod flood;
@@ -12,5 +13,6 @@ mod panics;
 mod replicas;
 mod retention;
 mod standby;
+mod systemd;
 mod torture;
 mod totals;

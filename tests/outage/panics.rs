@@ -1,6 +1,6 @@
 //! A panic in any actor or in a flush costs what it touches, and the next are served.
 
-use crate::support::{Service, Writer, eventually, gateway_audit};
+use crate::support::{Service, Writer, eventually, eventually_long, gateway_audit};
 use serde_json::json;
 
 async fn panic(service: &Service, name: &str) -> u16 {
@@ -55,13 +55,22 @@ async fn a_panic_in_a_flush_costs_its_own_requests() {
     );
 }
 
-/// An actor that dies again and again is given up: the platform restarts the process.
+/// An actor that dies again and again is given up, even if it answers just now: the platform restarts the process.
 #[tokio::test]
 async fn too_many_in_a_row_fail_liveness() {
     let (service, _database) = Service::start().await;
-    eventually("liveness fails", async || {
-        panic(&service, "query").await;
-        (service.get("/health/live").await.status == 503).then_some(())
+    give_up(&service).await;
+    eventually("the actor answers", async || (service.get("/api/v1/incidents").await.status == 200).then_some(()))
+        .await;
+    assert_eq!(service.get("/health/live").await.status, 503);
+}
+
+/// Has the query actor die until it is given up.
+pub async fn give_up(service: &Service) {
+    eventually_long("given up", async || {
+        panic(service, "query").await;
+        let restarts = service.metrics().await["datastorage_actor_restarts_total{actor=\"query\"}"];
+        (restarts >= 10.0).then_some(())
     })
     .await;
 }

@@ -1,8 +1,11 @@
 //! Several processes on one database.
 
-use crate::support::{Service, Writer, server};
+use crate::support::{Service, Writer, eventually, gateway_audit, server};
 use futures_util::future::join_all;
 use serde_json::json;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// The first audits of months without a partition, at all replicas at once: each month is made once, and nobody fails.
 #[tokio::test]
@@ -29,11 +32,89 @@ async fn new_months_at_once() {
     }
 }
 
+/// Each replica in turn is told to stop and replaced, again and again; clients do what clients do: ask another one when a connection
+/// breaks or a 503 comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_loses_no_request_of_a_client_that_retries() {
+    let database = server().database().await;
+    let replicas = Arc::new(Mutex::new(Vec::new()));
+    let mut services = Vec::new();
+    for _ in 0..2 {
+        let service = Service::on(&database.url, &[]).await;
+        service.logged("ready").await;
+        replicas.lock().expect("no panic").push(service.address);
+        services.push(service);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> =
+        (0..16).map(|client| tokio::spawn(post_until(stop.clone(), replicas.clone(), client))).collect();
+    for round in 0..6 {
+        let at = round % 2;
+        let written = async || database.number("SELECT count(*) FROM remediation_audit").await;
+        let before = written().await;
+        eventually("work goes on", async || (written().await > before + 50).then_some(())).await;
+        let next = Service::on(&database.url, &[]).await;
+        next.logged("ready").await;
+        // As a platform does it: the new one gets requests, the old one gets none any more, and is told to stop.
+        replicas.lock().expect("no panic")[at] = next.address;
+        let mut old = std::mem::replace(&mut services[at], next);
+        assert!(old.stop().await.success());
+    }
+    stop.store(true, Ordering::SeqCst);
+    let mut acknowledged = 0;
+    for client in clients {
+        acknowledged += client.await.expect("no request was lost");
+    }
+    assert!(acknowledged > 200, "{acknowledged}");
+    assert_eq!(database.number("SELECT count(*) FROM remediation_audit").await, acknowledged);
+    let total = services[0].read("/api/v1/incidents?limit=1").await["pagination"]["total"].clone();
+    assert_eq!(total, acknowledged);
+}
+
+/// Posts one audit after the other; each is tried at one replica after the other until it is acknowledged.
+async fn post_until(stop: Arc<AtomicBool>, replicas: Arc<Mutex<Vec<SocketAddr>>>, client: usize) -> i64 {
+    let http = reqwest::Client::builder().build().expect("a client");
+    let mut acknowledged = 0;
+    while !stop.load(Ordering::SeqCst) {
+        let body = gateway_audit(&format!("rr-{client}-{acknowledged}"));
+        let mut tries = 0usize;
+        loop {
+            let address = replicas.lock().expect("no panic")[(client + tries) % 2];
+            let post = http.post(format!("http://{address}/api/v1/audit/remediation"));
+            match post.bearer_auth(Writer::Gateway.token()).json(&body).send().await {
+                Ok(answer) if answer.status() == 201 || answer.status() == 200 => break,
+                Ok(answer) => assert_eq!(answer.status(), 503, "{:?}", answer.text().await),
+                Err(_) => {} // the connection broke
+            }
+            tries += 1;
+            assert!(tries < 20, "not acknowledged in twenty tries");
+        }
+        acknowledged += 1;
+    }
+    acknowledged
+}
+
+/// A database that nobody has migrated, and five replicas at once.
+#[tokio::test]
+async fn migrations_at_a_start_of_several() {
+    let database = server().database().await;
+    let services = join_all((0..5).map(|_| Service::on(&database.url, &[]))).await;
+    join_all(services.iter().map(|service| service.logged("ready"))).await;
+    for (n, service) in services.iter().enumerate() {
+        service.post(Writer::Gateway, &gateway_audit(&format!("rr-{n}"))).await.audit_id();
+        assert!(!service.log().iter().any(|line| line["level"] == "ERROR"), "{:?}", service.log());
+    }
+    let twice =
+        "SELECT count(*) FROM (SELECT version FROM audit_schema_history GROUP BY version HAVING count(*) > 1) AS t";
+    assert_eq!(database.number(twice).await, 0);
+    assert_eq!(database.number("SELECT count(*) FROM resource_action_traces").await, 5);
+}
+
 /// It is answered 503 in time; what came with it in the same flush is committed.
 #[tokio::test]
 async fn a_row_that_somebody_has_locked_costs_its_own_audit() {
     let (service, database) = Service::start().await;
-    service.post(Writer::Gateway, &crate::support::gateway_audit("rr-locked")).await.audit_id();
+    service.post(Writer::Gateway, &gateway_audit("rr-locked")).await.audit_id();
     let other = server().connect(&database.name).await;
     other
         .batch_execute("BEGIN; SELECT 1 FROM resource_action_traces WHERE correlation_id = 'rr-locked' FOR UPDATE")
@@ -41,7 +122,7 @@ async fn a_row_that_somebody_has_locked_costs_its_own_audit() {
         .expect("a lock");
     let locked = json!({"remediationRequestID": "rr-locked", "executedAt": crate::support::now()});
     let posts = (0..20).map(|n| {
-        let body = if n == 7 { locked.clone() } else { crate::support::gateway_audit(&format!("rr-{n}")) };
+        let body = if n == 7 { locked.clone() } else { gateway_audit(&format!("rr-{n}")) };
         let service = &service;
         async move { (n, service.post(Writer::Executor, &body).await) }
     });

@@ -12,7 +12,8 @@ async fn fill(service: &Service) {
     for (n, months) in [(0, 5), (1, 5), (2, 4), (3, 0), (4, 1)] {
         let mut body = gateway_audit(&format!("rr-{n}"));
         body["createdAt"] = json!(months_ago(months));
-        body["reasoning"] = json!("memory ran out");
+        // What is dropped has a pattern of its own, what is kept has another.
+        body["reasoning"] = json!(if months > 2 { "memory ran out" } else { "the disk is full" });
         let key = format!("key-{n}");
         let headers = [("idempotency-key", key.as_str())];
         service.post_raw(Writer::Gateway, "/api/v1/audit/remediation", &body.to_string(), &headers).await.audit_id();
@@ -57,11 +58,18 @@ async fn months_are_dropped_with_what_belongs_to_them() {
         ("remediation_audit", 2),
         ("incident_facts", 2),
         ("incident_patterns", 2),
+        ("embedding_patterns", 1),
+        ("embedding_pattern_words", 1),
         ("incident_workflows", 3),
         ("workflow_audit", 4),
         ("embedding_outbox", 0),
     ] {
         assert_eq!(count(&database, table).await, kept, "{table}");
+    }
+    // What no pattern has counts nothing.
+    for (term, patterns) in [("", 1), ("ran", 0), ("disk", 1)] {
+        let counted = format!("SELECT patterns FROM embedding_terms WHERE term = '{term}'");
+        assert_eq!(database.number(&counted).await, patterns, "{term}");
     }
     let partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'resource_action_traces'::regclass";
     assert!(database.number(partitions).await >= 3);

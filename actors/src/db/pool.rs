@@ -3,6 +3,7 @@
 use super::{DatabaseConfig, Driver};
 use crate::error::ActorError;
 use crate::metrics::Metrics;
+use crate::waiting::Waiting;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, Error, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// What an actor needs to know to build its pool.
 #[derive(Clone)]
@@ -124,6 +126,8 @@ pub struct Connection {
     pub client: Arc<Client>,
     statements: HashMap<String, Statement>,
     generation: u64,
+    /// A statement is cancelled over a connection of its own.
+    tls: MakeRustlsConnect,
     /// Set by whatever the server warns of; a COMMIT whose wait for a standby was ended is a success with a warning.
     warned: Arc<AtomicBool>,
     /// Set from BEGIN to the end of the transaction: a connection given back in between is thrown away.
@@ -162,6 +166,32 @@ impl Connection {
             self.in_transaction = self.client.batch_execute("ROLLBACK").await.is_err();
         }
         result
+    }
+
+    /// Runs a read for as long as somebody waits for it. Then it is cancelled on the server, so that it costs nothing more, and the
+    /// connection is not used again.
+    ///
+    /// # Errors
+    /// `Unavailable` when nobody waits any more.
+    pub async fn while_awaited<T>(
+        &mut self,
+        waiting: Waiting,
+        read: impl AsyncFnOnce(&mut Connection) -> T,
+    ) -> Result<T, ActorError> {
+        tokio::select! {
+            biased;
+            done = read(self) => Ok(done),
+            () = waiting.over() => {
+                self.in_transaction = true;
+                let (token, tls) = (self.client.cancel_token(), self.tls.clone());
+                tokio::spawn(async move {
+                    if let Ok(Err(error)) = timeout(SETTINGS, token.cancel_query(tls)).await {
+                        tracing::warn!(%error, "an abandoned read could not be cancelled");
+                    }
+                });
+                Err(ActorError::Unavailable("the request took too long"))
+            }
+        }
     }
 
     /// Whether the server has warned of anything since the last time.
@@ -247,6 +277,7 @@ impl bb8::ManageConnection for Manager {
             client: Arc::new(client),
             statements: HashMap::new(),
             generation,
+            tls: self.database.tls.clone(),
             warned,
             in_transaction: false,
         })

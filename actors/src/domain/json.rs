@@ -69,6 +69,13 @@ pub fn parse_members(body: &[u8]) -> Result<Vec<Member>, JsonError> {
     Ok(checked.collect())
 }
 
+/// The members of the object that a member of `body` is; `None` where it is none.
+pub fn parse_members_of(body: &[u8], member: &str) -> Option<Vec<Member>> {
+    let members: Members = serde_json::from_slice(body).ok()?;
+    let (_, raw) = members.0.into_iter().find(|(name, _)| name == member)?;
+    parse_members(raw.get().as_bytes()).ok()
+}
+
 fn syntax(error: &serde_json::Error) -> JsonError {
     JsonError::Syntax { line: error.line(), column: error.column() }
 }

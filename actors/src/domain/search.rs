@@ -2,7 +2,7 @@
 
 use super::filter::{FILTERS, IncidentFilter};
 use super::invalid::{Invalid, Reason};
-use super::json::{Fault, Json, parse_members};
+use super::json::{Fault, Json, parse_members, parse_members_of};
 use super::time::parse_rfc3339;
 use chrono::{DateTime, Utc};
 use std::borrow::Cow;
@@ -67,7 +67,8 @@ impl Search {
             (None, None) => return Err(Invalid::required("query")),
             (Some(_), Some(_)) => return Err(Invalid::wrong("incident_id", "and query must not both be given")),
         };
-        let filter = members.take("filters")?.map(filter).transpose()?.unwrap_or_default();
+        let filters = members.take("filters").map_err(|invalid| faulty_filter(body).unwrap_or(invalid))?;
+        let filter = filters.map(filter).transpose()?.unwrap_or_default();
         let limit = members.take("limit")?.map(|value| limit(&value)).transpose()?.unwrap_or(DEFAULT_LIMIT);
         let min_similarity = members.take("min_similarity")?.map(|value| match value {
             Json::Number(number) => min_similarity(&number),
@@ -147,6 +148,15 @@ fn filter(value: Json) -> Result<IncidentFilter, Invalid> {
         Some((name, _)) => Err(Invalid::unnamed(&format!("filters.{name}"), "is not a filter")),
         None => Ok(filter),
     }
+}
+
+/// Which filter cannot be read.
+fn faulty_filter(body: &[u8]) -> Option<Invalid> {
+    let mut members = Members(parse_members_of(body, "filters")?);
+    FILTERS.iter().zip(FILTER_NAMES).find_map(|(name, full)| {
+        let fault = members.take(name).err()?;
+        Some(within(full, name, fault))
+    })
 }
 
 /// The same fault, of a filter within a body.

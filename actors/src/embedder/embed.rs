@@ -42,9 +42,16 @@ impl EmbedderActor {
         if space == BUILTIN_ID {
             return Ok(texts.iter().map(|text| self.builtin.embed(text)).collect());
         }
-        let Some((_, engine)) = self.engine.as_mut().filter(|(id, _)| id == space) else {
-            return Err(ActorError::Unavailable("this embedder is not configured"));
-        };
+        if !self.engines.contains_key(space) {
+            let settings = self.settings.as_ref().and_then(|settings| settings.of_space(space));
+            let settings = settings.ok_or(ActorError::Unavailable("this embedder is not configured"))?;
+            let engine = settings.make().map_err(|error| {
+                tracing::error!(error, "the embedder cannot be used");
+                ActorError::Unavailable("the embedder cannot be used")
+            })?;
+            self.engines.insert(space.to_owned(), engine);
+        }
+        let Some(engine) = self.engines.get_mut(space) else { return Err(ActorError::Internal) };
         let made = engine.embed(texts, &self.builtin);
         let made = made.map_err(|error| {
             tracing::warn!(%error, "the embedder failed");

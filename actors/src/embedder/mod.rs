@@ -26,7 +26,9 @@ use actix::prelude::*;
 use builtin::split_camel_case;
 use engine::Engine;
 use moka::sync::Cache;
+use settings::HTTP;
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -69,6 +71,18 @@ impl Space {
     pub fn builtin() -> Self {
         Space { id: BUILTIN_ID.to_owned(), min_similarity: 0.06, sparse: true }
     }
+
+    /// The space of this id, where vectors for it can be made while this one is configured: the built-in one, and that of another model
+    /// of the same endpoint.
+    fn beside(&self, id: &str) -> Option<Space> {
+        match id {
+            BUILTIN_ID => Some(Space::builtin()),
+            id if id.starts_with(HTTP) && self.id.starts_with(HTTP) => {
+                Some(Space { id: id.to_owned(), ..self.clone() })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Texts whose vectors are kept. A vector takes 3 KiB.
@@ -78,8 +92,9 @@ type CacheKey = [u8; 32];
 
 pub struct EmbedderActor {
     builtin: Builtin,
-    /// The other one that is configured, by the id of its space.
-    engine: Option<(String, Box<dyn Engine>)>,
+    settings: Option<EngineSettings>,
+    /// Those that were needed, by the ids of their spaces.
+    engines: HashMap<String, Box<dyn Engine>>,
     /// `None` for a text without any feature.
     cache: Cache<CacheKey, Option<Arc<Embedding>>>,
     metrics: Metrics,
@@ -89,11 +104,8 @@ pub struct EmbedderActor {
 impl EmbedderActor {
     /// The built-in embedder is always there; another one where it is configured.
     pub fn new(engine: Option<EngineSettings>, metrics: Metrics, alive: Arc<Alive>) -> Self {
-        let engine = engine.and_then(|settings| {
-            let made = settings.make().map_err(|error| tracing::error!(error, "the embedder cannot be used")).ok()?;
-            Some((settings.space().id, made))
-        });
-        EmbedderActor { builtin: Builtin::default(), engine, cache: Cache::new(CACHED), metrics, _alive: alive }
+        let (builtin, cache) = (Builtin::default(), Cache::new(CACHED));
+        EmbedderActor { builtin, settings: engine, engines: HashMap::new(), cache, metrics, _alive: alive }
     }
 }
 

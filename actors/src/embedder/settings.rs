@@ -6,6 +6,9 @@ use super::{Builtin, Embedding, Space};
 use crate::domain::audit_text::AuditText;
 use std::path::PathBuf;
 
+/// What the id of an endpoint's space begins with; the model follows.
+pub(super) const HTTP: &str = "http:";
+
 /// Which one, and what it needs.
 #[derive(Debug, Clone)]
 pub enum EngineSettings {
@@ -18,10 +21,21 @@ impl EngineSettings {
     pub fn space(&self) -> Space {
         // As measured with minilm (docs/recall.md); other models differ, and a request may say otherwise.
         let (id, min_similarity) = match self {
-            EngineSettings::Http(settings) => (format!("http:{}", settings.model), 0.3),
+            EngineSettings::Http(settings) => (format!("{HTTP}{}", settings.model), 0.3),
             EngineSettings::MiniLm(_) => ("minilm-1".to_owned(), 0.12),
         };
         Space { id, min_similarity, sparse: false }
+    }
+
+    /// Those of the embedder of this space: this one, or another model of its endpoint.
+    pub(super) fn of_space(&self, id: &str) -> Option<Self> {
+        match self {
+            EngineSettings::Http(settings) => {
+                let model = id.strip_prefix(HTTP)?.to_owned();
+                Some(EngineSettings::Http(HttpSettings { model, ..settings.clone() }))
+            }
+            other => (other.space().id == id).then(|| other.clone()),
+        }
     }
 
     /// Makes the embedder, on the thread where it is to live.

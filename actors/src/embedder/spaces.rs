@@ -1,6 +1,6 @@
 //! Whose vectors are written and searched. Vectors of two embedders are never compared.
 
-use super::{BUILTIN_ID, Space};
+use super::Space;
 use crate::error::ActorError;
 use std::sync::{Arc, RwLock};
 
@@ -40,11 +40,9 @@ impl Spaces {
 
     /// Those that new audits get vectors of: the configured one, and the active one for as long as it is searched.
     pub fn written(&self) -> Vec<Space> {
-        let mut spaces = vec![self.0.configured.clone()];
-        if self.active().as_deref() == Some(BUILTIN_ID) && self.0.configured.id != BUILTIN_ID {
-            spaces.push(Space::builtin());
-        }
-        spaces
+        let configured = self.0.configured.clone();
+        let former = self.active().filter(|id| *id != configured.id).and_then(|id| configured.beside(&id));
+        [Some(configured), former].into_iter().flatten().collect()
     }
 
     /// The one that is searched.
@@ -55,8 +53,10 @@ impl Spaces {
         match self.active() {
             None => Ok(self.0.configured.clone()),
             Some(id) if id == self.0.configured.id => Ok(self.0.configured.clone()),
-            Some(id) if id == BUILTIN_ID => Ok(Space::builtin()),
-            Some(_) => Err(ActorError::Unavailable("the vectors are another embedder's: reindex is needed")),
+            Some(id) => {
+                let foreign = ActorError::Unavailable("the vectors are another embedder's: reindex is needed");
+                self.0.configured.beside(&id).ok_or(foreign)
+            }
         }
     }
 }

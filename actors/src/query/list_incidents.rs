@@ -6,6 +6,7 @@ use crate::domain::cursor::Cursor;
 use crate::domain::filter::IncidentFilter;
 use crate::domain::totals::{DimensionSet, is_counted, values_of};
 use crate::error::ActorError;
+use crate::waiting::Waiting;
 use actix::prelude::*;
 use bytes::Bytes;
 use futures_util::join;
@@ -59,7 +60,9 @@ impl Handler<ListIncidents> for QueryActor {
             && (!message.total || is_quick_total(&message.filter));
         let kind = Rc::new(message);
         let asked = kind.clone();
-        let read = self.read_either(name, quick, async move |ask| list(ask, &asked).await.map(Arc::new));
+        // What others share is not given up when one of them goes.
+        let read =
+            Waiting::always(|| self.read_either(name, quick, async move |ask| list(ask, &asked).await.map(Arc::new)));
         Box::pin(self.counted("list_incidents", self.pages.join(kind, read)))
     }
 }

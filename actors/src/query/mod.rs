@@ -32,6 +32,7 @@ use crate::error::ActorError;
 use crate::handle::{Probe, common_handlers};
 use crate::metrics::Metrics;
 use crate::supervise::Alive;
+use crate::waiting::{Waiting, awaited_handlers};
 use actix::prelude::*;
 use pipeline::{Ask, Pipeline};
 use share::Sharing;
@@ -80,10 +81,12 @@ impl QueryActor {
         F: AsyncFnOnce(&mut Connection) -> Result<T, Error> + 'static,
     {
         let (running, metrics, limit) = (self.running(), self.metrics.clone(), self.limit());
+        let waiting = Waiting::current();
         Box::pin(self.counted(operation, async move {
             let running = running?;
             let mut connection = running.pool.get().await?;
-            let answer = timeout(limit, timed_raw(&metrics, transaction, read(&mut connection))).await;
+            let read = async |own: &mut Connection| timeout(limit, timed_raw(&metrics, transaction, read(own))).await;
+            let answer = connection.while_awaited(waiting, read).await?;
             given(answer, transaction, &mut connection)
         }))
     }
@@ -100,6 +103,7 @@ impl QueryActor {
         F: AsyncFn(Ask<'_>) -> Result<T, Error> + 'static,
     {
         let (running, metrics, limit) = (self.running(), self.metrics.clone(), self.limit());
+        let waiting = Waiting::current();
         async move {
             let running = running?;
             if quick {
@@ -111,7 +115,10 @@ impl QueryActor {
                 }
             }
             let mut connection = running.pool.get().await?;
-            let answer = timeout(limit, timed_raw(&metrics, transaction, read(Ask::own(&mut connection)))).await;
+            let read = async |own: &mut Connection| {
+                timeout(limit, timed_raw(&metrics, transaction, read(Ask::own(own)))).await
+            };
+            let answer = connection.while_awaited(waiting, read).await?;
             given(answer, transaction, &mut connection)
         }
     }
@@ -173,6 +180,7 @@ impl Actor for QueryActor {
 }
 
 common_handlers!(QueryActor);
+awaited_handlers!(QueryActor: DescribeIncident, FindIncidents, GetAudit, GetIncident, GetSuccessRate, GetTimeline, ListIncidents, ListSteps);
 
 impl Handler<Probe> for QueryActor {
     type Result = ResponseFuture<Result<(), ActorError>>;

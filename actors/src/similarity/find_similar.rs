@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::query::{
     DescribeIncident, FindIncidents, FoundIncident, Incident, IncidentDescription, ListIncidents, PageStart, QueryActor,
 };
+use crate::waiting::Waiting;
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
 use pgvector::{SparseVector, Vector};
@@ -113,7 +114,20 @@ impl Searcher {
         let embedding = self.embed(&space, &asked.text).await?;
         let mut connection =
             pool.get().await.map_err(|_| ActorError::Unavailable("the vector store does not answer"))?;
-        let counts = self.counts(&mut connection, &space).await?;
+        let search =
+            async |connection: &mut Connection| self.search(connection, &search, &space, asked, embedding).await;
+        connection.while_awaited(Waiting::current(), search).await?
+    }
+
+    async fn search(
+        &self,
+        connection: &mut Connection,
+        search: &Search,
+        space: &Space,
+        asked: IncidentDescription,
+        embedding: Option<Arc<Embedding>>,
+    ) -> Result<Similar, ActorError> {
+        let counts = self.counts(connection, space).await?;
         let incidents = self.count_incidents().await?;
         let min_similarity = search.min_similarity.unwrap_or(space.min_similarity);
         let mut coverage = Coverage {
@@ -129,7 +143,7 @@ impl Searcher {
         };
         let vector = Vector::from(embedding.vector.clone());
         let words = space.sparse.then(|| SparseVector::from_dense(&embedding.vector));
-        let filter = on_facts(&search);
+        let filter = on_facts(search);
         let facets = Facets::of_filter(&filter);
         let wanted = Wanted {
             embedder: &space.id,
@@ -144,7 +158,7 @@ impl Searcher {
             known: &self.known,
             words: words.as_ref(),
         };
-        let (candidates, fitting, exhaustive) = self.gather(&mut connection, &wanted, &search).await?;
+        let (candidates, fitting, exhaustive) = self.gather(connection, &wanted, search).await?;
         coverage.exhaustive = exhaustive;
         if !exhaustive {
             self.sample.borrow_mut().add(embedding.clone());
@@ -158,7 +172,7 @@ impl Searcher {
 
     async fn describe(&self, about: &About, as_of: Option<DateTime<Utc>>) -> Result<IncidentDescription, ActorError> {
         match about {
-            About::Incident(id) => self.query.call(DescribeIncident { id: *id, as_of }).await,
+            About::Incident(id) => self.query.read(DescribeIncident { id: *id, as_of }).await,
             About::Text(text) => Ok(IncidentDescription {
                 text: AuditText { reasoning: Some(text.clone()), ..AuditText::default() },
                 ..IncidentDescription::default()
@@ -185,7 +199,7 @@ impl Searcher {
     async fn count_incidents(&self) -> Result<i64, ActorError> {
         let filter = IncidentFilter::default();
         let page =
-            self.query.call(ListIncidents { filter, limit: 1, start: PageStart::Offset(0), total: true }).await?;
+            self.query.read(ListIncidents { filter, limit: 1, start: PageStart::Offset(0), total: true }).await?;
         Ok(page.total.unwrap_or(0))
     }
 
@@ -272,7 +286,7 @@ impl Searcher {
                 as_of: search.as_of,
                 recurrence_window: self.settings.recurrence_window,
             };
-            let found = self.query.call(ask).await?;
+            let found = self.query.read(ask).await?;
             let mut found: HashMap<i64, FoundIncident> = found.into_iter().map(|found| (found.id, found)).collect();
             fitting.extend(part.into_iter().filter_map(|scored| {
                 let incident = found.remove(&scored.candidate.id)?;

@@ -23,6 +23,7 @@ use crate::handle::{Handle, Probe, common_handlers};
 use crate::metrics::Metrics;
 use crate::query::QueryActor;
 use crate::supervise::Alive;
+use crate::waiting::awaited_handlers;
 use actix::prelude::*;
 use check_recall::Sample;
 use coverage::Counts;
@@ -106,6 +107,7 @@ impl Actor for SimilarityActor {
 }
 
 common_handlers!(SimilarityActor);
+awaited_handlers!(SimilarityActor: FindSimilar);
 
 impl Handler<Probe> for SimilarityActor {
     type Result = ResponseFuture<Result<(), ActorError>>;

@@ -1,12 +1,17 @@
 use super::VectorWriterActor;
+use super::patterns_lock::begin_deleting;
+use super::write_vectors::bucket_of;
 use crate::db::pool::Connection;
 use crate::db::timed::timed;
+use crate::domain::bucket::Bucket;
 use crate::error::ActorError;
 use crate::pg_writer::DroppedIncident;
 use actix::prelude::*;
-use tokio_postgres::Error;
+use std::collections::{BTreeMap, BTreeSet};
+use tokio_postgres::{Client, Error, Row};
+use uuid::Uuid;
 
-/// Deletes the vectors, facts and patterns of dropped incidents. A pattern that nobody has any more stays: it is found by nothing.
+/// Deletes the vectors, facts and patterns of dropped incidents, and patterns that no incident has any more.
 #[derive(Message)]
 #[rtype(result = "Result<(), ActorError>")]
 pub struct ForgetVectors {
@@ -40,11 +45,39 @@ async fn forget(connection: &mut Connection, incidents: &[DroppedIncident]) -> R
     let (buckets, ids): (Vec<i32>, Vec<i64>) = incidents.iter().map(|incident| (incident.bucket, incident.id)).unzip();
     connection.in_transaction = true;
     let client = &connection.client;
-    client.batch_execute("BEGIN").await?;
+    begin_deleting(client).await?;
     client.execute(include_str!("forget_vectors.sql"), &[&audit_buckets, &audits]).await?;
-    client.execute(include_str!("forget_patterns.sql"), &[&buckets, &ids]).await?;
+    let patterns = client.query(include_str!("forget_patterns.sql"), &[&buckets, &ids]).await?;
     client.execute(include_str!("forget_facts.sql"), &[&buckets, &ids]).await?;
+    forget_unused(client, &patterns).await?;
     client.batch_execute("COMMIT").await?;
     connection.in_transaction = false;
+    Ok(())
+}
+
+/// Deletes those of the patterns that nobody has any more, and counts their words no longer.
+async fn forget_unused(client: &Client, patterns: &[Row]) -> Result<(), Error> {
+    let patterns: BTreeSet<(&str, Uuid)> =
+        patterns.iter().map(|row| (row.get("embedder"), row.get("pattern"))).collect();
+    let (embedders, patterns): (Vec<&str>, Vec<Uuid>) = patterns.into_iter().unzip();
+    let unused = client.query(include_str!("list_unused.sql"), &[&embedders, &patterns]).await?;
+    let embedders: Vec<&str> = unused.iter().map(|row| row.get("embedder")).collect();
+    let patterns: Vec<Uuid> = unused.iter().map(|row| row.get("pattern")).collect();
+    let buckets: Vec<i32> = patterns.iter().map(|pattern| bucket_of(*pattern)).collect();
+    client.execute(include_str!("forget_words.sql"), &[&buckets, &embedders, &patterns]).await?;
+    let gone = client.query(include_str!("forget_unused.sql"), &[&buckets, &embedders, &patterns]).await?;
+    let mut counts: BTreeMap<(i32, &str, &str), i64> = BTreeMap::new();
+    for row in &gone {
+        let (embedder, terms): (&str, Vec<&str>) = (row.get("embedder"), row.get("terms"));
+        // The empty term counts the patterns.
+        for term in terms.into_iter().chain([""]) {
+            *counts.entry((Bucket::of(term).get(), embedder, term)).or_default() += 1;
+        }
+    }
+    let buckets: Vec<i32> = counts.keys().map(|key| key.0).collect();
+    let embedders: Vec<&str> = counts.keys().map(|key| key.1).collect();
+    let terms: Vec<&str> = counts.keys().map(|key| key.2).collect();
+    let counts: Vec<i64> = counts.into_values().collect();
+    client.execute(include_str!("uncount_terms.sql"), &[&buckets, &embedders, &terms, &counts]).await?;
     Ok(())
 }

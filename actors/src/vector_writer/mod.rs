@@ -2,6 +2,7 @@
 
 mod add_facets;
 mod forget_vectors;
+mod patterns_lock;
 mod worker;
 mod write_embedding;
 mod write_vectors;

@@ -172,7 +172,14 @@ impl Worker {
         let mut done = vec![true; jobs.len()];
         let mut written = 0;
         for space in spaces.written() {
-            let embeddings = self.embed(&space, jobs).await?;
+            let embeddings = match self.embed(&space, jobs).await {
+                // The model of before may be gone for good; the new one's vectors do not wait for it.
+                Err(failed) if space != *spaces.configured() => {
+                    self.metrics.dualwrite_failure_total.with_label_values(&[failed.0]).inc_by(jobs.len() as u64); // usize fits
+                    continue;
+                }
+                embeddings => embeddings?,
+            };
             let vectors: Vec<AuditVector<'_>> = jobs
                 .iter()
                 .zip(&embeddings)

@@ -1,6 +1,7 @@
 //! One transaction of the vector store.
 
 use super::add_facets::add_facets;
+use super::patterns_lock::begin_writing;
 use crate::db::pool::{Connection, Pool};
 use crate::db::timed::timed;
 use crate::domain::audit_id::AuditId;
@@ -97,7 +98,7 @@ impl Batch<'_> {
         let weights: Vec<String> = patterns.values().map(weights).collect();
         let params: [&(dyn ToSql + Sync); 7] = [&buckets, &embedder, &ids, &embeddings, &self.now, &terms, &weights];
         let client = &connection.client;
-        let (begun, new) = join!(client.batch_execute("BEGIN"), client.query(&write_patterns, &params));
+        let (begun, new) = join!(begin_writing(client), client.query(&write_patterns, &params));
         begun?;
         let new: HashSet<Uuid> = new?.iter().map(|row| row.get("pattern")).collect();
         if new.is_empty() {

@@ -1,0 +1,138 @@
+//! Who waits for an answer, and until when. What a request asks of one actor after the other ends with it: a read that nobody waits
+//! for any more is given up, and cancelled on the server.
+
+use actix::Message;
+use std::future::{Future, pending};
+use std::pin::pin;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+tokio::task_local! {
+    static CURRENT: Waiting;
+}
+
+/// Whoever waits for an answer.
+#[derive(Clone)]
+pub struct Waiting(Option<Asker>);
+
+#[derive(Clone)]
+struct Asker {
+    until: Instant,
+    /// Closed when he is gone.
+    alive: watch::Receiver<()>,
+}
+
+/// Runs a request: nothing that is asked for in it is waited for longer, and reads end when it does or when the client is `gone`.
+pub async fn within<F: Future>(until: Instant, gone: impl Future<Output = ()>, request: F) -> F::Output {
+    let (here, alive) = watch::channel(());
+    let mut request = pin!(CURRENT.scope(Waiting(Some(Asker { until, alive })), request));
+    tokio::select! {
+        biased;
+        done = &mut request => return done,
+        () = gone => drop(here),
+    }
+    // Reads have ended by now; what is written is written.
+    request.await
+}
+
+/// How much time the current request has left; all of it outside of one.
+pub fn left() -> Duration {
+    Waiting::current().0.map_or(Duration::MAX, |asker| asker.until.saturating_duration_since(Instant::now()))
+}
+
+impl Waiting {
+    /// Makes something that does not end with the current request.
+    pub fn always<T>(make: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(Waiting(None), make)
+    }
+
+    /// For the current request; outside of one somebody always waits.
+    pub fn current() -> Self {
+        CURRENT.try_with(Clone::clone).unwrap_or(Waiting(None))
+    }
+
+    /// Ends when nobody waits any more.
+    pub async fn over(self) {
+        let Some(Asker { until, mut alive }) = self.0 else { return pending().await };
+        tokio::select! {
+            () = sleep_until(until) => {}
+            // Nothing is ever sent.
+            _ = alive.changed() => {}
+        }
+    }
+
+    /// Makes a future as a part of the request, and the future too.
+    pub fn scope<T, F: Future<Output = T> + 'static>(
+        self,
+        make: impl FnOnce() -> F,
+    ) -> impl Future<Output = T> + 'static {
+        let future = CURRENT.sync_scope(self.clone(), make);
+        CURRENT.scope(self, future)
+    }
+}
+
+/// A read, and who waits for it.
+pub struct Awaited<M> {
+    pub message: M,
+    pub waiting: Waiting,
+}
+
+impl<M: Message> Message for Awaited<M> {
+    type Result = M::Result;
+}
+
+/// Has an actor handle these reads also as [`Awaited`] ones.
+macro_rules! awaited_handlers {
+    ($actor:ty: $($read:ty),+) => {$(
+        impl actix::Handler<$crate::waiting::Awaited<$read>> for $actor {
+            type Result = <Self as actix::Handler<$read>>::Result;
+
+            fn handle(&mut self, read: $crate::waiting::Awaited<$read>, ctx: &mut Self::Context) -> Self::Result {
+                Box::pin(read.waiting.scope(|| actix::Handler::<$read>::handle(self, read.message, ctx)))
+            }
+        }
+    )+};
+}
+pub(crate) use awaited_handlers;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn it_is_over_with_the_request() {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let request = within(Instant::now() + Duration::from_secs(60), pending(), async {
+            let _ = tell.send(Waiting::current());
+            assert!(left() > Duration::from_secs(50));
+            pending::<()>().await;
+        });
+        let mut request = Box::pin(request);
+        assert!(request.as_mut().now_or_never().is_none());
+        let waiting = told.await.expect("told");
+        assert!(waiting.clone().over().now_or_never().is_none());
+        drop(request);
+        waiting.over().await;
+        assert!(Waiting::current().over().now_or_never().is_none() && left() == Duration::MAX);
+    }
+
+    #[tokio::test]
+    async fn it_is_over_when_the_client_is_gone() {
+        let request = async {
+            Waiting::current().over().await;
+            "done"
+        };
+        assert_eq!(within(Instant::now() + Duration::from_secs(60), async {}, request).await, "done");
+    }
+
+    #[tokio::test]
+    async fn it_is_over_in_time() {
+        within(Instant::now(), pending(), async {
+            assert_eq!(left(), Duration::ZERO);
+            Waiting::current().scope(|| async { Waiting::current().over().await }).await;
+        })
+        .await;
+    }
+}
