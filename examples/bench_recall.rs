@@ -44,7 +44,7 @@ fn print(name: &str, corpus: &Corpus, engines: &[EngineSettings]) {
             engine.embed_here(texts).expect("an embedder that answers").into_iter().map(Some).collect()
         };
         let (space, embed): (_, &EmbedTexts) = (engine.space(), &embed);
-        print_ranker(&space.id, corpus, &Searcher::new(corpus, embed, space.min_similarity));
+        print_ranker(&space.id, corpus, &Searcher::new(corpus, embed, &space));
     }
 }
 

@@ -41,10 +41,20 @@ impl Endpoint {
     }
 }
 
+/// Dimensions that stand for: 768, and without the first of the two models.
+const RETIRED: usize = 1;
+
 async fn embeddings(dimensions: web::Data<AtomicUsize>, request: HttpRequest, body: web::Json<Value>) -> HttpResponse {
     let dimensions = dimensions.load(Ordering::SeqCst);
     let key = request.headers().get("authorization").and_then(|value| value.to_str().ok());
-    if key != Some("Bearer endpoint-key") || body["model"] != "letters" || body["dimensions"] != 768 {
+    let shift = match body["model"].as_str() {
+        // It is there no more.
+        Some("letters") if dimensions == RETIRED => return HttpResponse::NotFound().finish(),
+        Some("letters") => 0,
+        Some("letters-2") => 26,
+        _ => return HttpResponse::Unauthorized().finish(),
+    };
+    if key != Some("Bearer endpoint-key") || body["dimensions"] != 768 {
         return HttpResponse::Unauthorized().finish();
     }
     if dimensions == 0 {
@@ -55,9 +65,9 @@ async fn embeddings(dimensions: web::Data<AtomicUsize>, request: HttpRequest, bo
         return HttpResponse::BadRequest().finish();
     }
     let vector = |text: &str| {
-        let mut numbers = vec![0.0; dimensions];
+        let mut numbers = vec![0.0; if dimensions == RETIRED { 768 } else { dimensions }];
         for byte in text.bytes().filter(u8::is_ascii_alphabetic) {
-            numbers[usize::from(byte.to_ascii_lowercase() - b'a')] += 1.0;
+            numbers[shift + usize::from(byte.to_ascii_lowercase() - b'a')] += 1.0;
         }
         numbers
     };
@@ -184,6 +194,61 @@ async fn from_one_embedder_to_another() {
     })
     .await;
     assert_eq!(service.read("/health").await["parts"]["embedder"]["reindex_needed"], false);
+}
+
+/// The old model is asked for as long as the endpoint has it; where it has it no more the new one's vectors do not wait for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_one_model_of_an_endpoint_to_another() {
+    let endpoint = Endpoint::start();
+    let url = endpoint.url();
+    let database = server().database().await;
+    let mut service = Service::on(&database.url, &settings(&url)).await;
+    service.logged("ready").await;
+    post(&service, "rr-old", "the pod ran out of memory").await;
+    let count = async |embedder: &str| {
+        database.number(&format!("SELECT count(*) FROM audit_embeddings WHERE embedder = '{embedder}'")).await
+    };
+    eventually("its vector", async || (count("http:letters").await == 1).then_some(())).await;
+    eventually("active", async || (database.number("SELECT count(*) FROM embedding_active").await == 1).then_some(()))
+        .await;
+    service.stop().await;
+
+    let mut next = settings(&url);
+    next[2].1 = "letters-2";
+    let service = Service::on(&database.url, &next).await;
+    service.logged("the vectors are another embedder's: run data-storage reindex").await;
+    post(&service, "rr-new", "the pod ran out of memory again").await;
+    eventually("vectors of both", async || {
+        (count("http:letters").await == 2 && count("http:letters-2").await == 1).then_some(())
+    })
+    .await;
+    let found = search(&service).await;
+    assert_eq!(
+        (&found["coverage"]["embedder"], found["data"].as_array().map(Vec::len)),
+        (&json!("http:letters"), Some(2))
+    );
+    endpoint.dimensions.store(RETIRED, Ordering::SeqCst);
+    let body = json!({"query": "something that was not asked before"}).to_string();
+    let headers = [("content-type", "application/json")];
+    let refused =
+        service.send(reqwest::Method::POST, "/api/v1/incidents/search", &headers, Some(body.as_bytes())).await;
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    post(&service, "rr-later", "the disk is full").await;
+    eventually("the new one's vector", async || (count("http:letters-2").await == 2).then_some(())).await;
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
+        .args(["reindex", "--database-url", &database.url])
+        .envs(next)
+        .output()
+        .await
+        .expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    eventually("the new one is searched", async || {
+        let answer =
+            service.send(reqwest::Method::POST, "/api/v1/incidents/search", &headers, Some(body.as_bytes())).await;
+        (answer.status == 200 && answer.json()["coverage"]["embedder"] == "http:letters-2").then_some(())
+    })
+    .await;
+    assert_eq!(count("http:letters-2").await, 3);
 }
 
 /// With the model's real weights (`make test-minilm`): paraphrases without a common word are found.

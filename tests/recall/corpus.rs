@@ -194,11 +194,12 @@ pub struct Searcher<'a> {
     embeddings: Vec<Embedding>,
     frequencies: Frequencies,
     min_similarity: f64,
+    hashed: bool,
     vectors_only: bool,
 }
 
 impl<'a> Searcher<'a> {
-    pub fn new(corpus: &Corpus, embed: &'a EmbedTexts<'a>, min_similarity: f64) -> Self {
+    pub fn new(corpus: &Corpus, embed: &'a EmbedTexts<'a>, space: &Space) -> Self {
         let texts: Vec<AuditText> = corpus.documents.iter().map(|document| document.text.clone()).collect();
         let embeddings: Vec<Embedding> = embed(&texts).into_iter().map(|made| made.expect("features")).collect();
         let mut frequencies = Frequencies::default();
@@ -209,12 +210,13 @@ impl<'a> Searcher<'a> {
                 *frequencies.by_term.entry(term.clone()).or_default() += 1;
             }
         }
-        Searcher { embed, embeddings, frequencies, min_similarity, vectors_only: false }
+        let (min_similarity, hashed) = (space.min_similarity, space.sparse);
+        Searcher { embed, embeddings, frequencies, min_similarity, hashed, vectors_only: false }
     }
 
     /// With the default embedder.
     pub fn builtin(corpus: &Corpus) -> Self {
-        Self::new(corpus, &builtin, Space::builtin().min_similarity)
+        Self::new(corpus, &builtin, &Space::builtin())
     }
 
     /// The vectors alone, whatever their likeness.
@@ -235,7 +237,7 @@ impl Ranker for Searcher<'_> {
             match similarity {
                 similarity if similarity < self.min_similarity => 0.0,
                 similarity if self.vectors_only => similarity,
-                similarity => score(query.compare(embedding.features.iter()).share, similarity),
+                similarity => score(&query.compare(embedding.features.iter()), similarity, self.hashed),
             }
         };
         self.embeddings.iter().map(of).collect()

@@ -149,13 +149,20 @@ impl Wanted<'_> {
         let features = self.known.get(connection, self.embedder, &ids).await?;
         let mut patterns: Vec<Pattern> = near
             .into_iter()
-            .filter_map(|(id, similarity)| Some(pattern(id, similarity, features.get(&id)?, &query)))
+            .filter_map(|(id, similarity)| Some(self.pattern(id, similarity, features.get(&id)?, &query)))
             // Hashes may meet where words do not: what has nothing in common is not alike.
             .filter(|pattern| self.words.is_none() || pattern.likeness.share > 0.0 || self.min_similarity == 0.0)
             .collect();
         patterns.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
         let (incidents, all) = self.incidents(connection, &patterns, reach).await?;
         Ok(Candidates { patterns, incidents, complete: whole && all, query })
+    }
+
+    fn pattern(&self, id: Uuid, similarity: f64, features: &PatternFeatures, query: &Query) -> Pattern {
+        let likeness = query.compare(features.iter());
+        // A pattern from before features were kept has its vector alone.
+        let score = if features.is_empty() { similarity } else { score(&likeness, similarity, self.words.is_some()) };
+        Pattern { id, similarity, likeness, score }
     }
 
     /// How common the words of the query are.
@@ -317,13 +324,6 @@ impl Wanted<'_> {
         values.push(Value::Time(self.as_of?));
         Some(format!("i.first_received_at <= ${}", values.len()))
     }
-}
-
-fn pattern(id: Uuid, similarity: f64, features: &PatternFeatures, query: &Query) -> Pattern {
-    let likeness = query.compare(features.iter());
-    // A pattern from before features were kept has its vector alone.
-    let exact = if features.is_empty() { similarity } else { likeness.share };
-    Pattern { id, similarity, likeness, score: score(exact, similarity) }
 }
 
 /// Patterns whose incidents are asked for at once.

@@ -7,8 +7,14 @@ use std::collections::HashMap;
 
 /// What is asked, ready to be compared: rare words weigh more.
 pub struct Query {
-    /// Weight by feature; together 1.
-    weights: HashMap<String, f64>,
+    features: HashMap<String, Weight>,
+}
+
+struct Weight {
+    /// Its share of the query; together 1.
+    share: f64,
+    /// Its part of a vector of length 1.
+    cosine: f64,
 }
 
 /// How many patterns there are, and how many of them have a word.
@@ -27,39 +33,50 @@ impl Frequencies {
 }
 
 impl Query {
-    /// Each feature's weight times its idf.
+    /// A feature's share is its weight times its idf.
     pub fn new(features: &Features, frequencies: &Frequencies) -> Self {
-        let weighted = features.terms.iter().zip(&features.weights);
-        let mut weights: HashMap<String, f64> =
-            weighted.map(|(term, weight)| (term.clone(), f64::from(*weight) * frequencies.idf(term))).collect();
-        let sum = weights.values().sum::<f64>();
-        weights.values_mut().for_each(|weight| *weight /= sum.max(f64::MIN_POSITIVE));
-        Query { weights }
+        let weighted = || features.iter().map(|(term, weight)| (term, f64::from(weight)));
+        let sum: f64 = weighted().map(|(term, weight)| weight * frequencies.idf(term)).sum();
+        let length = weighted().map(|(_, weight)| weight * weight).sum::<f64>().sqrt();
+        let weights = weighted().map(|(term, weight)| {
+            let share = weight * frequencies.idf(term) / sum.max(f64::MIN_POSITIVE);
+            (term.to_owned(), Weight { share, cosine: weight / length.max(f64::MIN_POSITIVE) })
+        });
+        Query { features: weights.collect() }
     }
 
-    /// How much of the query a text of these features and weights has, and the words that make it, the weightiest first.
+    /// How alike a text of these features and weights is, and the words that make it, the weightiest first.
     pub fn compare<'f>(&self, features: impl Iterator<Item = (&'f str, f32)>) -> Likeness {
-        let mut shared: Vec<(&str, f64)> =
-            features.filter_map(|(term, weight)| Some((term, self.weights.get(term)? * f64::from(weight)))).collect();
+        let (mut shared, mut product, mut squares) = (Vec::<(&str, f64)>::new(), 0.0, 0.0);
+        for (term, weight) in features {
+            let weight = f64::from(weight);
+            squares += weight * weight;
+            if let Some(asked) = self.features.get(term) {
+                shared.push((term, asked.share * weight));
+                product += asked.cosine * weight;
+            }
+        }
         shared.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
         let share = shared.iter().map(|(_, product)| product).sum::<f64>().min(1.0);
+        let cosine = (product / squares.sqrt().max(f64::MIN_POSITIVE)).min(1.0);
         let words = shared.iter().map(|(term, _)| *term).filter(|term| !is_concept(term));
         let mut terms: Vec<String> = words.take(SHOWN).map(str::to_owned).collect();
         if terms.is_empty() {
             // In other words alone.
             terms = shared.iter().take(SHOWN).map(|(term, _)| term[1..].to_owned()).collect();
         }
-        Likeness { share, terms }
+        Likeness { share, cosine, terms }
     }
 
     pub fn has(&self, term: &str) -> bool {
-        self.weights.contains_key(term)
+        self.features.contains_key(term)
     }
 }
 
-/// The text's part of the score: half the exact likeness of the words, half that of the vectors.
-pub fn score(exact: f64, similarity: f64) -> f64 {
-    0.5 * exact + 0.5 * similarity
+/// The text's part of the score: half what the text has of the query, half how close it is. Of vectors that are hashed words the words
+/// themselves say it better: they do not collide.
+pub fn score(likeness: &Likeness, similarity: f64, hashed: bool) -> f64 {
+    0.5 * likeness.share + 0.5 * if hashed { likeness.cosine } else { similarity }
 }
 
 /// Words that a hit shows.
@@ -67,7 +84,10 @@ const SHOWN: usize = 6;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Likeness {
+    /// What part of the query the text has.
     pub share: f64,
+    /// Of the weights of the features.
+    pub cosine: f64,
     pub terms: Vec<String>,
 }
 
@@ -110,7 +130,7 @@ mod tests {
             (query.compare(features(&["oomkill", "x"]).iter()), query.compare(features(&["pod", "x"]).iter()));
         assert!(rare.share > common.share * 1.5, "{rare:?} {common:?}");
         let same = query.compare(features(&["pod", "oomkill"]).iter());
-        assert!(same.share > 0.999 && same.terms == ["oomkill", "pod"], "{same:?}");
+        assert!(same.share > 0.999 && same.cosine > 0.999 && same.terms == ["oomkill", "pod"], "{same:?}");
         assert_eq!(query.compare(features(&["y"]).iter()).share, 0.0);
     }
 }
