@@ -7,16 +7,29 @@ CARGO ?= cargo
 test-minilm: postgres
 	MINILM_PATH=$$($(PYTHON) scripts/minilm.py) $(CARGO) test --locked --features minilm --release --test api -- embedders
 
+# PgBouncer in session mode, Debian's.
+test-pgbouncer: postgres
+	PGBOUNCER=$$($(PYTHON) scripts/pgbouncer.py) $(CARGO) test --locked --test outage pgbouncer -- --include-ignored
+
 # Service and PostgreSQL killed at random moments: make torture ROUNDS=100
 ROUNDS ?= 100
 torture: postgres
 	ROUNDS=$(ROUNDS) $(CARGO) test --locked --test outage torture -- --nocapture
 
+# Every parser of what a client or an operator wrote, under the fuzzer, so many seconds each; needs cargo-fuzz.
+FUZZ_SECONDS ?= 60
+fuzz:
+	for target in fuzz/seeds/*; do \
+		name=$$(basename $$target); mkdir -p fuzz/corpus/$$name; \
+		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none $$name fuzz/corpus/$$name $$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
+	done
+
 # Recall of each embedder beside BM25.
 bench-recall:
 	MINILM_PATH=$$($(PYTHON) scripts/minilm.py) $(CARGO) run --release --locked --features minilm --example bench_recall
 
-.PHONY: build run demo bench bench-large bench-recall test-minilm torture test check-format lint walls postgres clean
+.PHONY: build run demo bench bench-large bench-recall fuzz test-minilm test-pgbouncer torture test check-format lint walls postgres clean
 
 build: postgres
 	$(CARGO) build --release --locked

@@ -6,9 +6,11 @@ use crate::db::DatabaseConfig;
 use crate::domain::audit::{IdempotencyKey, Receipt};
 use crate::domain::cursor::Cursor;
 use crate::domain::filter::{FILTERS, IncidentFilter};
+use crate::domain::parameters::Parameters;
 use crate::domain::remediation::RemediationAudit;
 use crate::domain::search::Search;
 use crate::domain::time::TimeWindow;
+use crate::domain::traceparent::TraceParent;
 use crate::domain::workflow::WorkflowAudit;
 use crate::embedder::Builtin;
 use chrono::{DateTime, TimeDelta};
@@ -57,6 +59,20 @@ pub fn idempotency_key(value: &[u8]) {
     let _ = IdempotencyKey::parse(value);
 }
 
+pub fn traceparent(header: &[u8]) {
+    if let Some(TraceParent { trace_id, parent_id }) = TraceParent::parse(header) {
+        assert_eq!((trace_id.len(), parent_id.len()), (32, 16));
+    }
+}
+
+pub fn query_string(text: &[u8]) {
+    let text = String::from_utf8_lossy(text);
+    let names: Vec<&'static str> = FILTERS.iter().copied().chain(["limit", "total"]).collect();
+    let parameters = Parameters::parse(&text, &names);
+    let filter = IncidentFilter::from_query(|name| parameters.get(name));
+    let _ = (filter, parameters.number("limit", 1, 1000, 10), parameters.boolean("total", true), parameters.end());
+}
+
 pub fn token(text: &[u8]) {
     if let Some(token) = Token::parse(&String::from_utf8_lossy(text)) {
         token.expires();
@@ -82,13 +98,15 @@ mod tests {
 
     #[test]
     fn the_seeds_pass() {
-        let targets: [(&str, Target); 9] = [
+        let targets: [(&str, Target); 11] = [
             ("remediation_audit", remediation_audit),
             ("workflow_audit", workflow_audit),
             ("search", search),
             ("cursor", cursor),
             ("filter", filter),
             ("idempotency_key", idempotency_key),
+            ("traceparent", traceparent),
+            ("query_string", query_string),
             ("token", token),
             ("token_file", token_file),
             ("database_url", database_url),

@@ -13,6 +13,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
 use bytes::Bytes;
 use data_storage_actors::auth::Allowance;
+use data_storage_actors::domain::traceparent::TraceParent;
 use data_storage_actors::waiting::within;
 use futures_util::FutureExt;
 use std::future::pending;
@@ -50,7 +51,10 @@ pub async fn request(
     let turned_away = draining && !request.path().starts_with("/health");
     let in_flight = (!turned_away).then(|| InFlight::enter(&state));
     let (method, path) = (request.method().clone(), request.path().to_owned());
+    let trace = request.headers().get("traceparent").cloned();
+    let trace = trace.as_ref().and_then(|header| TraceParent::parse(header.as_bytes()));
     let peer = request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
+    let asked = Asked { id: &id, method: method.as_str(), peer: &peer, trace, started };
 
     let (mut answer, route, caller) = if head_size(&request) > MAX_HEAD {
         let problem = Problem::new(ProblemKind::HeadersTooLarge, "The head of a request may have 32 KiB").closing();
@@ -83,7 +87,7 @@ pub async fn request(
             Ok(Err(error)) => return Err(error),
             Err(_) => {
                 let problem = Problem::new(ProblemKind::InternalError, "The service made a mistake; it is logged");
-                log(&id, method.as_str(), None, 500, started, &peer, None);
+                asked.log(None, 500, None);
                 let mut response = problem.render(&path, &id.0);
                 set_id(&mut response, &id);
                 let error = actix_web::error::InternalError::from_response("panic", response);
@@ -103,7 +107,7 @@ pub async fn request(
         answer.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
     let caller = caller.as_ref().map(|caller| &*caller.0);
-    log(&id, method.as_str(), route.as_deref(), answer.status().as_u16(), started, &peer, caller);
+    asked.log(route.as_deref(), answer.status().as_u16(), caller);
     let socket = answer.request().conn_data::<Socket>().cloned();
     Ok(answer.map_body(|_, body| {
         let body = match room {
@@ -201,18 +205,34 @@ fn set_id<B>(response: &mut HttpResponse<B>, id: &RequestId) {
     }
 }
 
-fn log(
-    id: &RequestId,
-    method: &str,
-    route: Option<&str>,
-    status: u16,
+/// What the log says of a request whatever comes of it.
+struct Asked<'a> {
+    id: &'a RequestId,
+    method: &'a str,
+    peer: &'a str,
+    trace: Option<TraceParent<'a>>,
     started: Instant,
-    peer: &str,
-    caller: Option<&str>,
-) {
-    let duration_ms = started.elapsed().as_secs_f64() * 1e3;
-    let route = route.unwrap_or("unknown");
-    tracing::info!(request_id = &*id.0, method, route, status, duration_ms, peer, caller, "request");
+}
+
+impl Asked<'_> {
+    fn log(&self, route: Option<&str>, status: u16, caller: Option<&str>) {
+        let Asked { id, method, peer, trace, started } = self;
+        let duration_ms = started.elapsed().as_secs_f64() * 1e3;
+        let route = route.unwrap_or("unknown");
+        let (trace_id, parent_id) = trace.map(|trace| (trace.trace_id, trace.parent_id)).unzip();
+        tracing::info!(
+            request_id = &*id.0,
+            method,
+            route,
+            status,
+            duration_ms,
+            peer,
+            caller,
+            trace_id,
+            parent_id,
+            "request"
+        );
+    }
 }
 
 /// The client's id when it is sane: 1–128 letters, digits, `.`, `_`, `-` and `:`.

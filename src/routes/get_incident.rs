@@ -1,16 +1,17 @@
 //! `GET /api/v1/incidents/{id}`
 
 use super::counted;
-use crate::extract::{Query, admit_read, path_id};
+use crate::extract::{admit_read, path_id};
 use crate::problem::Problem;
 use crate::state::AppState;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use data_storage_actors::domain::parameters::Parameters;
 use data_storage_actors::query::GetIncident;
 
 pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     admit_read(&state, &request).await?;
-    let id = path_id(&request).and_then(|id| Query::parse(&request, &[]).end().map(|()| id));
+    let id = path_id(&request).and_then(|id| Parameters::parse(request.query_string(), &[]).end().map(|()| id));
     let id = id.map_err(|invalid| counted(&state, invalid))?;
     let incident = state.actors.query.read(GetIncident { id }).await?;
     Ok(HttpResponse::Ok().json(incident))

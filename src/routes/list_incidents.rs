@@ -1,7 +1,7 @@
 //! `GET /api/v1/incidents`
 
 use super::counted;
-use crate::extract::{MAX_ID, Query, admit_read};
+use crate::extract::{MAX_ID, admit_read};
 use crate::problem::Problem;
 use crate::state::AppState;
 use actix_web::http::header::ContentType;
@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use data_storage_actors::domain::cursor::Cursor;
 use data_storage_actors::domain::filter::{FILTERS, IncidentFilter};
 use data_storage_actors::domain::invalid::Invalid;
+use data_storage_actors::domain::parameters::Parameters;
 use data_storage_actors::query::{Incident, ListIncidents, PageStart};
 use serde::Serialize;
 
@@ -60,7 +61,7 @@ fn body(incidents: &[Incident], pagination: &Pagination) -> Vec<u8> {
 
 fn parse(request: &HttpRequest) -> Result<ListIncidents, Invalid> {
     let known: Vec<&'static str> = [FILTERS, &["limit", "offset", "total", "cursor"]].concat();
-    let query = Query::parse(request, &known);
+    let query = Parameters::parse(request.query_string(), &known);
     let filter = IncidentFilter::from_query(|name| query.get(name))?;
     let limit = query.number("limit", 1, 1000, 100)?;
     let offset = query.number("offset", 0, MAX_ID, 0)?;

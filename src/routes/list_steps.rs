@@ -1,12 +1,13 @@
 //! `GET /api/v1/workflows/{workflowID}/steps`
 
 use super::counted;
-use crate::extract::{MAX_ID, Query, admit_read, path_name};
+use crate::extract::{MAX_ID, admit_read, path_name};
 use crate::problem::Problem;
 use crate::state::AppState;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use data_storage_actors::domain::invalid::Invalid;
+use data_storage_actors::domain::parameters::Parameters;
 use data_storage_actors::query::{ListSteps, WorkflowRecord};
 use serde::Serialize;
 
@@ -38,7 +39,7 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
 
 fn parse(request: &HttpRequest) -> Result<ListSteps, Invalid> {
     let workflow_id = path_name(request)?;
-    let query = Query::parse(request, &["limit", "offset"]);
+    let query = Parameters::parse(request.query_string(), &["limit", "offset"]);
     let limit = query.number("limit", 1, 1000, 1000)?;
     let offset = query.number("offset", 0, MAX_ID, 0)?;
     query.end()?;

@@ -1,18 +1,19 @@
 //! `POST /api/v1/incidents/search`
 
 use super::{counted, refused};
-use crate::extract::{Query, admit_read, json_body};
+use crate::extract::{admit_read, json_body};
 use crate::problem::Problem;
 use crate::state::AppState;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use data_storage_actors::domain::parameters::Parameters;
 use data_storage_actors::domain::search::Search;
 use data_storage_actors::similarity::FindSimilar;
 
 pub async fn handle(state: Data<AppState>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     admit_read(&state, &request).await?;
     let (body, _room) = json_body(&state, &request, payload).await?;
-    let search = Query::parse(&request, &[]).end().and_then(|()| Search::parse(&body));
+    let search = Parameters::parse(request.query_string(), &[]).end().and_then(|()| Search::parse(&body));
     let search = search.map_err(|invalid| counted(&state, invalid))?;
     let similar = state.actors.similarity.read(FindSimilar(search)).await.map_err(|error| refused(&state, error))?;
     Ok(HttpResponse::Ok().json(similar))

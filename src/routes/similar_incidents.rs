@@ -1,13 +1,14 @@
 //! `GET /api/v1/incidents/{id}/similar`
 
 use super::counted;
-use crate::extract::{Query, admit_read, path_id};
+use crate::extract::{admit_read, path_id};
 use crate::problem::Problem;
 use crate::state::AppState;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use data_storage_actors::domain::filter::{FILTERS, IncidentFilter};
 use data_storage_actors::domain::invalid::Invalid;
+use data_storage_actors::domain::parameters::Parameters;
 use data_storage_actors::domain::search::{About, DEFAULT_LIMIT, Search, as_of, half_life, min_similarity};
 use data_storage_actors::similarity::FindSimilar;
 
@@ -21,7 +22,7 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
 fn parse(request: &HttpRequest) -> Result<Search, Invalid> {
     let about = About::Incident(path_id(request)?);
     let known: Vec<&'static str> = [FILTERS, &["limit", "min_similarity", "half_life", "as_of"]].concat();
-    let query = Query::parse(request, &known);
+    let query = Parameters::parse(request.query_string(), &known);
     let filter = IncidentFilter::from_query(|name| query.get(name))?;
     let limit = query.number("limit", 1, 100, 10)?;
     let search = Search {

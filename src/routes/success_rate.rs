@@ -1,13 +1,14 @@
 //! `GET /api/v1/stats/success-rate`
 
 use super::counted;
-use crate::extract::{Query, admit_read};
+use crate::extract::admit_read;
 use crate::problem::Problem;
 use crate::state::AppState;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use data_storage_actors::domain::filter::{FILTERS, IncidentFilter};
 use data_storage_actors::domain::invalid::Invalid;
+use data_storage_actors::domain::parameters::Parameters;
 use data_storage_actors::query::{Dimension, GetSuccessRate, SuccessRate};
 use serde::Serialize;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
 
 fn parse(request: &HttpRequest, recurrence_window: Duration) -> Result<GetSuccessRate, Invalid> {
     let known: Vec<&'static str> = [&["group_by"], FILTERS, &["limit"]].concat();
-    let query = Query::parse(request, &known);
+    let query = Parameters::parse(request.query_string(), &known);
     let group_by = dimensions(query.get("group_by")?.unwrap_or("alert_name,action_type"))?;
     let filter = IncidentFilter::from_query(|name| query.get(name))?;
     let limit = query.number("limit", 1, 1000, 100)?;

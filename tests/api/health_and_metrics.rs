@@ -67,7 +67,12 @@ async fn the_request_id_goes_through() {
     }
     let body = gateway_audit("rr-secret-name");
     service
-        .post_raw(Writer::Gateway, "/api/v1/audit/remediation", &body.to_string(), &[("x-request-id", "mine")])
+        .post_raw(
+            Writer::Gateway,
+            "/api/v1/audit/remediation",
+            &body.to_string(),
+            &[("x-request-id", "mine"), ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")],
+        )
         .await;
     let line =
         eventually("its line", async || service.log().into_iter().find(|line| line["request_id"] == "mine")).await;
@@ -76,6 +81,10 @@ async fn the_request_id_goes_through() {
         (&json!(201), &json!("/api/v1/audit/remediation"), &json!("POST"))
     );
     assert_eq!(line["caller"], "system:serviceaccount:kubernaut-system:gateway-sa");
+    assert_eq!(
+        (&line["trace_id"], &line["parent_id"]),
+        (&json!("4bf92f3577b34da6a3ce929d0e0e4736"), &json!("00f067aa0ba902b7"))
+    );
     // Neither tokens nor bodies are logged.
     let log = serde_json::to_string(&service.log()).expect("JSON");
     assert!(!log.contains("token-of") && !log.contains("rr-secret-name"), "{log}");

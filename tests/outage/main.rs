@@ -10,6 +10,7 @@ mod embedded;
 mod flood;
 mod load;
 mod panics;
+mod pgbouncer;
 mod replicas;
 mod retention;
 mod standby;

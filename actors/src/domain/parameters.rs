@@ -1,0 +1,96 @@
+//! The query of a request's target.
+
+use super::invalid::Invalid;
+use percent_encoding::percent_decode_str;
+
+/// The parameters of a query, each of a known name, once, and not empty. A fault is reported when its parameter's turn comes, so
+/// that the first one in the order of the contract is; unknown parameters come last.
+pub struct Parameters {
+    known: Vec<(&'static str, Result<String, Invalid>)>,
+    unknown: Option<Invalid>,
+}
+
+impl Parameters {
+    pub fn parse(query: &str, names: &[&'static str]) -> Self {
+        let mut parameters = Parameters { known: Vec::new(), unknown: None };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decoded = decode(name);
+            let name = decoded.as_deref().unwrap_or(name);
+            match names.iter().copied().find(|known| *known == name) {
+                Some(known) => parameters.add(known, value),
+                None => parameters.unknown = Some(Invalid::unnamed(name, "is not a parameter of this path")),
+            }
+        }
+        parameters
+    }
+
+    fn add(&mut self, name: &'static str, value: &str) {
+        if let Some((_, held)) = self.known.iter_mut().find(|(known, _)| *known == name) {
+            *held = Err(Invalid::wrong(name, "is there twice"));
+            return;
+        }
+        let value = match decode(value) {
+            None => Err(Invalid::wrong(name, "is not valid UTF-8")),
+            Some(value) if value.is_empty() => Err(Invalid::wrong(name, "must not be empty")),
+            Some(value) => Ok(value),
+        };
+        self.known.push((name, value));
+    }
+
+    pub fn get(&self, name: &str) -> Result<Option<&str>, Invalid> {
+        match self.known.iter().find(|(known, _)| *known == name) {
+            None => Ok(None),
+            Some((_, Ok(value))) => Ok(Some(value)),
+            Some((_, Err(invalid))) => Err(invalid.clone()),
+        }
+    }
+
+    /// A whole number within bounds, or the default.
+    pub fn number(&self, name: &'static str, least: i64, most: i64, default: i64) -> Result<i64, Invalid> {
+        let Some(text) = self.get(name)? else { return Ok(default) };
+        let digits = text.bytes().all(|b| b.is_ascii_digit());
+        match text.parse::<i64>() {
+            Ok(number) if digits && (least..=most).contains(&number) => Ok(number),
+            _ => Err(Invalid::wrong(name, format_args!("must be a whole number from {least} to {most}"))),
+        }
+    }
+
+    pub fn boolean(&self, name: &'static str, default: bool) -> Result<bool, Invalid> {
+        match self.get(name)? {
+            None => Ok(default),
+            Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            Some(_) => Err(Invalid::wrong(name, "must be true or false")),
+        }
+    }
+
+    /// Asked last: that there was nothing else.
+    pub fn end(self) -> Result<(), Invalid> {
+        self.unknown.map_or(Ok(()), Err)
+    }
+}
+
+/// Percent signs and plus signs, as in a form.
+fn decode(text: &str) -> Option<String> {
+    let spaced = text.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8().ok().map(|text| text.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_there_once_and_known() {
+        let parameters = Parameters::parse("a=x%20y+z&b=7&&c=%ff&d=", &["a", "b", "c", "d", "e"]);
+        assert_eq!(parameters.get("a"), Ok(Some("x y z")));
+        assert_eq!(parameters.number("b", 1, 10, 3), Ok(7));
+        assert_eq!(parameters.number("e", 1, 10, 3), Ok(3));
+        assert!(parameters.number("b", 8, 10, 3).is_err() && parameters.boolean("b", true).is_err());
+        assert!(parameters.get("c").is_err() && parameters.get("d").is_err());
+        assert_eq!(parameters.end(), Ok(()));
+        assert!(Parameters::parse("a=1&%61=2", &["a"]).get("a").is_err(), "twice, in two spellings");
+        assert!(Parameters::parse("x=1", &["a"]).end().is_err());
+    }
+}
