@@ -1,7 +1,6 @@
 //! Clients that go, that dawdle, and that do not take what they asked for.
 
 use crate::support::{Server, Service, Writer, eventually, eventually_long, gateway_audit, server};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,11 +37,7 @@ async fn the_deadline_counts_from_the_head() {
     let service = Service::on(&database.url, &[("REQUEST_DEADLINE", "2s")]).await;
     service.logged("ready").await;
     service.post(Writer::Gateway, &gateway_audit("rr-before")).await.audit_id();
-    let rows =
-        database.rows("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND pid IS NOT NULL", &[]).await;
-    let pids: Vec<Pid> = rows.iter().filter_map(|row| Pid::from_raw(row.get(0))).collect();
-    let all = || pids.iter().copied().chain(Pid::from_raw(server.postmaster()));
-    all().for_each(|pid| kill_process(pid, Signal::STOP).expect("it lives"));
+    let frozen = server.freeze(&database).await;
     let body = gateway_audit("rr-slow").to_string();
     let (begin, end) = body.split_at(body.len() / 2);
     let mut client = TcpStream::connect(service.address).await.expect("connected");
@@ -59,7 +54,7 @@ async fn the_deadline_counts_from_the_head() {
     let mut answer = vec![0; 4096];
     let length = client.read(&mut answer).await.expect("an answer");
     let took = started.elapsed();
-    all().for_each(|pid| _ = kill_process(pid, Signal::CONT));
+    drop(frozen);
     let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(took >= Duration::from_millis(1_900) && took < Duration::from_millis(2_900), "{took:?}");

@@ -3,7 +3,7 @@
 use crate::support::{Server, Service, Writer, eventually, gateway_audit};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::{Duration, Instant};
 
 /// `FLOOD` sets how many connections (2,000 need a limit of open files above it).
@@ -20,13 +20,7 @@ async fn at_a_database_that_stands_still() {
     let service = Service::on(&database.url, &[("REQUEST_DEADLINE", "2s")]).await;
     service.logged("ready").await;
     service.post(Writer::Gateway, &gateway_audit("rr-before")).await.audit_id();
-    let rows =
-        database.rows("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND pid IS NOT NULL", &[]).await;
-    let pids: Vec<Pid> = rows.iter().filter_map(|row| Pid::from_raw(row.get(0))).collect();
-    let all = || pids.iter().copied().chain(Pid::from_raw(server.postmaster()));
-    for pid in all() {
-        kill_process(pid, Signal::STOP).expect("it lives");
-    }
+    let frozen = server.freeze(&database).await;
     let before = service.memory_kib();
     let flood: FuturesUnordered<_> = (0..connections())
         .map(|n| {
@@ -50,10 +44,7 @@ async fn at_a_database_that_stands_still() {
     assert!(*longest < Duration::from_secs(8), "{longest:?}");
     let after = service.memory_kib();
     assert!(after < before + 64 * 1024, "{before} KiB grew to {after} KiB");
-    for pid in all() {
-        // A backend whose connection was given up may have ended.
-        let _ = kill_process(pid, Signal::CONT);
-    }
+    drop(frozen);
     let resumed = Instant::now();
     eventually("full speed again", async || {
         let started = Instant::now();

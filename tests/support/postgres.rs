@@ -1,6 +1,7 @@
 //! A private PostgreSQL for the process of the tests, by the same code that `--embedded` runs.
 
 use data_storage::embedded::Embedded;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -69,6 +70,18 @@ impl Server {
         Server { socket: receiver.recv().expect("PostgreSQL starts"), dir }
     }
 
+    /// Stops its processes where they are, until the answer is dropped.
+    pub async fn freeze(&self, database: &Database) -> Frozen {
+        let backends = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND pid IS NOT NULL";
+        let rows = database.rows(backends, &[]).await;
+        let backends = rows.iter().map(|row| row.get(0));
+        let frozen = Frozen(backends.chain([self.postmaster()]).filter_map(Pid::from_raw).collect());
+        for pid in &frozen.0 {
+            kill_process(*pid, Signal::STOP).expect("it lives");
+        }
+        frozen
+    }
+
     /// Where its data is.
     pub fn data(&self) -> PathBuf {
         self.dir.join("postgres/data")
@@ -130,5 +143,17 @@ impl Database {
     /// The first column of the first row.
     pub async fn number(&self, sql: &str) -> i64 {
         self.client.query_one(sql, &[]).await.expect(sql).get(0)
+    }
+}
+
+/// Processes that stand still.
+pub struct Frozen(Vec<Pid>);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            // A backend whose connection was given up may have ended.
+            let _ = kill_process(*pid, Signal::CONT);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The shard key that every table bears.
 
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 /// How many buckets there are. Fixed for good: ids and rows bear the bucket's number.
 pub const BUCKETS: i64 = 1024;
@@ -20,6 +21,11 @@ impl Bucket {
     pub fn of_digest(digest: &[u8]) -> Self {
         let head = digest.iter().take(4).fold(0u32, |n, byte| n << 8 | u32::from(*byte));
         Bucket((head % 1024) as u16) // below 1024 by the line above
+    }
+
+    /// The bucket of a pattern, which is looked up by itself.
+    pub fn of_pattern(pattern: Uuid) -> Self {
+        Self::of_digest(pattern.as_bytes())
     }
 
     /// The bucket in an incident's id, which is `n × 1024 + bucket`.

@@ -1,7 +1,7 @@
 //! Keeps up which facts the incidents of each pattern have, so that a search passes over patterns of which no incident fits.
 
-use super::write_vectors::bucket_of;
 use crate::db::pool::Connection;
+use crate::domain::bucket::Bucket;
 use crate::domain::facets::Facets;
 use bit_vec::BitVec;
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub(super) async fn add_facets(
     let mut facets: BTreeMap<(i32, Uuid), Facets> = BTreeMap::new();
     for row in &rows {
         let pattern: Uuid = row.get("pattern");
-        facets.entry((bucket_of(pattern), pattern)).or_default().add(&of(row));
+        facets.entry((Bucket::of_pattern(pattern).get(), pattern)).or_default().add(&of(row));
     }
     let buckets: Vec<i32> = facets.keys().map(|key| key.0).collect();
     let patterns: Vec<Uuid> = facets.keys().map(|key| key.1).collect();

@@ -1,6 +1,5 @@
 use super::VectorWriterActor;
 use super::patterns_lock::begin_deleting;
-use super::write_vectors::bucket_of;
 use crate::db::pool::Connection;
 use crate::db::timed::timed;
 use crate::domain::bucket::Bucket;
@@ -63,7 +62,7 @@ async fn forget_unused(client: &Client, patterns: &[Row]) -> Result<(), Error> {
     let unused = client.query(include_str!("list_unused.sql"), &[&embedders, &patterns]).await?;
     let embedders: Vec<&str> = unused.iter().map(|row| row.get("embedder")).collect();
     let patterns: Vec<Uuid> = unused.iter().map(|row| row.get("pattern")).collect();
-    let buckets: Vec<i32> = patterns.iter().map(|pattern| bucket_of(*pattern)).collect();
+    let buckets: Vec<i32> = patterns.iter().map(|pattern| Bucket::of_pattern(*pattern).get()).collect();
     client.execute(include_str!("forget_words.sql"), &[&buckets, &embedders, &patterns]).await?;
     let gone = client.query(include_str!("forget_unused.sql"), &[&buckets, &embedders, &patterns]).await?;
     let mut counts: BTreeMap<(i32, &str, &str), i64> = BTreeMap::new();

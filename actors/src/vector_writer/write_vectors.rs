@@ -87,7 +87,9 @@ impl Batch<'_> {
         let patterns: BTreeMap<(i32, Uuid), &Embedding> = self
             .vectors
             .iter()
-            .map(|vector| ((bucket_of(vector.embedding.pattern), vector.embedding.pattern), &*vector.embedding))
+            .map(|vector| {
+                ((Bucket::of_pattern(vector.embedding.pattern).get(), vector.embedding.pattern), &*vector.embedding)
+            })
             .collect();
         let buckets: Vec<i32> = patterns.keys().map(|key| key.0).collect();
         let ids: Vec<Uuid> = patterns.keys().map(|key| key.1).collect();
@@ -161,11 +163,6 @@ impl Batch<'_> {
 type PatternOfIncident = (i32, i64, Uuid);
 /// When the incident began, and when the first audit with the pattern was received.
 type Times = (DateTime<Utc>, DateTime<Utc>);
-
-/// The bucket of a pattern, which is looked up by itself.
-pub(super) fn bucket_of(pattern: Uuid) -> i32 {
-    Bucket::of_digest(pattern.as_bytes()).get()
-}
 
 struct VectorColumns {
     buckets: Vec<i32>,
