@@ -8,6 +8,7 @@ use actix_web::rt::net::TcpStream;
 use bytes::Bytes;
 use prometheus::IntGauge;
 use rustix::net::{Shutdown, shutdown, sockopt};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::any::Any;
 use std::convert::Infallible;
 use std::future::pending;
@@ -15,6 +16,7 @@ use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::Interest;
@@ -23,13 +25,18 @@ use tokio::task::{AbortHandle, spawn};
 use tokio::time::sleep;
 
 /// Of all answers that are longer than [`SHORT`] together, in KiB.
-pub const ROOM_KIB: usize = 256 * 1024;
+pub const ROOM_KIB: usize = 128 * 1024;
+/// Incidents whose audits are read and written out at once: each may have 16 MiB, some times over.
+pub const ASSEMBLED_AT_ONCE: usize = 8;
 /// What the socket and the connection's own buffer take at once.
 pub const SHORT: u64 = 64 * 1024;
 /// Handed on at once.
 const CHUNK: usize = 32 * 1024;
-/// How long a client may take for an answer, and how long it may take nothing at all.
+/// A client must take a long answer within this time, and 32 KiB a second at least; it is looked at now and then whether it keeps up.
 const TIME: Duration = Duration::from_secs(60);
+const LEAST_PER_SECOND: u64 = 32 * 1024;
+const LOOK: Duration = Duration::from_secs(5);
+/// How long it may leave everything that was sent to it untaken.
 const STALLED: Duration = Duration::from_secs(20);
 
 /// A connection's socket: to cut it off there must be a way around whoever writes to it.
@@ -56,6 +63,17 @@ impl Socket {
     }
 }
 
+/// Lets the process have as many files as it may: a connection takes two.
+pub fn allow_files(connections: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let wanted = connections as u64 * 2 + 256; // usize fits into 64 bits
+    let allowed = if raised.is_ok() { limit.maximum } else { limit.current };
+    if allowed.is_some_and(|allowed| allowed < wanted) {
+        tracing::warn!(?allowed, wanted, "MAX_CONNECTIONS needs more open files than are allowed");
+    }
+}
+
 /// Bounds how long a client may leave what was sent to it untaken, and keeps the socket for long answers.
 pub fn accept(connection: &dyn Any, data: &mut Extensions) {
     let Some(stream) = tcp_stream(connection) else { return };
@@ -76,13 +94,14 @@ fn tcp_stream(connection: &dyn Any) -> Option<&TcpStream> {
 /// A long answer.
 struct Outgoing {
     rest: Bytes,
-    length: i64,
+    length: u64,
+    taken: Arc<AtomicU64>,
     in_flight: IntGauge,
     _room: OwnedSemaphorePermit,
-    cut_off: Option<AbortHandle>,
+    watch: Option<AbortHandle>,
 }
 
-/// Hands a long body on in small parts, and keeps its share of the memory until the last; a client that takes too long is cut off.
+/// Hands a long body on in small parts, and keeps its share of the memory until the last; a client that is too slow is cut off.
 pub fn taken_in_time(
     body: BoxBody,
     room: OwnedSemaphorePermit,
@@ -94,25 +113,30 @@ pub fn taken_in_time(
         // One that comes in parts takes no memory to speak of.
         Err(body) => return body,
     };
-    let cut_off = socket.map(|Socket(socket)| {
-        let task = spawn(async move {
-            sleep(TIME).await;
-            tracing::warn!("a client took too long for its answer: it is cut off");
+    let (length, taken) = (rest.len() as u64, Arc::<AtomicU64>::default()); // usize fits into 64 bits
+    let watch = socket.map(|socket| spawn(cut_off_if_slow(socket, length, taken.clone())).abort_handle());
+    in_flight.add(length as i64); // below 2^63
+    Outgoing { rest, length, taken, in_flight: in_flight.clone(), _room: room, watch }.boxed()
+}
+
+async fn cut_off_if_slow(Socket(socket): Socket, length: u64, taken: Arc<AtomicU64>) {
+    let least = (length / TIME.as_secs()).max(LEAST_PER_SECOND) * LOOK.as_secs();
+    for look in 1.. {
+        sleep(LOOK).await;
+        if taken.load(Ordering::Relaxed) < least * look {
+            tracing::warn!("a client takes its answer too slowly: it is cut off");
             // One that is gone has nothing left to cut.
             let _ = shutdown(&socket, Shutdown::Both);
-        });
-        task.abort_handle()
-    });
-    let length = i64::try_from(rest.len()).unwrap_or(i64::MAX);
-    in_flight.add(length);
-    Outgoing { rest, length, in_flight: in_flight.clone(), _room: room, cut_off }.boxed()
+            return;
+        }
+    }
 }
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        self.in_flight.sub(self.length);
-        if let Some(cut_off) = &self.cut_off {
-            cut_off.abort();
+        self.in_flight.sub(self.length as i64); // below 2^63
+        if let Some(watch) = &self.watch {
+            watch.abort();
         }
     }
 }
@@ -129,6 +153,7 @@ impl MessageBody for Outgoing {
             return Poll::Ready(None);
         }
         let length = self.rest.len().min(CHUNK);
+        self.taken.fetch_add(length as u64, Ordering::Relaxed); // as above
         Poll::Ready(Some(Ok(self.rest.split_to(length))))
     }
 }

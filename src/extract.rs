@@ -16,7 +16,7 @@ use data_storage_actors::waiting::left;
 use futures_util::StreamExt;
 use percent_encoding::percent_decode_str;
 use std::net::{IpAddr, Ipv4Addr};
-use tokio::sync::SemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 use tokio::time::timeout;
 
 /// The identity behind the request's token, which may do this, and not too often.
@@ -94,6 +94,14 @@ pub async fn json_body<'a>(
     match timeout(left(), read).await {
         Ok(body) => Ok((body?, room)),
         Err(_) => Err(Problem::new(ProblemKind::RequestTimeout, "The body took too long to arrive").closing()),
+    }
+}
+
+/// A turn to put a large answer together; it ends with the answer that it is kept in.
+pub async fn assembly(state: &AppState) -> Result<OwnedSemaphorePermit, Problem> {
+    match timeout(state.permit_wait.min(left()), state.assembly.clone().acquire_owned()).await {
+        Ok(Ok(turn)) => Ok(turn),
+        _ => Err(Problem::new(ProblemKind::ServiceUnavailable, "the service is overloaded")),
     }
 }
 

@@ -215,6 +215,7 @@ impl From<ActorError> for Problem {
             ),
             ActorError::NotFound => Self::new(ProblemKind::NotFound, "There is no such thing"),
             ActorError::Unavailable(words) => Self::new(ProblemKind::ServiceUnavailable, words),
+            ActorError::Gone => Self::new(ProblemKind::RequestTimeout, "The client has gone"),
             ActorError::Internal => Self::new(ProblemKind::InternalError, "The service made a mistake; it is logged"),
         }
     }

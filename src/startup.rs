@@ -98,6 +98,7 @@ impl Application {
             body_room: Semaphore::new((config.max_body_bytes / 1024 + 1).max(BODIES_KIB)),
             permit_wait: config.permit_wait,
             request_deadline: config.request_deadline,
+            assembly: Arc::new(Semaphore::new(connection::ASSEMBLED_AT_ONCE)),
             answer_room: Arc::new(Semaphore::new(connection::ROOM_KIB)),
             spaces,
             recurrence_window: config.recurrence_window,
@@ -239,6 +240,7 @@ fn serve_api(
         .map_err(|error| StartError::Metrics(error.to_string()))?;
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let state = state.clone();
+    connection::allow_files(config.max_connections);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())

@@ -21,6 +21,8 @@ pub struct AppState {
     /// Memory that all bodies together may take, in KiB, and how long one waits for its share.
     pub body_room: Semaphore,
     pub permit_wait: Duration,
+    /// Answers of up to 16 MiB each that may be put together at once.
+    pub assembly: Arc<Semaphore>,
     /// The same for all long answers.
     pub answer_room: Arc<Semaphore>,
     /// How long a request may take, from its head to its answer.

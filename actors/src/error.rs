@@ -38,6 +38,9 @@ pub enum ActorError {
     /// Something that is needed does not answer now; a repeat may succeed. The words are for clients.
     #[error("{0}")]
     Unavailable(&'static str),
+    /// Whoever asked does not wait any more: nobody sees this.
+    #[error("the client has gone")]
+    Gone,
     /// A fault of the service.
     #[error("internal error")]
     Internal,

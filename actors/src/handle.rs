@@ -154,7 +154,12 @@ impl<A: Actor> Handle<A> {
         A: Handler<Awaited<M>> + Handler<Ping>,
         A::Context: ToEnvelope<A, Awaited<M>> + ToEnvelope<A, Ping>,
     {
-        self.call(Awaited { message, waiting: Waiting::current() }).await
+        let waiting = Waiting::current();
+        tokio::select! {
+            biased;
+            over = waiting.clone().over() => Err(over.into()),
+            reply = self.call(Awaited { message, waiting }) => reply,
+        }
     }
 
     /// As [`Self::call`], without a permit: for the service's own questions, which must get through in a flood.

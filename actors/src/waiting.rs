@@ -1,6 +1,7 @@
 //! Who waits for an answer, and until when. What a request asks of one actor after the other ends with it: a read that nobody waits
 //! for any more is given up, and cancelled on the server.
 
+use crate::error::ActorError;
 use actix::Message;
 use std::future::{Future, pending};
 use std::pin::pin;
@@ -23,6 +24,24 @@ struct Asker {
     alive: watch::Receiver<()>,
 }
 
+/// Why nobody waits any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// It took too long.
+    Late,
+    /// Who asked is gone.
+    Gone,
+}
+
+impl From<Over> for ActorError {
+    fn from(over: Over) -> Self {
+        match over {
+            Over::Late => ActorError::Unavailable("the request took too long"),
+            Over::Gone => ActorError::Gone,
+        }
+    }
+}
+
 /// Runs a request: nothing that is asked for in it is waited for longer, and reads end when it does or when the client is `gone`.
 pub async fn within<F: Future>(until: Instant, gone: impl Future<Output = ()>, request: F) -> F::Output {
     let (here, alive) = watch::channel(());
@@ -42,23 +61,25 @@ pub fn left() -> Duration {
 }
 
 impl Waiting {
-    /// Makes something that does not end with the current request.
-    pub fn always<T>(make: impl FnOnce() -> T) -> T {
-        CURRENT.sync_scope(Waiting(None), make)
-    }
-
     /// For the current request; outside of one somebody always waits.
     pub fn current() -> Self {
         CURRENT.try_with(Clone::clone).unwrap_or(Waiting(None))
     }
 
+    /// For those who hold the sender.
+    pub fn on(alive: watch::Receiver<()>) -> Self {
+        // A year is for ever.
+        Waiting(Some(Asker { until: Instant::now() + Duration::from_secs(31_536_000), alive }))
+    }
+
     /// Ends when nobody waits any more.
-    pub async fn over(self) {
+    pub async fn over(self) -> Over {
         let Some(Asker { until, mut alive }) = self.0 else { return pending().await };
         tokio::select! {
-            () = sleep_until(until) => {}
+            biased;
+            () = sleep_until(until) => Over::Late,
             // Nothing is ever sent.
-            _ = alive.changed() => {}
+            _ = alive.changed() => Over::Gone,
         }
     }
 
@@ -114,7 +135,7 @@ mod tests {
         let waiting = told.await.expect("told");
         assert!(waiting.clone().over().now_or_never().is_none());
         drop(request);
-        waiting.over().await;
+        assert_eq!(waiting.over().await, Over::Gone);
         assert!(Waiting::current().over().now_or_never().is_none() && left() == Duration::MAX);
     }
 
@@ -131,7 +152,8 @@ mod tests {
     async fn it_is_over_in_time() {
         within(Instant::now(), pending(), async {
             assert_eq!(left(), Duration::ZERO);
-            Waiting::current().scope(|| async { Waiting::current().over().await }).await;
+            let over = Waiting::current().scope(|| async { Waiting::current().over().await }).await;
+            assert_eq!(over, Over::Late);
         })
         .await;
     }

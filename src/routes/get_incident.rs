@@ -1,7 +1,7 @@
 //! `GET /api/v1/incidents/{id}`
 
 use super::counted;
-use crate::extract::{admit_read, path_id};
+use crate::extract::{admit_read, assembly, path_id};
 use crate::problem::Problem;
 use crate::state::AppState;
 use actix_web::web::Data;
@@ -13,6 +13,9 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
     admit_read(&state, &request).await?;
     let id = path_id(&request).and_then(|id| Parameters::parse(request.query_string(), &[]).end().map(|()| id));
     let id = id.map_err(|invalid| counted(&state, invalid))?;
+    let turn = assembly(&state).await?;
     let incident = state.actors.query.read(GetIncident { id }).await?;
-    Ok(HttpResponse::Ok().json(incident))
+    let mut answer = HttpResponse::Ok().json(incident);
+    answer.extensions_mut().insert(turn);
+    Ok(answer)
 }

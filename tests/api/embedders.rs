@@ -179,6 +179,19 @@ async fn from_one_embedder_to_another() {
         (&json!("builtin-1"), Some(10))
     );
 
+    // Both embedders' patterns know of facts that change: a report without text makes no vector.
+    let report = json!({"remediationRequestID": "rr-3", "status": "cancelled", "executedAt": crate::support::now()});
+    service.post(Writer::Executor, &report).await.audit_id();
+    let body = json!({"query": "memory of the pod ran out", "filters": {"status": "cancelled"}}).to_string();
+    let headers = [("content-type", "application/json")];
+    let path = "/api/v1/incidents/search";
+    eventually("the old one finds it", async || {
+        let found = service.send(reqwest::Method::POST, path, &headers, Some(body.as_bytes())).await.json();
+        (found["coverage"]["embedder"] == "builtin-1" && found["data"][0]["remediation_request_id"] == "rr-3")
+            .then_some(())
+    })
+    .await;
+
     let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
         .args(["reindex", "--database-url", &database.url])
         .envs(settings(&url))

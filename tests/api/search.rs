@@ -236,35 +236,67 @@ async fn a_rare_fit_is_found_among_many_copies() {
     assert_eq!(requests(&found).len(), 100);
 }
 
-/// So many fit that the nearest patterns are gone through: patterns without any that fits are passed over, and one whose incident has
-/// come to fit is not.
+/// Patterns without any incident that fits are passed over, and one whose incident has come to fit is not.
 #[tokio::test]
 async fn a_fact_that_changes_opens_its_pattern_to_the_filter() {
-    let (service, _database) = Service::start().await;
-    let posts = (0..1_100).map(|n| {
-        let mut body = gateway_audit(&format!("rr-{n}"));
-        body["reasoning"] = json!("the disk of the node is full of old images");
-        body["status"] = json!("completed");
-        let service = &service;
-        async move { service.post(Writer::AiAnalysis, &body).await.audit_id() }
-    });
-    futures_util::future::join_all(posts).await;
-    let mut body = gateway_audit("rr-ripens");
-    body["reasoning"] = json!("a replication slot holds back the log of the database");
-    body["status"] = json!("executing");
-    service.post(Writer::AiAnalysis, &body).await.audit_id();
-    embedded(&service, 1_101).await;
+    let (service, database) = Service::start().await;
+    for (request, reasoning, status) in [
+        ("rr-full", "the disk of the node is full of old images", "completed"),
+        ("rr-ripens", "a replication slot holds back the log of the database", "executing"),
+    ] {
+        let mut body = gateway_audit(request);
+        (body["reasoning"], body["status"]) = (json!(reasoning), json!(status));
+        service.post(Writer::AiAnalysis, &body).await.audit_id();
+    }
+    embedded(&service, 2).await;
     let query = |status: &str| json!({"query": "replication slot holds the log", "filters": {"status": status}});
     assert_eq!(requests(&search(&service, query("executing")).await), ["rr-ripens"]);
-    let completed = search(&service, query("completed")).await;
-    assert!(!requests(&completed).contains(&"rr-ripens"), "{completed}");
-    body["status"] = json!("completed");
-    service.post(Writer::AiAnalysis, &body).await.audit_id();
+    assert!(!requests(&search(&service, query("completed")).await).contains(&"rr-ripens"));
+    // A report without text, which makes no vector.
+    let report =
+        json!({"remediationRequestID": "rr-ripens", "status": "completed", "executedAt": crate::support::now()});
+    service.post(Writer::Executor, &report).await.audit_id();
     eventually("the filter finds it", async || {
         let found = search(&service, query("completed")).await;
         (requests(&found).first() == Some(&"rr-ripens")).then_some(())
     })
     .await;
+    // The bits are what decides: without them the pattern is passed over.
+    let bits = "UPDATE embedding_pattern_words SET facets = 0::bit(512)";
+    server().connect(&database.name).await.batch_execute(bits).await.expect("taken away");
+    assert_eq!(requests(&search(&service, query("completed")).await), Vec::<&str>::new());
+}
+
+/// All copies of one text come before what is less alike, newest first, however many they are; and fewer are the first of more.
+#[tokio::test]
+async fn copies_come_before_what_is_less_alike() {
+    let (service, _database) = Service::start().await;
+    let posts = (0..130).map(|n| {
+        let mut body = gateway_audit(&format!("rr-{n}"));
+        body["reasoning"] =
+            json!(if n < 100 { "a wombat sleeps in the burrow" } else { "a wombat digs at night near the creek" });
+        body["createdAt"] = json!(format!("2026-11-{:02}T10:{:02}:00Z", 1 + n % 20, n % 60));
+        let service = &service;
+        async move { service.post(Writer::AiAnalysis, &body).await.audit_id() }
+    });
+    futures_util::future::join_all(posts).await;
+    embedded(&service, 130).await;
+    let query = |limit: usize| json!({"query": "a wombat sleeps in the burrow", "limit": limit});
+    let all = search(&service, query(100)).await;
+    let scores: Vec<f64> =
+        all["data"].as_array().expect("data").iter().map(|hit| hit["score"].as_f64().expect("a number")).collect();
+    assert!(scores.len() == 100 && scores.iter().all(|score| *score == scores[0]), "{scores:?}");
+    let times: Vec<&str> = all["data"]
+        .as_array()
+        .expect("data")
+        .iter()
+        .map(|hit| hit["action_timestamp"].as_str().expect("a time"))
+        .collect();
+    assert!(times.is_sorted_by(|a, b| a >= b), "{times:?}");
+    for limit in [1, 10, 50, 60, 61, 99] {
+        let fewer = search(&service, query(limit)).await;
+        assert_eq!(requests(&fewer), requests(&all)[..limit]);
+    }
 }
 
 /// A completed remediation whose alert comes back for the same target within a day did not work.

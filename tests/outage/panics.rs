@@ -14,7 +14,7 @@ async fn use_all(service: &Service, request: &str) {
     let body = json!({"query": "memory"}).to_string();
     let headers = [("content-type", "application/json")];
     let found = service.send(reqwest::Method::POST, "/api/v1/incidents/search", &headers, Some(body.as_bytes())).await;
-    assert_eq!(found.status, 200, "{}", found.text);
+    assert_eq!(found.status, 200, "{} {:?}", found.text, service.log());
 }
 
 #[tokio::test]

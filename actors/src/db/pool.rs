@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, Error, Statement};
@@ -70,6 +71,11 @@ impl Pool {
                     self.count();
                     return Ok(connection);
                 }
+                // All are at work: the database is not away.
+                Err(bb8::RunError::TimedOut) if self.pool.state().connections >= self.max => {
+                    self.count();
+                    return Err(ActorError::Unavailable("the service is overloaded"));
+                }
                 Err(error) => {
                     tracing::warn!(pool = self.name, %error, "no database connection");
                     break;
@@ -78,6 +84,18 @@ impl Pool {
         }
         self.count();
         Err(ActorError::Unavailable("PostgreSQL connection failed"))
+    }
+
+    /// As [`Self::get`], for as long as somebody waits.
+    ///
+    /// # Errors
+    /// As [`Self::get`], and when nobody waits any more.
+    pub async fn get_awaited(&self, waiting: &Waiting) -> Result<PooledConnection<'_>, ActorError> {
+        tokio::select! {
+            biased;
+            over = waiting.clone().over() => Err(over.into()),
+            connection = self.get() => connection,
+        }
     }
 
     /// A connection outside of the pool, for a caller that keeps it.
@@ -153,6 +171,9 @@ pub(crate) fn distrust(transaction: &str) {
     generation(pool).fetch_add(1, Ordering::SeqCst);
 }
 
+/// Cancellations under way at once: each is a connection of its own.
+static CANCELS: Semaphore = Semaphore::const_new(4);
+
 /// More statements than all sets of filters that are really in use.
 const MAX_STATEMENTS: usize = 512;
 
@@ -181,17 +202,24 @@ impl Connection {
         tokio::select! {
             biased;
             done = read(self) => Ok(done),
-            () = waiting.over() => {
+            over = waiting.over() => {
                 self.in_transaction = true;
-                let (token, tls) = (self.client.cancel_token(), self.tls.clone());
-                tokio::spawn(async move {
-                    if let Ok(Err(error)) = timeout(SETTINGS, token.cancel_query(tls)).await {
-                        tracing::warn!(%error, "an abandoned read could not be cancelled");
-                    }
-                });
-                Err(ActorError::Unavailable("the request took too long"))
+                self.cancel();
+                Err(over.into())
             }
         }
+    }
+
+    /// Has the server give up what runs here. In a flood of them the statements' own time-out does it.
+    fn cancel(&self) {
+        let Ok(turn) = CANCELS.try_acquire() else { return };
+        let (token, tls) = (self.client.cancel_token(), self.tls.clone());
+        tokio::spawn(async move {
+            let _turn = turn;
+            if let Ok(Err(error)) = timeout(SETTINGS, token.cancel_query(tls)).await {
+                tracing::warn!(%error, "an abandoned read could not be cancelled");
+            }
+        });
     }
 
     /// Whether the server has warned of anything since the last time.

@@ -17,4 +17,10 @@ impl AuditText {
             error_message: audit.error_message.clone(),
         }
     }
+
+    /// Whether there is nothing to embed.
+    pub fn is_blank(&self) -> bool {
+        let parts = [&self.alert_name, &self.reasoning, &self.error_message];
+        parts.iter().all(|part| part.as_deref().unwrap_or_default().trim().is_empty())
+    }
 }

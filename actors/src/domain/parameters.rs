@@ -19,7 +19,10 @@ impl Parameters {
             let name = decoded.as_deref().unwrap_or(name);
             match names.iter().copied().find(|known| *known == name) {
                 Some(known) => parameters.add(known, value),
-                None => parameters.unknown = Some(Invalid::unnamed(name, "is not a parameter of this path")),
+                None => {
+                    let unknown = || Invalid::unnamed(name, "is not a parameter of this path");
+                    parameters.unknown.get_or_insert_with(unknown);
+                }
             }
         }
         parameters

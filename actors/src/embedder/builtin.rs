@@ -249,6 +249,26 @@ mod tests {
         a.vector.iter().zip(&b.vector).map(|(a, b)| a * b).sum()
     }
 
+    /// Vectors of one id are compared with each other for ever: whatever changes them needs a new [`ID`], and this digest with it. All
+    /// concepts and fields are in it.
+    #[test]
+    fn the_id_changes_with_the_vectors() {
+        let embedder = Builtin::default();
+        let mut hash = Sha256::new();
+        for line in super::super::concepts::LINES {
+            let error_message = Some("exit code, OOMKilled twice twice".into());
+            let made = embedder.embed(&AuditText { error_message, ..text("KubePodOOM", line) }).expect("features");
+            for number in made.vector.iter().chain(&made.features.weights) {
+                hash.update(((number * 1e3).round() as i32).to_be_bytes()); // far below 2^31
+            }
+            hash.update(made.features.terms.join(" "));
+        }
+        assert_eq!(
+            (ID, format!("{:x}", hash.finalize()).as_str()),
+            ("builtin-1", "a182f6571ddc209b16cf77d05bf3b812d372f00f776960c7b07e38ec57f93dfc")
+        );
+    }
+
     #[test]
     fn stop_words_are_sorted() {
         assert!(STOP_WORDS.is_sorted());

@@ -32,7 +32,7 @@ pub fn is_concept(term: &str) -> bool {
 }
 
 /// The name, then the words.
-const LINES: &[&str] = &[
+pub(super) const LINES: &[&str] = &[
     "=memory memory ram oom oomkilled heap rss vram swap",
     "=kill kill terminate evict eviction preempt sigkill abort end cancel expel",
     "=limit limit cap bound maximum max ceiling threshold quota allowance budget watermark constraint",

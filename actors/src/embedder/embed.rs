@@ -1,4 +1,4 @@
-use super::{BUILTIN_ID, CacheKey, EmbedderActor, Embedding, cache_key};
+use super::{BUILTIN_ID, CacheKey, EmbedderActor, Embedding, EngineFault, cache_key};
 use crate::domain::audit_text::AuditText;
 use crate::error::ActorError;
 use actix::prelude::*;
@@ -52,11 +52,17 @@ impl EmbedderActor {
             self.engines.insert(space.to_owned(), engine);
         }
         let Some(engine) = self.engines.get_mut(space) else { return Err(ActorError::Internal) };
-        let made = engine.embed(texts, &self.builtin);
+        // A text without anything in it has no direction, whatever a model makes of it.
+        let told: Vec<AuditText> = texts.iter().filter(|text| !text.is_blank()).cloned().collect();
+        let made = if told.is_empty() { Ok(Vec::new()) } else { engine.embed(&told, &self.builtin) };
         let made = made.map_err(|error| {
-            tracing::warn!(%error, "the embedder failed");
-            ActorError::Unavailable("the embedder does not answer")
+            tracing::warn!(%error, space, "the embedder failed");
+            match error {
+                EngineFault::Gone(_) => ActorError::NotFound,
+                _ => ActorError::Unavailable("the embedder does not answer"),
+            }
         })?;
-        Ok(made.into_iter().map(Some).collect())
+        let mut made = made.into_iter();
+        Ok(texts.iter().map(|text| if text.is_blank() { None } else { made.next() }).collect())
     }
 }

@@ -10,6 +10,9 @@ pub enum EngineFault {
     /// It may work later.
     #[error("it does not answer: {0}")]
     Away(String),
+    /// The endpoint has no such model, now at least.
+    #[error("it is not there: {0}")]
+    Gone(String),
     /// It refuses these texts.
     #[error("it refuses the text: {0}")]
     Refused(String),

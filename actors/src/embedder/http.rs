@@ -107,6 +107,7 @@ async fn ask_once(client: &Client, settings: &HttpSettings, inputs: &[String]) -
         status @ (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE) => {
             return Err(EngineFault::Refused(status.to_string()));
         }
+        status @ (StatusCode::NOT_FOUND | StatusCode::GONE) => return Err(EngineFault::Gone(status.to_string())),
         status => return Err(EngineFault::Away(status.to_string())),
     }
     let mut answer: Answer = answer.json().await.map_err(away)?;

@@ -67,7 +67,9 @@ async fn drop_month(connection: &mut Connection, name: &str) -> Result<bool, Err
     let client = &connection.client;
     client.batch_execute("BEGIN; SET LOCAL lock_timeout = 200").await?;
     let free = client.query_one("-- pg_writer.lock_months\nSELECT pg_try_advisory_xact_lock($1)", &[&LOCK]).await?;
-    if !free.get::<_, bool>(0) {
+    // Another process may have dropped it since it was listed.
+    let there = "-- pg_writer.month_exists\nSELECT EXISTS (SELECT FROM pg_class WHERE relname = $1 AND relispartition)";
+    if !free.get::<_, bool>(0) || !client.query_one(there, &[&name]).await?.get::<_, bool>(0) {
         client.batch_execute("ROLLBACK").await?;
         connection.in_transaction = false;
         return Ok(false);

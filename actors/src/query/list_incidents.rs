@@ -60,10 +60,11 @@ impl Handler<ListIncidents> for QueryActor {
             && (!message.total || is_quick_total(&message.filter));
         let kind = Rc::new(message);
         let asked = kind.clone();
-        // What others share is not given up when one of them goes.
-        let read =
-            Waiting::always(|| self.read_either(name, quick, async move |ask| list(ask, &asked).await.map(Arc::new)));
-        Box::pin(self.counted("list_incidents", self.pages.join(kind, read)))
+        let read = |waiting: Waiting| {
+            let read = async move |ask: Ask<'_>| list(ask, &asked).await.map(Arc::new);
+            self.read_either(name, quick, waiting, read)
+        };
+        Box::pin(self.counted("list_incidents", self.pages.join(kind, Waiting::current(), read)))
     }
 }
 

@@ -84,7 +84,7 @@ impl QueryActor {
         let waiting = Waiting::current();
         Box::pin(self.counted(operation, async move {
             let running = running?;
-            let mut connection = running.pool.get().await?;
+            let mut connection = running.pool.get_awaited(&waiting).await?;
             let read = async |own: &mut Connection| timeout(limit, timed_raw(&metrics, transaction, read(own))).await;
             let answer = connection.while_awaited(waiting, read).await?;
             given(answer, transaction, &mut connection)
@@ -96,6 +96,7 @@ impl QueryActor {
         &self,
         transaction: &'static str,
         quick: bool,
+        waiting: Waiting,
         read: F,
     ) -> impl Future<Output = Result<T, ActorError>> + 'static + use<T, F>
     where
@@ -103,7 +104,6 @@ impl QueryActor {
         F: AsyncFn(Ask<'_>) -> Result<T, Error> + 'static,
     {
         let (running, metrics, limit) = (self.running(), self.metrics.clone(), self.limit());
-        let waiting = Waiting::current();
         async move {
             let running = running?;
             if quick {
@@ -114,7 +114,7 @@ impl QueryActor {
                     Err(_) => running.pipeline.discard(&shared).await,
                 }
             }
-            let mut connection = running.pool.get().await?;
+            let mut connection = running.pool.get_awaited(&waiting).await?;
             let read = async |own: &mut Connection| {
                 timeout(limit, timed_raw(&metrics, transaction, read(Ask::own(own)))).await
             };
@@ -132,7 +132,12 @@ impl QueryActor {
         let (metrics, started) = (self.metrics.clone(), Instant::now());
         async move {
             let result = read.await;
-            let status = if result.is_ok() { "success" } else { "failure" };
+            let status = match &result {
+                Ok(_) => "success",
+                // What a client did.
+                Err(ActorError::Gone) => return result,
+                Err(_) => "failure",
+            };
             metrics.query_total.with_label_values(&[operation, status]).inc();
             let seconds = started.elapsed().as_secs_f64();
             metrics.query_duration_seconds.with_label_values(&[operation]).observe(seconds);

@@ -2,13 +2,15 @@
 //! older than the question. Twenty dashboards cost what one does.
 
 use crate::error::ActorError;
+use crate::waiting::Waiting;
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// How long a read waits for the one of its kind that is under way, so that others can join it.
@@ -23,6 +25,8 @@ struct Youngest<T: Clone> {
     execution: Execution<T>,
     /// Whether it is too late to join.
     started: Rc<Cell<bool>>,
+    /// Held by those who wait for it: when the last is gone, it is too.
+    askers: Weak<watch::Sender<()>>,
 }
 
 impl<K: Clone + Eq + Hash + 'static, T: Clone + 'static> Sharing<K, T> {
@@ -30,14 +34,46 @@ impl<K: Clone + Eq + Hash + 'static, T: Clone + 'static> Sharing<K, T> {
         Sharing(Rc::default())
     }
 
-    /// Joins the execution of this kind that has not begun, or opens one behind the one that has.
-    pub fn join(&self, kind: K, read: impl Future<Output = Result<T, ActorError>> + 'static) -> Execution<T> {
+    /// Joins the execution of this kind that has not begun, or opens one behind the one that has. `read` makes it, for whoever waits.
+    pub fn join<R>(
+        &self,
+        kind: K,
+        waiting: Waiting,
+        read: impl FnOnce(Waiting) -> R,
+    ) -> LocalBoxFuture<'static, Result<T, ActorError>>
+    where
+        R: Future<Output = Result<T, ActorError>> + 'static,
+    {
+        let (execution, askers) = self.enter(kind, read);
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                result = execution.clone() => return result,
+                over = waiting.over() => if Rc::strong_count(&askers) > 1 {
+                    return Err(over.into());
+                },
+            }
+            // The last to go sees to it that the read is given up.
+            drop(askers);
+            execution.await
+        })
+    }
+
+    fn enter<R>(&self, kind: K, read: impl FnOnce(Waiting) -> R) -> (Execution<T>, Rc<watch::Sender<()>>)
+    where
+        R: Future<Output = Result<T, ActorError>> + 'static,
+    {
         let mut youngest = self.0.borrow_mut();
-        let before = match youngest.get(&kind) {
-            Some(youngest) if !youngest.started.get() => return youngest.execution.clone(),
-            before => before.map(|youngest| youngest.execution.clone()),
-        };
+        let before = youngest.get(&kind);
+        if let Some((youngest, askers)) = before.and_then(|before| Some((before, before.askers.upgrade()?)))
+            && !youngest.started.get()
+        {
+            return (youngest.execution.clone(), askers);
+        }
+        let before = before.map(|youngest| youngest.execution.clone());
         let started = Rc::new(Cell::new(before.is_none()));
+        let (here, alive) = watch::channel(());
+        let (askers, read) = (Rc::new(here), read(Waiting::on(alive)));
         let execution = {
             let (table, kind, started) = (self.0.clone(), kind.clone(), started.clone());
             async move {
@@ -55,8 +91,8 @@ impl<K: Clone + Eq + Hash + 'static, T: Clone + 'static> Sharing<K, T> {
             }
         };
         let execution = execution.boxed_local().shared();
-        youngest.insert(kind, Youngest { execution: execution.clone(), started });
-        execution
+        youngest.insert(kind, Youngest { execution: execution.clone(), started, askers: Rc::downgrade(&askers) });
+        (execution, askers)
     }
 }
 
@@ -84,11 +120,11 @@ mod tests {
         let (first, end_first) = read(&count);
         let (second, end_second) = read(&count);
         let (third, _end_third) = read(&count);
-        let mut first = Box::pin(sharing.join("list", first));
+        let mut first = Box::pin(sharing.join("list", Waiting::current(), |_| first));
         assert!(first.as_mut().now_or_never().is_none());
-        let mut second = Box::pin(sharing.join("list", second));
+        let mut second = Box::pin(sharing.join("list", Waiting::current(), |_| second));
         assert!(second.as_mut().now_or_never().is_none());
-        let third = sharing.join("list", third);
+        let third = sharing.join("list", Waiting::current(), |_| third);
         end_first.send(()).expect("it waits");
         assert_eq!(first.await.ok(), Some(1));
         assert!(second.as_mut().now_or_never().is_none());
@@ -102,11 +138,31 @@ mod tests {
     async fn a_slow_execution_is_not_waited_for() {
         let (sharing, count) = (Sharing::new(), Rc::new(Cell::new(0)));
         let (slow, _never) = read(&count);
-        let mut slow = Box::pin(sharing.join("list", slow));
+        let mut slow = Box::pin(sharing.join("list", Waiting::current(), |_| slow));
         assert!(slow.as_mut().now_or_never().is_none());
         let (next, end) = read(&count);
-        let next = sharing.join("list", next);
+        let next = sharing.join("list", Waiting::current(), |_| next);
         end.send(()).expect("it waits");
         assert_eq!(next.await.ok(), Some(2));
+    }
+
+    #[tokio::test]
+    async fn it_ends_with_the_last_who_waits() {
+        let sharing = Sharing::new();
+        let ((first, first_alive), (second, second_alive)) = (watch::channel(()), watch::channel(()));
+        // It ends only when nobody waits.
+        let read = |waiting: Waiting| async move { Err::<u32, ActorError>(waiting.over().await.into()) };
+        let mut one = Box::pin(sharing.join("list", Waiting::on(first_alive), read));
+        // The first has begun; the second waits behind it, with the third.
+        assert!(one.as_mut().now_or_never().is_none());
+        let mut two = Box::pin(sharing.join("list", Waiting::on(second_alive), read));
+        let mut three = Box::pin(sharing.join("list", Waiting::current(), read));
+        assert!(two.as_mut().now_or_never().is_none() && three.as_mut().now_or_never().is_none());
+        drop(first);
+        assert!(matches!(one.await, Err(ActorError::Gone)));
+        drop(second);
+        assert!(matches!(two.await, Err(ActorError::Gone)), "it goes, and the third waits on");
+        assert!(three.as_mut().now_or_never().is_none());
+        drop(three);
     }
 }

@@ -145,14 +145,18 @@ impl Wanted<'_> {
             .map(|row| (row.get("pattern"), row.get::<_, f64>("similarity").clamp(0.0, 1.0)))
             .filter(|(pattern, similarity)| *similarity >= self.min_similarity && seen.insert(*pattern))
             .collect();
-        let ids: Vec<Uuid> = near.iter().map(|(id, _)| *id).collect();
-        let features = self.known.get(connection, self.embedder, &ids).await?;
-        let mut patterns: Vec<Pattern> = near
-            .into_iter()
-            .filter_map(|(id, similarity)| Some(self.pattern(id, similarity, features.get(&id)?, &query)))
+        let mut patterns = Vec::with_capacity(near.len());
+        for part in near.chunks(FEATURES_AT_ONCE) {
+            let ids: Vec<Uuid> = part.iter().map(|(id, _)| *id).collect();
+            let features = self.known.get(connection, self.embedder, &ids).await?;
+            let part = part
+                .iter()
+                .filter_map(|(id, similarity)| Some(self.pattern(*id, *similarity, features.get(id)?, &query)));
             // Hashes may meet where words do not: what has nothing in common is not alike.
-            .filter(|pattern| self.words.is_none() || pattern.likeness.share > 0.0 || self.min_similarity == 0.0)
-            .collect();
+            let alike =
+                |pattern: &Pattern| self.words.is_none() || pattern.likeness.share > 0.0 || self.min_similarity == 0.0;
+            patterns.extend(part.filter(alike));
+        }
         patterns.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
         let (incidents, all) = self.incidents(connection, &patterns, reach).await?;
         Ok(Candidates { patterns, incidents, complete: whole && all, query })
@@ -266,8 +270,12 @@ impl Wanted<'_> {
         let (mut found, mut seen, mut all) = (Vec::<Candidate>::new(), HashMap::<i64, usize>::new(), true);
         // A pattern may have many incidents or few that fit: the first are asked for few at once.
         let (mut begin, mut at_once) = (0, FIRST_AT_ONCE);
+        let most_at_once = usize::try_from(MOST_ROWS / reach.incidents.max(1)).unwrap_or(0).clamp(1, MOST_AT_ONCE);
         while begin < patterns.len() {
-            if reach.enough.is_some_and(|enough| found.len() >= enough) {
+            // Of patterns with the same score each may have the newest.
+            let tied = begin > 0 && patterns[begin].score >= patterns[begin - 1].score;
+            let enough = reach.enough.is_some_and(|enough| found.len() >= enough) && !tied;
+            if enough || found.len() >= MOST_CANDIDATES {
                 return Ok((found, false));
             }
             let part = &patterns[begin..patterns.len().min(begin + at_once)];
@@ -290,7 +298,7 @@ impl Wanted<'_> {
             }
             all &= counts.iter().all(|count| *count < reach.incidents);
             begin += part.len();
-            at_once = (at_once * 2).min(MOST_AT_ONCE);
+            at_once = (at_once * 2).min(most_at_once);
         }
         Ok((found, all))
     }
@@ -302,18 +310,20 @@ impl Wanted<'_> {
         let mut bounds = times("i", self.filter, &mut values);
         bounds.extend(self.received(&mut values));
         let bounds: String = bounds.iter().map(|bound| format!(" AND {bound}")).collect();
+        // Looked up by their key, whatever indexes there are for the conditions: few of a pattern's incidents are looked at.
         let facts = match clauses.is_empty() {
             true => String::new(),
             false => format!(
-                "\n    JOIN incident_facts AS t ON t.bucket = i.bucket AND t.incident_id = i.incident_id AND {}",
+                "\n        AND (\n            SELECT {}\n            FROM incident_facts AS t\n            \
+                 WHERE t.bucket = i.bucket AND t.incident_id = i.incident_id)",
                 clauses.join(" AND ")
             ),
         };
         let sql = format!(
             "-- similarity.list_incidents\nSELECT u.place, n.incident_id, n.action_timestamp\n\
              FROM unnest($2::uuid[]) WITH ORDINALITY AS u (pattern, place)\nCROSS JOIN LATERAL (\n    \
-             SELECT i.incident_id, i.action_timestamp\n    FROM incident_patterns AS i{facts}\n    \
-             WHERE i.embedder = $1 AND i.pattern = u.pattern{bounds}\n    \
+             SELECT i.incident_id, i.action_timestamp\n    FROM incident_patterns AS i\n    \
+             WHERE i.embedder = $1 AND i.pattern = u.pattern{bounds}{facts}\n    \
              ORDER BY i.action_timestamp DESC, i.incident_id DESC\n    LIMIT $3\n) AS n\n\
              ORDER BY u.place, n.action_timestamp DESC, n.incident_id DESC"
         );
@@ -329,3 +339,8 @@ impl Wanted<'_> {
 /// Patterns whose incidents are asked for at once.
 const FIRST_AT_ONCE: usize = 2;
 const MOST_AT_ONCE: usize = 32;
+/// Rows that are asked for at once, and incidents that are kept of all: a search has a bound on its memory.
+const MOST_ROWS: i64 = 40_000;
+const MOST_CANDIDATES: usize = 100_000;
+/// Patterns whose features are held at once.
+const FEATURES_AT_ONCE: usize = 2_000;

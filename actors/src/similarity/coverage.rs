@@ -20,8 +20,9 @@ pub struct Coverage {
 }
 
 /// Counts of the vector store, which are taken anew now and then.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Counts {
+    embedder: String,
     pub searched: i64,
     pub patterns: i64,
     until: Option<Instant>,
@@ -32,8 +33,8 @@ const SHARE: u32 = 20;
 const LEAST: Duration = Duration::from_millis(500);
 
 impl Counts {
-    pub fn are_fresh(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() < until)
+    pub fn are_fresh(&self, embedder: &str) -> bool {
+        self.embedder == embedder && self.until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Counts the incidents of the store, and the patterns of an embedder.
@@ -42,6 +43,7 @@ impl Counts {
         let started = Instant::now();
         let row = connection.client.query_one(&statement, &[&embedder, &bucket]).await?;
         let until = Instant::now() + (started.elapsed() * SHARE).max(LEAST);
-        Ok(Counts { searched: row.get("searched"), patterns: row.get("patterns"), until: Some(until) })
+        let embedder = embedder.to_owned();
+        Ok(Counts { embedder, searched: row.get("searched"), patterns: row.get("patterns"), until: Some(until) })
     }
 }

@@ -19,7 +19,7 @@ impl PatternFeatures {
         self.terms.split(' ').zip(self.weights.iter().copied())
     }
 
-    /// Nothing was kept of it.
+    /// It is from before they were kept, or has none.
     pub fn is_empty(&self) -> bool {
         self.weights.is_empty()
     }
@@ -68,10 +68,7 @@ impl KnownFeatures {
             let pattern: Uuid = row.get("pattern");
             let (terms, weights): (String, Vec<f32>) = (row.get("terms"), row.get("weights"));
             let read = Arc::new(PatternFeatures { terms: terms.into(), weights: weights.into() });
-            // One from before features were kept gets them when its text comes again.
-            if !read.is_empty() {
-                self.0.insert((name.clone(), pattern), read.clone());
-            }
+            self.0.insert((name.clone(), pattern), read.clone());
             features.insert(pattern, read);
         }
         Ok(features)

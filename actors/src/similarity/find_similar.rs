@@ -62,7 +62,7 @@ pub struct Hit {
 const SUMMED_UP: usize = 50;
 /// How far to look, round after round, until there are enough that fit: patterns, incidents of each, and how many times as many
 /// incidents as are wanted.
-const REACHES: [(i64, i64, usize); 3] = [(400, 60, 2), (2_000, 1_000, 40), (100_000, 1_000_000, usize::MAX)];
+const REACHES: [(i64, i64, usize); 3] = [(1_000, 60, 2), (2_000, 1_000, 40), (100_000, 20_000, usize::MAX)];
 /// Incidents that are asked for at once.
 const AT_ONCE: usize = 100;
 
@@ -112,11 +112,14 @@ impl Searcher {
         let pool = self.pool.clone().ok_or(ActorError::Unavailable("the similarity actor is starting"))?;
         let asked = self.describe(&search.about, search.as_of).await?;
         let embedding = self.embed(&space, &asked.text).await?;
-        let mut connection =
-            pool.get().await.map_err(|_| ActorError::Unavailable("the vector store does not answer"))?;
+        let waiting = Waiting::current();
+        let mut connection = pool.get_awaited(&waiting).await.map_err(|error| match error {
+            ActorError::Unavailable(_) => ActorError::Unavailable("the vector store does not answer"),
+            error => error,
+        })?;
         let search =
             async |connection: &mut Connection| self.search(connection, &search, &space, asked, embedding).await;
-        connection.while_awaited(Waiting::current(), search).await?
+        connection.while_awaited(waiting, search).await?
     }
 
     async fn search(
@@ -181,18 +184,22 @@ impl Searcher {
     }
 
     async fn embed(&self, space: &Space, text: &AuditText) -> Result<Option<Arc<Embedding>>, ActorError> {
-        let mut embeddings = self.embedder.call(Embed { space: space.id.clone(), texts: vec![text.clone()] }).await?;
-        Ok(embeddings.pop().flatten())
+        let ask = Embed { space: space.id.clone(), texts: vec![text.clone()] };
+        let embeddings = self.embedder.call(ask).await.map_err(|error| match error {
+            ActorError::NotFound => ActorError::Unavailable("the embedder has no such model: reindex is needed"),
+            error => error,
+        });
+        Ok(embeddings?.pop().flatten())
     }
 
     async fn counts(&self, connection: &mut Connection, space: &Space) -> Result<Counts, ActorError> {
-        let known = *self.counts.borrow();
-        if known.are_fresh() {
+        let known = self.counts.borrow().clone();
+        if known.are_fresh(&space.id) {
             return Ok(known);
         }
         let take = Counts::take(connection, &space.id, Bucket::of("").get());
         let counts = timed(&self.metrics, "similarity.count_searched", take).await?;
-        *self.counts.borrow_mut() = counts;
+        *self.counts.borrow_mut() = counts.clone();
         Ok(counts)
     }
 
@@ -221,7 +228,8 @@ impl Searcher {
         for (patterns, incidents, times) in reaches.iter().copied() {
             let reach = Reach {
                 patterns,
-                incidents,
+                // The best pattern alone may have all hits, and some that fit no more.
+                incidents: incidents.max(i64::try_from(enough + enough / 4).unwrap_or(i64::MAX)),
                 // Where age counts, an incident of a less alike pattern may come before one of a better.
                 enough: if search.half_life.is_none() { Some(enough.saturating_mul(times)) } else { None },
             };
@@ -235,7 +243,7 @@ impl Searcher {
             if done {
                 break;
             }
-            if plan == Plan::Index && !wanted.is_unfiltered() {
+            if !wanted.is_unfiltered() {
                 // What is near does not fit: those that fit are compared, however many they are.
                 plan = Plan::OfMatching;
             }

@@ -13,24 +13,21 @@ const COLUMNS: [&str; 6] =
 
 /// Adds the facets of incidents whose facts this transaction has written, as they are now: whoever has written one of them before has
 /// committed, and whoever comes after sees what this one writes.
-pub(super) async fn add_facets(
-    connection: &mut Connection,
-    embedder: &str,
-    buckets: &[i32],
-    incidents: &[i64],
-) -> Result<(), Error> {
+pub(super) async fn add_facets(connection: &mut Connection, buckets: &[i32], incidents: &[i64]) -> Result<(), Error> {
     let read = connection.prepare(include_str!("read_pattern_facts.sql")).await?;
     let add = connection.prepare(include_str!("add_facets.sql")).await?;
-    let rows = connection.client.query(&read, &[&buckets, &incidents, &embedder]).await?;
-    let mut facets: BTreeMap<(i32, Uuid), Facets> = BTreeMap::new();
+    let rows = connection.client.query(&read, &[&buckets, &incidents]).await?;
+    let mut facets: BTreeMap<(i32, &str, Uuid), Facets> = BTreeMap::new();
     for row in &rows {
         let pattern: Uuid = row.get("pattern");
-        facets.entry((Bucket::of_pattern(pattern).get(), pattern)).or_default().add(&of(row));
+        let key = (Bucket::of_pattern(pattern).get(), row.get("embedder"), pattern);
+        facets.entry(key).or_default().add(&of(row));
     }
     let buckets: Vec<i32> = facets.keys().map(|key| key.0).collect();
-    let patterns: Vec<Uuid> = facets.keys().map(|key| key.1).collect();
+    let embedders: Vec<&str> = facets.keys().map(|key| key.1).collect();
+    let patterns: Vec<Uuid> = facets.keys().map(|key| key.2).collect();
     let bits: Vec<&BitVec> = facets.values().map(Facets::bits).collect();
-    connection.client.execute(&add, &[&buckets, &embedder, &patterns, &bits]).await?;
+    connection.client.execute(&add, &[&buckets, &embedders, &patterns, &bits]).await?;
     Ok(())
 }
 

@@ -44,8 +44,9 @@ async fn forget(connection: &mut Connection, incidents: &[DroppedIncident]) -> R
     let (buckets, ids): (Vec<i32>, Vec<i64>) = incidents.iter().map(|incident| (incident.bucket, incident.id)).unzip();
     connection.in_transaction = true;
     let client = &connection.client;
-    begin_deleting(client).await?;
+    // Most of the rows, and nobody waits for them.
     client.execute(include_str!("forget_vectors.sql"), &[&audit_buckets, &audits]).await?;
+    begin_deleting(client).await?;
     let patterns = client.query(include_str!("forget_patterns.sql"), &[&buckets, &ids]).await?;
     client.execute(include_str!("forget_facts.sql"), &[&buckets, &ids]).await?;
     forget_unused(client, &patterns).await?;

@@ -2,8 +2,11 @@
 
 use tokio_postgres::{Client, Error};
 
-const SHARED: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(7261004)";
-const EXCLUSIVE: &str = "BEGIN; SELECT pg_advisory_xact_lock(7261004)";
+/// Waiting for it takes longer than for a row: a batch is written, or a batch forgotten, meanwhile.
+const SHARED: &str =
+    "BEGIN; SET LOCAL lock_timeout = 5000; SELECT pg_advisory_xact_lock_shared(7261004); SET LOCAL lock_timeout = 500";
+const EXCLUSIVE: &str =
+    "BEGIN; SET LOCAL lock_timeout = 5000; SELECT pg_advisory_xact_lock(7261004); SET LOCAL lock_timeout = 500";
 
 /// Begins a transaction that may give patterns to incidents.
 pub(super) async fn begin_writing(client: &Client) -> Result<(), Error> {

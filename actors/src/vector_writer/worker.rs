@@ -159,6 +159,20 @@ impl Worker {
         Ok(embeddings)
     }
 
+    /// The same of the embedder that is searched until `reindex` has filled the configured one's space. The first failure ends it: the
+    /// others' vectors wait no longer.
+    async fn embed_formerly(
+        &self,
+        space: &Space,
+        jobs: &[EmbeddingJob],
+    ) -> Result<Vec<Option<Option<Arc<Embedding>>>>, ActorError> {
+        let mut embeddings = Vec::with_capacity(jobs.len());
+        for part in jobs.chunks(EMBED_AT_ONCE) {
+            embeddings.extend(self.ask(space, part).await?.into_iter().map(Some));
+        }
+        Ok(embeddings)
+    }
+
     async fn ask(&self, space: &Space, jobs: &[EmbeddingJob]) -> Result<Vec<Option<Arc<Embedding>>>, ActorError> {
         let texts = jobs.iter().map(|job| job.text.clone()).collect();
         self.embedder.call(Embed { space: space.id.clone(), texts }).await
@@ -172,13 +186,19 @@ impl Worker {
         let mut done = vec![true; jobs.len()];
         let mut written = 0;
         for space in spaces.written() {
-            let embeddings = match self.embed(&space, jobs).await {
-                // The model of before may be gone for good; the new one's vectors do not wait for it.
-                Err(failed) if space != *spaces.configured() => {
-                    self.metrics.dualwrite_failure_total.with_label_values(&[failed.0]).inc_by(jobs.len() as u64); // usize fits
-                    continue;
+            let embeddings = if space == *spaces.configured() {
+                self.embed(&space, jobs).await?
+            } else {
+                match self.embed_formerly(&space, jobs).await {
+                    Ok(embeddings) => embeddings,
+                    Err(error) => {
+                        self.metrics.dualwrite_failure_total.with_label_values(&["embedder"]).inc_by(jobs.len() as u64); // usize fits
+                        // What is gone for good is not waited for; else the rows remain, and are tried again.
+                        let gone = matches!(error, ActorError::NotFound);
+                        done.iter_mut().for_each(|done| *done &= gone);
+                        continue;
+                    }
                 }
-                embeddings => embeddings?,
             };
             let vectors: Vec<AuditVector<'_>> = jobs
                 .iter()

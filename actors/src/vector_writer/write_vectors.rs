@@ -69,11 +69,9 @@ impl Batch<'_> {
         vectors?;
         facts?;
         incidents?;
-        if self.space.sparse {
-            let (buckets, incidents): (Vec<i32>, Vec<i64>) =
-                self.facts.iter().map(|facts| (facts.bucket, facts.incident_id)).unzip();
-            add_facets(connection, embedder, &buckets, &incidents).await?;
-        }
+        let (buckets, incidents): (Vec<i32>, Vec<i64>) =
+            self.facts.iter().map(|facts| (facts.bucket, facts.incident_id)).unzip();
+        add_facets(connection, &buckets, &incidents).await?;
         connection.client.batch_execute("COMMIT").await?;
         connection.in_transaction = false;
         Ok(())
