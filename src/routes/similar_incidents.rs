@@ -1,6 +1,7 @@
 //! `GET /api/v1/incidents/{id}/similar`
 
 use super::counted;
+use super::search_incidents::find;
 use crate::extract::{admit_read, path_id};
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -10,13 +11,11 @@ use data_storage_actors::domain::filter::{FILTERS, IncidentFilter};
 use data_storage_actors::domain::invalid::Invalid;
 use data_storage_actors::domain::parameters::Parameters;
 use data_storage_actors::domain::search::{About, DEFAULT_LIMIT, Search, as_of, half_life, min_similarity};
-use data_storage_actors::similarity::FindSimilar;
 
 pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     admit_read(&state, &request).await?;
     let search = parse(&request).map_err(|invalid| counted(&state, invalid))?;
-    let similar = state.actors.similarity.read(FindSimilar(search)).await?;
-    Ok(HttpResponse::Ok().json(similar))
+    Ok(HttpResponse::Ok().json(find(&state, search).await?))
 }
 
 fn parse(request: &HttpRequest) -> Result<Search, Invalid> {
