@@ -272,10 +272,7 @@ impl Wanted<'_> {
         let (mut begin, mut at_once) = (0, FIRST_AT_ONCE);
         let most_at_once = usize::try_from(MOST_ROWS / reach.incidents.max(1)).unwrap_or(0).clamp(1, MOST_AT_ONCE);
         while begin < patterns.len() {
-            // Of patterns with the same score each may have the newest.
-            let tied = begin > 0 && patterns[begin].score >= patterns[begin - 1].score;
-            let enough = reach.enough.is_some_and(|enough| found.len() >= enough) && !tied;
-            if enough || found.len() >= MOST_CANDIDATES {
+            if reach.enough.is_some_and(|enough| found.len() >= enough) || found.len() >= MOST_CANDIDATES {
                 return Ok((found, false));
             }
             let part = &patterns[begin..patterns.len().min(begin + at_once)];

@@ -12,7 +12,7 @@ use crate::domain::bucket::Bucket;
 use crate::domain::facets::Facets;
 use crate::domain::filter::IncidentFilter;
 use crate::domain::outcome::Outcome;
-use crate::domain::search::{About, Search};
+use crate::domain::search::{About, MAX_LIMIT, Search};
 use crate::domain::time::Clock;
 use crate::embedder::{Embed, EmbedderActor, Embedding, Space};
 use crate::error::ActorError;
@@ -60,9 +60,9 @@ pub struct Hit {
 
 /// Incidents that the summary is made of, at most: the best that fit.
 const SUMMED_UP: usize = 50;
-/// How far to look, round after round, until there are enough that fit: patterns, incidents of each, and how many times as many
-/// incidents as are wanted.
-const REACHES: [(i64, i64, usize); 3] = [(1_000, 60, 2), (2_000, 1_000, 40), (100_000, 20_000, usize::MAX)];
+/// How far to look, round after round, until there are enough that fit: patterns, incidents of each (the best alone may have all hits, and
+/// some that fit no more), and how many times as many incidents as the largest limit: a shorter list is the beginning of a longer.
+const REACHES: [(i64, i64, usize); 3] = [(1_000, 125, 2), (2_000, 1_000, 40), (100_000, 20_000, usize::MAX)];
 /// Incidents that are asked for at once.
 const AT_ONCE: usize = 100;
 
@@ -228,10 +228,9 @@ impl Searcher {
         for (patterns, incidents, times) in reaches.iter().copied() {
             let reach = Reach {
                 patterns,
-                // The best pattern alone may have all hits, and some that fit no more.
-                incidents: incidents.max(i64::try_from(enough + enough / 4).unwrap_or(i64::MAX)),
+                incidents,
                 // Where age counts, an incident of a less alike pattern may come before one of a better.
-                enough: if search.half_life.is_none() { Some(enough.saturating_mul(times)) } else { None },
+                enough: if search.half_life.is_none() { Some(MAX_LIMIT.saturating_mul(times)) } else { None },
             };
             let candidates = timed(&self.metrics, name, wanted.look(connection, plan, reach)).await?;
             let scored = self.score(&candidates, search);
