@@ -157,7 +157,7 @@ impl<A: Actor> Handle<A> {
         let waiting = Waiting::current();
         tokio::select! {
             biased;
-            over = waiting.clone().over() => Err(over.into()),
+            () = waiting.clone().over() => Err(ActorError::Gone),
             reply = self.call(Awaited { message, waiting }) => reply,
         }
     }

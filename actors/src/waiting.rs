@@ -1,13 +1,12 @@
 //! Who waits for an answer, and until when. What a request asks of one actor after the other ends with it: a read that nobody waits
 //! for any more is given up, and cancelled on the server.
 
-use crate::error::ActorError;
 use actix::Message;
 use std::future::{Future, pending};
 use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 tokio::task_local! {
     static CURRENT: Waiting;
@@ -19,33 +18,15 @@ pub struct Waiting(Option<Asker>);
 
 #[derive(Clone)]
 struct Asker {
-    until: Instant,
+    until: Option<Instant>,
     /// Closed when he is gone.
     alive: watch::Receiver<()>,
-}
-
-/// Why nobody waits any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Over {
-    /// It took too long.
-    Late,
-    /// Who asked is gone.
-    Gone,
-}
-
-impl From<Over> for ActorError {
-    fn from(over: Over) -> Self {
-        match over {
-            Over::Late => ActorError::Unavailable("the request took too long"),
-            Over::Gone => ActorError::Gone,
-        }
-    }
 }
 
 /// Runs a request: nothing that is asked for in it is waited for longer, and reads end when it does or when the client is `gone`.
 pub async fn within<F: Future>(until: Instant, gone: impl Future<Output = ()>, request: F) -> F::Output {
     let (here, alive) = watch::channel(());
-    let mut request = pin!(CURRENT.scope(Waiting(Some(Asker { until, alive })), request));
+    let mut request = pin!(CURRENT.scope(Waiting(Some(Asker { until: Some(until), alive })), request));
     tokio::select! {
         biased;
         done = &mut request => return done,
@@ -57,7 +38,8 @@ pub async fn within<F: Future>(until: Instant, gone: impl Future<Output = ()>, r
 
 /// How much time the current request has left; all of it outside of one.
 pub fn left() -> Duration {
-    Waiting::current().0.map_or(Duration::MAX, |asker| asker.until.saturating_duration_since(Instant::now()))
+    let until = Waiting::current().0.and_then(|asker| asker.until);
+    until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()))
 }
 
 impl Waiting {
@@ -68,19 +50,14 @@ impl Waiting {
 
     /// For those who hold the sender.
     pub fn on(alive: watch::Receiver<()>) -> Self {
-        // A year is for ever.
-        Waiting(Some(Asker { until: Instant::now() + Duration::from_secs(31_536_000), alive }))
+        Waiting(Some(Asker { until: None, alive }))
     }
 
-    /// Ends when nobody waits any more.
-    pub async fn over(self) -> Over {
-        let Some(Asker { until, mut alive }) = self.0 else { return pending().await };
-        tokio::select! {
-            biased;
-            () = sleep_until(until) => Over::Late,
-            // Nothing is ever sent.
-            _ = alive.changed() => Over::Gone,
-        }
+    /// Ends when nobody waits any more: the request has its answer, be it that it took too long, or the client is gone.
+    pub async fn over(self) {
+        let Some(Asker { mut alive, .. }) = self.0 else { return pending().await };
+        // Nothing is ever sent.
+        let _ = alive.changed().await;
     }
 
     /// Makes a future as a part of the request, and the future too.
@@ -135,7 +112,7 @@ mod tests {
         let waiting = told.await.expect("told");
         assert!(waiting.clone().over().now_or_never().is_none());
         drop(request);
-        assert_eq!(waiting.over().await, Over::Gone);
+        waiting.over().await;
         assert!(Waiting::current().over().now_or_never().is_none() && left() == Duration::MAX);
     }
 
@@ -149,12 +126,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_over_in_time() {
-        within(Instant::now(), pending(), async {
-            assert_eq!(left(), Duration::ZERO);
-            let over = Waiting::current().scope(|| async { Waiting::current().over().await }).await;
-            assert_eq!(over, Over::Late);
-        })
-        .await;
+    async fn a_part_of_a_request_has_its_time() {
+        let late = within(Instant::now(), pending(), async { Waiting::current().scope(|| async { left() }).await });
+        assert_eq!(late.await, Duration::ZERO);
     }
 }

@@ -93,7 +93,7 @@ impl Pool {
     pub async fn get_awaited(&self, waiting: &Waiting) -> Result<PooledConnection<'_>, ActorError> {
         tokio::select! {
             biased;
-            over = waiting.clone().over() => Err(over.into()),
+            () = waiting.clone().over() => Err(ActorError::Gone),
             connection = self.get() => connection,
         }
     }
@@ -193,7 +193,7 @@ impl Connection {
     /// connection is not used again.
     ///
     /// # Errors
-    /// `Unavailable` when nobody waits any more.
+    /// `Gone` when nobody waits any more.
     pub async fn while_awaited<T>(
         &mut self,
         waiting: Waiting,
@@ -202,10 +202,10 @@ impl Connection {
         tokio::select! {
             biased;
             done = read(self) => Ok(done),
-            over = waiting.over() => {
+            () = waiting.over() => {
                 self.in_transaction = true;
                 self.cancel();
-                Err(over.into())
+                Err(ActorError::Gone)
             }
         }
     }

@@ -49,8 +49,8 @@ impl<K: Clone + Eq + Hash + 'static, T: Clone + 'static> Sharing<K, T> {
             tokio::select! {
                 biased;
                 result = execution.clone() => return result,
-                over = waiting.over() => if Rc::strong_count(&askers) > 1 {
-                    return Err(over.into());
+                () = waiting.over() => if Rc::strong_count(&askers) > 1 {
+                    return Err(ActorError::Gone);
                 },
             }
             // The last to go sees to it that the read is given up.
@@ -151,7 +151,10 @@ mod tests {
         let sharing = Sharing::new();
         let ((first, first_alive), (second, second_alive)) = (watch::channel(()), watch::channel(()));
         // It ends only when nobody waits.
-        let read = |waiting: Waiting| async move { Err::<u32, ActorError>(waiting.over().await.into()) };
+        let read = |waiting: Waiting| async move {
+            waiting.over().await;
+            Err::<u32, ActorError>(ActorError::Gone)
+        };
         let mut one = Box::pin(sharing.join("list", Waiting::on(first_alive), read));
         // The first has begun; the second waits behind it, with the third.
         assert!(one.as_mut().now_or_never().is_none());
