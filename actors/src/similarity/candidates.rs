@@ -157,7 +157,11 @@ impl Wanted<'_> {
                 |pattern: &Pattern| self.words.is_none() || pattern.likeness.share > 0.0 || self.min_similarity == 0.0;
             patterns.extend(part.filter(alike));
         }
-        patterns.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
+        // Near-copies that differ by a name have the same score.
+        patterns.sort_by(|a, b| {
+            let nearer = || b.similarity.total_cmp(&a.similarity);
+            b.score.total_cmp(&a.score).then_with(nearer).then_with(|| a.id.cmp(&b.id))
+        });
         let (incidents, all) = self.incidents(connection, &patterns, reach).await?;
         Ok(Candidates { patterns, incidents, complete: whole && all, query })
     }

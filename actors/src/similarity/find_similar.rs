@@ -250,7 +250,7 @@ impl Searcher {
         last.ok_or(ActorError::Internal)
     }
 
-    /// Best first; of two with the same score, the newer.
+    /// Best first; of two with the same score the nearer, of two as near the newer.
     fn score(&self, candidates: &Candidates, search: &Search) -> Vec<Scored> {
         let now = search.as_of.unwrap_or_else(|| (self.clock)());
         let mut scored: Vec<Scored> = candidates
@@ -269,7 +269,8 @@ impl Searcher {
         scored.sort_by(|a, b| {
             let newer =
                 (b.candidate.action_timestamp, b.candidate.id).cmp(&(a.candidate.action_timestamp, a.candidate.id));
-            b.score.total_cmp(&a.score).then(newer)
+            let nearer = b.candidate.similarity.total_cmp(&a.candidate.similarity);
+            b.score.total_cmp(&a.score).then(nearer).then(newer)
         });
         scored
     }
