@@ -87,7 +87,7 @@ impl Corpus {
         Self::parse(include_str!("../data/reworded.tsv"))
     }
 
-    /// The same, on which nothing was tuned.
+    /// The same, whose words the list of concepts was not made for.
     pub fn unseen() -> Self {
         Self::parse(include_str!("../data/unseen.tsv"))
     }
