@@ -2,6 +2,7 @@
 
 use crate::support::{Service, Writer, eventually, gateway_audit, server};
 use futures_util::future::join_all;
+use reqwest::Method;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -111,6 +112,42 @@ async fn migrations_at_a_start_of_several() {
         "SELECT count(*) FROM (SELECT version FROM audit_schema_history GROUP BY version HAVING count(*) > 1) AS t";
     assert_eq!(database.number(twice).await, 0);
     assert_eq!(database.number("SELECT count(*) FROM resource_action_traces").await, 5);
+}
+
+/// Somebody else migrates and takes long: whoever asks meanwhile is told to come again.
+#[tokio::test]
+async fn requests_before_the_migration() {
+    let database = server().database().await;
+    let migrating = server().connect(&database.name).await;
+    migrating.batch_execute("SELECT pg_advisory_lock(7261000)").await.expect("a lock");
+    let service = Service::on(&database.url, &[]).await;
+    let search = async || {
+        let headers = [("content-type", "application/json")];
+        service.send(Method::POST, "/api/v1/incidents/search", &headers, Some(br#"{"query": "memory"}"#)).await
+    };
+    eventually("both databases answer", async || {
+        let parts = &service.read("/health").await["parts"];
+        ["write_database", "read_database", "vector_read_database"]
+            .iter()
+            .all(|part| parts[part]["state"] == "up")
+            .then_some(())
+    })
+    .await;
+    assert_eq!(service.get("/health/ready").await.status, 503);
+    let answers = [
+        service.post(Writer::Gateway, &gateway_audit("rr-early")).await,
+        service.get("/api/v1/incidents").await,
+        service.get("/api/v1/stats/success-rate?group_by=alert_name").await,
+        search().await,
+    ];
+    for answer in answers {
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after").is_some()), (503, true), "{}", answer.text);
+    }
+    migrating.batch_execute("SELECT pg_advisory_unlock(7261000)").await.expect("unlocked");
+    service.logged("ready").await;
+    service.post(Writer::Gateway, &gateway_audit("rr-early")).await.audit_id();
+    eventually("searches", async || (search().await.status == 200).then_some(())).await;
+    service.incident_of("rr-early").await;
 }
 
 /// It is answered 503 in time; what came with it in the same flush is committed.

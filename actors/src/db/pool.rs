@@ -36,8 +36,12 @@ pub struct Pool {
     max: u32,
     wait: Duration,
     pool: bb8::Pool<Manager>,
+    /// Set while no connection can be made: who asks then is told so at once.
+    away: Arc<AtomicBool>,
     metrics: Metrics,
 }
+
+const NO_CONNECTION: ActorError = ActorError::Unavailable("PostgreSQL connection failed");
 
 pub type PooledConnection<'a> = bb8::PooledConnection<'a, Manager>;
 
@@ -52,14 +56,18 @@ impl Pool {
             .error_sink(Box::new(LogErrors(settings.name)))
             .build_unchecked(Manager::new(settings.name, settings.database.clone(), settings.statement_timeout));
         metrics.pool_connections_max.with_label_values(&[settings.name]).set(settings.max.into());
-        Pool { name: settings.name, max: settings.max, wait: settings.wait, pool, metrics: metrics.clone() }
+        let (name, max, wait) = (settings.name, settings.max, settings.wait);
+        Pool { name, max, wait, pool, away: Arc::default(), metrics: metrics.clone() }
     }
 
     /// A connection whose socket is open.
     ///
     /// # Errors
-    /// `Unavailable` when none is to be had within the pool's wait.
+    /// `Unavailable` when none is to be had within the pool's wait, or since another waited for that long in vain.
     pub async fn get(&self) -> Result<PooledConnection<'_>, ActorError> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(NO_CONNECTION);
+        }
         // Connections that broke while they were idle are met one after the other, and thrown away.
         for _ in 0..=self.max {
             match self.pool.get().await {
@@ -83,7 +91,24 @@ impl Pool {
             }
         }
         self.count();
-        Err(ActorError::Unavailable("PostgreSQL connection failed"))
+        self.try_alone();
+        Err(NO_CONNECTION)
+    }
+
+    /// Where there is no connection at all, goes on trying to make one, for all that ask.
+    fn try_alone(&self) {
+        if self.pool.state().connections > 0 || self.away.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (pool, away) = (self.pool.clone(), Arc::downgrade(&self.away));
+        tokio::spawn(async move {
+            // For as long as the actor has its pool.
+            while let Some(away) = away.upgrade() {
+                if pool.get().await.is_ok() {
+                    return away.store(false, Ordering::Relaxed);
+                }
+            }
+        });
     }
 
     /// As [`Self::get`], for as long as somebody waits.
@@ -103,12 +128,16 @@ impl Pool {
     /// # Errors
     /// `Unavailable` when it cannot be made within the pool's wait.
     pub async fn dedicated(&self) -> Result<Connection, ActorError> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(NO_CONNECTION);
+        }
         match timeout(self.wait, self.pool.dedicated_connection()).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => tracing::warn!(pool = self.name, %error, "no database connection"),
             Err(_) => tracing::warn!(pool = self.name, "no database connection in time"),
         }
-        Err(ActorError::Unavailable("PostgreSQL connection failed"))
+        self.try_alone();
+        Err(NO_CONNECTION)
     }
 
     /// Tries the database, and says so in the metrics. A connection that does not answer in time is not used again.

@@ -15,6 +15,8 @@ pub enum Fault {
     Row,
     /// A table that is made by whoever needs it first: missing, or made by somebody else in the meantime.
     Table,
+    /// The schema is not there yet: it is being migrated.
+    Schema,
     /// A mistake of the service.
     Other,
 }
@@ -33,6 +35,9 @@ pub fn fault(error: &Error) -> Fault {
     if *code == SqlState::LOCK_NOT_AVAILABLE {
         return Fault::Row;
     }
+    if UNDEFINED.contains(code) {
+        return Fault::Schema;
+    }
     match code.code().get(..2) {
         Some("08" | "53" | "57") => Fault::Unavailable,
         Some("40") => Fault::Conflict,
@@ -40,6 +45,10 @@ pub fn fault(error: &Error) -> Fault {
         _ => Fault::Other,
     }
 }
+
+/// What a statement meets where its migration is still to come.
+const UNDEFINED: [SqlState; 4] =
+    [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::UNDEFINED_FUNCTION, SqlState::UNDEFINED_OBJECT];
 
 /// "no partition of relation … found for row" is a check violation without a constraint's name.
 fn is_missing_partition(error: &Error) -> bool {
@@ -88,6 +97,10 @@ pub fn handle(error: &Error, transaction: &'static str) -> ActorError {
         Fault::Row if sqlstate == SqlState::LOCK_NOT_AVAILABLE.code() => {
             tracing::warn!(transaction, sqlstate, message, "row locked by somebody else");
             ActorError::Unavailable("the incident is locked by somebody else")
+        }
+        Fault::Schema => {
+            tracing::warn!(transaction, sqlstate, message, "not migrated yet");
+            ActorError::Unavailable("the database is not migrated yet")
         }
         Fault::Row | Fault::Other => {
             tracing::error!(transaction, sqlstate, constraint, message, "database error");

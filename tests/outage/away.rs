@@ -1,0 +1,143 @@
+//! The vector store is away under load, and the service is killed meanwhile. `AWAY_SECONDS` sets for how long.
+
+use crate::support::proxy::{Proxy, Way};
+use crate::support::{Answer, Service, Writer, eventually, eventually_long, gateway_audit, server};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+
+fn seconds() -> u64 {
+    std::env::var("AWAY_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
+}
+
+const CLIENTS: u64 = 16;
+/// Between two posts of a client.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The nth audit: one in ten has nothing to embed, one in ten a word that no other has, the rest repeat what others said.
+fn audit(n: u64) -> Value {
+    let alert = ["HighMemory", "FullDisk", "Latency"][usize::try_from(n % 3).expect("small")];
+    let mut body = json!({
+        "remediationRequestID": format!("rr-{n}"),
+        "alertName": alert,
+        "namespace": "shop",
+        "cluster": "eu",
+    });
+    match n % 10 {
+        0 => body["alertName"] = json!("42"),
+        1 => body["reasoning"] = json!(format!("the {} is full", word(n))),
+        _ => body["reasoning"] = json!(format!("pod web-{n} ran out of memory {n} times")),
+    }
+    body
+}
+
+fn has_text(n: u64) -> bool {
+    !n.is_multiple_of(10)
+}
+
+/// A word of letters, another for each number.
+fn word(mut n: u64) -> String {
+    let mut word = "o".to_owned();
+    while n > 0 {
+        word.extend([char::from(b"bdfgklmnprst"[usize::try_from(n % 12).expect("small")]), 'a']);
+        n /= 12;
+    }
+    word
+}
+
+async fn search(service: &Service, query: &str) -> Answer {
+    let body = json!({"query": query, "limit": 5}).to_string();
+    let headers = [("content-type", "application/json")];
+    service.send(reqwest::Method::POST, "/api/v1/incidents/search", &headers, Some(body.as_bytes())).await
+}
+
+/// The service on the database, its vector store behind the proxy.
+async fn start(database: &crate::support::Database, vector: &Proxy) -> Service {
+    let vector = vector.url(&database.name);
+    let service = Service::on(&database.url, &[("VECTOR_DATABASE_URL", &vector)]).await;
+    service.logged("ready").await;
+    service
+}
+
+/// Until then each client posts what comes next, reads what it posted, and searches now and then; the numbers of what was posted.
+async fn load(service: &Service, next: &Cell<u64>, posted: &RefCell<HashSet<u64>>, until: Instant) {
+    join_all((0..CLIENTS).map(async |client| {
+        let mut ticks = interval(PAUSE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while Instant::now() < until {
+            ticks.tick().await;
+            let n = next.replace(next.get() + 1);
+            let id = service.post(Writer::AiAnalysis, &audit(n)).await.audit_id();
+            posted.borrow_mut().insert(n);
+            if n % 20 == client {
+                assert_eq!(service.get(&format!("/api/v1/audits/{id}")).await.status, 200);
+                let answer = search(service, "ran out of memory").await;
+                assert_eq!(answer.status, 503, "{}", answer.text);
+                assert!(
+                    answer.json()["detail"].as_str().expect("a reason").contains("vector store"),
+                    "{}",
+                    answer.text
+                );
+            }
+        }
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_vector_store_is_away() {
+    let (database, vector) = (server().database().await, Proxy::start().await);
+    let mut service = start(&database, &vector).await;
+    let (next, posted) = (Cell::new(0), RefCell::new(HashSet::new()));
+    service.post(Writer::Gateway, &gateway_audit("rr-before")).await.audit_id();
+    eventually("searchable", async || (search(&service, "memory").await.json()["data"][0].is_object()).then_some(()))
+        .await;
+
+    vector.set(Way::Cut);
+    let away = Duration::from_secs(seconds());
+    eventually("searches notice", async || (search(&service, "memory").await.status == 503).then_some(())).await;
+    let began = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(search(&service, "memory").await.status, 503);
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "nobody waits for what another waited for in vain");
+    let began = Instant::now();
+    for _ in 0..3 {
+        load(&service, &next, &posted, Instant::now() + away / 3).await;
+        service.kill();
+        service = start(&database, &vector).await;
+    }
+    let waiting = database.number("SELECT count(*) FROM embedding_outbox").await;
+    let with_text = posted.borrow().iter().filter(|n| has_text(**n)).count() as i64;
+    assert!(waiting >= with_text, "{waiting} of {with_text}");
+    let lag = (seconds() - 1) as f64; // far below 2^53
+    eventually("shown", async || {
+        let rows = service.read("/health").await["parts"]["outbox"]["rows"].as_i64();
+        (rows == Some(waiting) && service.metrics().await["datastorage_outbox_lag_seconds"] >= lag).then_some(())
+    })
+    .await;
+
+    vector.set(Way::Open);
+    let back = Instant::now();
+    eventually("searches again", async || (search(&service, "memory").await.status == 200).then_some(())).await;
+    // Killed in the middle of making up for it.
+    sleep_until((Instant::now() + Duration::from_millis(300)).into()).await;
+    service.kill();
+    let service = start(&database, &vector).await;
+    eventually_long("made up for", async || {
+        (database.number("SELECT count(*) FROM embedding_outbox").await == 0).then_some(())
+    })
+    .await;
+    let posted = posted.into_inner();
+    eprintln!("{} audits in {:?}; {waiting} made up for in {:?}", posted.len(), began.elapsed(), back.elapsed());
+    let vectors = "SELECT count(*), count(DISTINCT audit_id) FROM audit_embeddings";
+    let row = &database.rows(vectors, &[]).await[0];
+    let (rows, audits): (i64, i64) = (row.get(0), row.get(1));
+    assert_eq!((rows, audits), (with_text + 1, with_text + 1), "each audit with text has its vector, none twice");
+    let last = posted.iter().copied().filter(|n| n % 10 == 1).max().expect("audits");
+    let found = search(&service, &word(last)).await.json();
+    assert_eq!(found["data"][0]["remediation_request_id"], format!("rr-{last}"), "{found}");
+}
