@@ -1,7 +1,7 @@
 //! The vector store is away under load, and the service is killed meanwhile. `AWAY_SECONDS` sets for how long.
 
 use crate::support::proxy::{Proxy, Way};
-use crate::support::{Answer, Service, Writer, eventually, eventually_long, gateway_audit, server};
+use crate::support::{Answer, Service, Writer, eventually, gateway_audit, server, within};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
@@ -127,7 +127,7 @@ async fn the_vector_store_is_away() {
     sleep_until((Instant::now() + Duration::from_millis(300)).into()).await;
     service.kill();
     let service = start(&database, &vector).await;
-    eventually_long("made up for", async || {
+    within(Duration::from_secs(60) + away, "made up for", async || {
         (database.number("SELECT count(*) FROM embedding_outbox").await == 0).then_some(())
     })
     .await;

@@ -26,7 +26,7 @@ pub async fn eventually_long<T>(what: &str, check: impl AsyncFnMut() -> Option<T
     within(Duration::from_secs(60), what, check).await
 }
 
-async fn within<T>(limit: Duration, what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn within<T>(limit: Duration, what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
     let until = Instant::now() + limit;
     loop {
         if let Some(found) = check().await {
