@@ -25,9 +25,9 @@ fuzz:
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
 
-# Recall of each embedder beside BM25.
+# Recall of each embedder beside BM25; http's endpoint serves the model of minilm, without the words.
 bench-recall:
-	MINILM_PATH=$$($(PYTHON) scripts/minilm.py) $(CARGO) run --release --locked --features minilm --example bench_recall
+	$(PYTHON) benches/endpoint.py $(CARGO) run --release --locked --features minilm --example bench_recall
 
 .PHONY: build run demo bench bench-large bench-recall fuzz test-minilm test-pgbouncer torture test check-format lint walls postgres clean
 

@@ -23,6 +23,9 @@ fn main() {
     }
 }
 
+/// Texts that an embedder is asked for at once, as the service asks.
+const AT_ONCE: usize = 16;
+
 fn minilm() -> Option<EngineSettings> {
     let folder = std::env::var_os("MINILM_PATH").filter(|_| cfg!(feature = "minilm"))?;
     Some(EngineSettings::MiniLm(folder.into()))
@@ -41,7 +44,8 @@ fn print(name: &str, corpus: &Corpus, engines: &[EngineSettings]) {
     print_ranker("builtin-1", corpus, &Searcher::builtin(corpus));
     for engine in engines {
         let embed = |texts: &[AuditText]| -> Vec<Option<Embedding>> {
-            engine.embed_here(texts).expect("an embedder that answers").into_iter().map(Some).collect()
+            let parts = texts.chunks(AT_ONCE);
+            parts.flat_map(|part| engine.embed_here(part).expect("an embedder that answers")).map(Some).collect()
         };
         let (space, embed): (_, &EmbedTexts) = (engine.space(), &embed);
         print_ranker(&space.id, corpus, &Searcher::new(corpus, embed, &space));

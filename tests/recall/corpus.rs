@@ -237,7 +237,7 @@ impl Ranker for Searcher<'_> {
             match similarity {
                 similarity if similarity < self.min_similarity => 0.0,
                 similarity if self.vectors_only => similarity,
-                similarity => score(&query.compare(embedding.features.iter()), similarity, self.hashed),
+                similarity => score(&query.compare(embedding.features.hashed()), similarity, self.hashed),
             }
         };
         self.embeddings.iter().map(of).collect()

@@ -76,7 +76,7 @@ impl Builtin {
         let for_vector = weightiest(for_vector);
         let mut vector = vec![0f32; DIMENSIONS];
         for (feature, value) in &for_vector {
-            let hash = fnv1a(feature);
+            let hash = hash_feature(feature);
             let sign = if hash >> 63 == 0 { 1.0 } else { -1.0 };
             vector[(hash % DIMENSIONS as u64) as usize] += sign * value; // below DIMENSIONS
         }
@@ -214,7 +214,7 @@ fn pattern(features: &Weights) -> Uuid {
 }
 
 /// FNV-1a with a final mix, so that short words spread.
-fn fnv1a(word: &str) -> u64 {
+pub fn hash_feature(word: &str) -> u64 {
     let mut hash = word
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));

@@ -10,7 +10,7 @@ mod minilm;
 mod settings;
 mod spaces;
 
-pub use builtin::{Builtin, ID as BUILTIN_ID, split_words};
+pub use builtin::{Builtin, ID as BUILTIN_ID, hash_feature, split_words};
 pub use concepts::is_concept;
 pub use embed::Embed;
 pub use engine::EngineFault;
@@ -53,6 +53,11 @@ pub struct Features {
 impl Features {
     pub fn iter(&self) -> impl Iterator<Item = (&str, f32)> {
         self.terms.iter().map(String::as_str).zip(self.weights.iter().copied())
+    }
+
+    /// The same by [`hash_feature`].
+    pub fn hashed(&self) -> impl Iterator<Item = (u64, f32)> {
+        self.iter().map(|(term, weight)| (hash_feature(term), weight))
     }
 }
 

@@ -21,8 +21,8 @@ impl EngineSettings {
     pub fn space(&self) -> Space {
         // As measured with minilm (docs/recall.md); other models differ, and a request may say otherwise.
         let (id, min_similarity) = match self {
-            EngineSettings::Http(settings) => (format!("{HTTP}{}", settings.model), 0.3),
-            EngineSettings::MiniLm(_) => ("minilm-1".to_owned(), 0.12),
+            EngineSettings::Http(settings) => (format!("{HTTP}{}", settings.model), 0.15),
+            EngineSettings::MiniLm(_) => ("minilm-1".to_owned(), 0.1),
         };
         Space { id, min_similarity, sparse: false }
     }

@@ -1,7 +1,7 @@
 //! Incidents that may be alike: the patterns nearest to a vector, and who has them.
 
 use super::features::{KnownFeatures, PatternFeatures};
-use super::score::{Frequencies, Likeness, Query, score};
+use super::score::{Frequencies, Query, score};
 use crate::db::pool::Connection;
 use crate::db::statement::{Source, Statement, Value, conditions, times, where_all};
 use crate::domain::bucket::Bucket;
@@ -11,6 +11,7 @@ use crate::embedder::Embedding;
 use chrono::{DateTime, Utc};
 use pgvector::{SparseVector, Vector};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
@@ -73,7 +74,7 @@ const WITH_RARE_WORDS: i64 = 100;
 pub(super) struct Pattern {
     pub id: Uuid,
     pub similarity: f64,
-    pub likeness: Likeness,
+    pub features: Arc<PatternFeatures>,
     /// The text's part of the score.
     pub score: f64,
 }
@@ -149,13 +150,9 @@ impl Wanted<'_> {
         for part in near.chunks(FEATURES_AT_ONCE) {
             let ids: Vec<Uuid> = part.iter().map(|(id, _)| *id).collect();
             let features = self.known.get(connection, self.embedder, &ids).await?;
-            let part = part
-                .iter()
-                .filter_map(|(id, similarity)| Some(self.pattern(*id, *similarity, features.get(id)?, &query)));
-            // Hashes may meet where words do not: what has nothing in common is not alike.
-            let alike =
-                |pattern: &Pattern| self.words.is_none() || pattern.likeness.share > 0.0 || self.min_similarity == 0.0;
-            patterns.extend(part.filter(alike));
+            let part =
+                part.iter().filter_map(|(id, similarity)| self.pattern(*id, *similarity, features.get(id)?, &query));
+            patterns.extend(part);
         }
         // Near-copies that differ by a name have the same score.
         patterns.sort_by(|a, b| {
@@ -166,11 +163,15 @@ impl Wanted<'_> {
         Ok(Candidates { patterns, incidents, complete: whole && all, query })
     }
 
-    fn pattern(&self, id: Uuid, similarity: f64, features: &PatternFeatures, query: &Query) -> Pattern {
-        let likeness = query.compare(features.iter());
+    fn pattern(&self, id: Uuid, similarity: f64, features: &Arc<PatternFeatures>, query: &Query) -> Option<Pattern> {
+        let likeness = query.compare(features.hashed());
+        // Hashes of vectors may meet where words do not: what has nothing in common is not alike.
+        if self.words.is_some() && likeness.share == 0.0 && self.min_similarity > 0.0 {
+            return None;
+        }
         // A pattern from before features were kept has its vector alone.
         let score = if features.is_empty() { similarity } else { score(&likeness, similarity, self.words.is_some()) };
-        Pattern { id, similarity, likeness, score }
+        Some(Pattern { id, similarity, features: features.clone(), score })
     }
 
     /// How common the words of the query are.
@@ -202,7 +203,7 @@ impl Wanted<'_> {
                 // All rows are wanted, in the order of the table: no index would help.
                 let sql = format!(
                     "-- similarity.scan_patterns\nSELECT w.pattern, 1 - (w.embedding <=> $2) AS similarity\n\
-                     FROM {table} AS w\nWHERE w.embedder || '' = $1{facets}\n\
+                     FROM {table} AS w\nWHERE (w.embedder = $1) IS TRUE{facets}\n\
                      ORDER BY similarity DESC, w.pattern\nLIMIT {limit}"
                 );
                 Statement { sql, values }.query(connection).await
@@ -272,8 +273,12 @@ impl Wanted<'_> {
         reach: Reach,
     ) -> Result<(Vec<Candidate>, bool), Error> {
         let (mut found, mut seen, mut all) = (Vec::<Candidate>::new(), HashMap::<i64, usize>::new(), true);
-        // A pattern may have many incidents or few that fit: the first are asked for few at once.
-        let (mut begin, mut at_once) = (0, FIRST_AT_ONCE);
+        // A pattern may have many incidents or few that fit: at first as many are asked for as hold half of what is wanted, if all are
+        // alike in that.
+        let wanted = reach.enough.and_then(|enough| i64::try_from(enough).ok()).unwrap_or(i64::MAX);
+        let half = wanted.saturating_mul(self.patterns) / (2 * self.incidents).max(1);
+        let (mut begin, mut at_once) =
+            (0, usize::try_from(half).unwrap_or(usize::MAX).clamp(FIRST_AT_LEAST, FIRST_AT_MOST));
         let most_at_once = usize::try_from(MOST_ROWS / reach.incidents.max(1)).unwrap_or(0).clamp(1, MOST_AT_ONCE);
         while begin < patterns.len() {
             if reach.enough.is_some_and(|enough| found.len() >= enough) || found.len() >= MOST_CANDIDATES {
@@ -299,7 +304,7 @@ impl Wanted<'_> {
             }
             all &= counts.iter().all(|count| *count < reach.incidents);
             begin += part.len();
-            at_once = (at_once * 2).min(most_at_once);
+            at_once = (at_once * 4).min(most_at_once);
         }
         Ok((found, all))
     }
@@ -337,9 +342,10 @@ impl Wanted<'_> {
     }
 }
 
-/// Patterns whose incidents are asked for at once.
-const FIRST_AT_ONCE: usize = 2;
-const MOST_AT_ONCE: usize = 32;
+/// Patterns whose incidents are asked for at once: at first, at least and at most, and then.
+const FIRST_AT_LEAST: usize = 2;
+const FIRST_AT_MOST: usize = 16;
+const MOST_AT_ONCE: usize = 64;
 /// Rows that are asked for at once, and incidents that are kept of all: a search has a bound on its memory.
 const MOST_ROWS: i64 = 40_000;
 const MOST_CANDIDATES: usize = 100_000;

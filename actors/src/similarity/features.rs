@@ -1,6 +1,7 @@
 //! What patterns say, kept: a pattern never changes.
 
 use crate::db::pool::Connection;
+use crate::embedder::hash_feature;
 use moka::sync::Cache;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,10 +12,21 @@ use uuid::Uuid;
 pub(super) struct PatternFeatures {
     /// With spaces between: most of the memory that words take is what each costs by itself.
     terms: Box<str>,
+    /// What they are compared by.
+    hashes: Box<[u64]>,
     weights: Box<[f32]>,
 }
 
 impl PatternFeatures {
+    fn new(terms: String, weights: Vec<f32>) -> Self {
+        let hashes = terms.split(' ').map(hash_feature).collect();
+        PatternFeatures { terms: terms.into(), hashes, weights: weights.into() }
+    }
+
+    pub fn hashed(&self) -> impl Iterator<Item = (u64, f32)> {
+        self.hashes.iter().copied().zip(self.weights.iter().copied())
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&str, f32)> {
         self.terms.split(' ').zip(self.weights.iter().copied())
     }
@@ -25,7 +37,7 @@ impl PatternFeatures {
     }
 
     fn bytes(&self) -> usize {
-        self.terms.len() + 4 * self.weights.len() + 200 // the entry itself
+        self.terms.len() + 12 * self.weights.len() + 200 // the entry itself
     }
 }
 
@@ -66,8 +78,7 @@ impl KnownFeatures {
         let statement = connection.prepare(include_str!("read_features.sql")).await?;
         for row in connection.client.query(&statement, &[&embedder, &unknown]).await? {
             let pattern: Uuid = row.get("pattern");
-            let (terms, weights): (String, Vec<f32>) = (row.get("terms"), row.get("weights"));
-            let read = Arc::new(PatternFeatures { terms: terms.into(), weights: weights.into() });
+            let read = Arc::new(PatternFeatures::new(row.get("terms"), row.get("weights")));
             self.0.insert((name.clone(), pattern), read.clone());
             features.insert(pattern, read);
         }

@@ -131,17 +131,17 @@ impl Searcher {
         embedding: Option<Arc<Embedding>>,
     ) -> Result<Similar, ActorError> {
         let counts = self.counts(connection, space).await?;
-        let incidents = self.count_incidents().await?;
         let min_similarity = search.min_similarity.unwrap_or(space.min_similarity);
-        let mut coverage = Coverage {
+        let coverage = |incidents: i64, exhaustive| Coverage {
             incidents,
             searched: counts.searched.min(incidents),
             pending: (incidents - counts.searched).max(0),
-            exhaustive: true,
+            exhaustive,
             embedder: space.id.clone(),
             min_similarity,
         };
         let Some(embedding) = embedding else {
+            let coverage = coverage(self.count_incidents().await?, true);
             return Ok(Similar { data: Vec::new(), summary: Summary::default(), coverage });
         };
         let vector = Vector::from(embedding.vector.clone());
@@ -161,8 +161,8 @@ impl Searcher {
             known: &self.known,
             words: words.as_ref(),
         };
-        let (candidates, fitting, exhaustive) = self.gather(connection, &wanted, search).await?;
-        coverage.exhaustive = exhaustive;
+        let gathered = self.gather(connection, &wanted, search);
+        let ((candidates, fitting, exhaustive), incidents) = futures_util::try_join!(gathered, self.count_incidents())?;
         if !exhaustive {
             self.sample.borrow_mut().add(embedding.clone());
         }
@@ -170,7 +170,7 @@ impl Searcher {
         let summary = Summary::of(&summed);
         let data = fitting.into_iter().take(search.limit);
         let data = data.map(|(scored, found)| hit(scored, found, &candidates, &asked)).collect();
-        Ok(Similar { data, summary, coverage })
+        Ok(Similar { data, summary, coverage: coverage(incidents, exhaustive) })
     }
 
     async fn describe(&self, about: &About, as_of: Option<DateTime<Utc>>) -> Result<IncidentDescription, ActorError> {
@@ -327,8 +327,9 @@ fn hit(scored: Scored, found: FoundIncident, candidates: &Candidates, asked: &In
             why.push(Why::AlertName { detail: "alert named in the query" });
         }
     }
-    if !pattern.likeness.terms.is_empty() {
-        why.push(Why::Text { terms: pattern.likeness.terms.clone() });
+    let terms = candidates.query.shared(pattern.features.iter());
+    if !terms.is_empty() {
+        why.push(Why::Text { terms });
     }
     let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
     match (same(&asked.namespace, &found.namespace), same(&asked.cluster, &found.cluster)) {

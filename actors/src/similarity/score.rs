@@ -1,13 +1,34 @@
 //! How alike two texts are, exactly: what part of the query's words a text has, rare words counting more. The vectors find
 //! candidates; this puts them in order, and says why.
 
-use crate::embedder::{Features, is_concept};
+use crate::embedder::{Features, hash_feature, is_concept};
 use serde::Serialize;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// What is asked, ready to be compared: rare words weigh more.
 pub struct Query {
-    features: HashMap<String, Weight>,
+    /// By the features' hashes.
+    features: HashMap<u64, Weight, BuildHasherDefault<AsIs>>,
+}
+
+/// Of what is a hash already.
+#[derive(Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn write(&mut self, bytes: &[u8]) {
+        // Not used: the keys are numbers.
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 struct Weight {
@@ -40,36 +61,38 @@ impl Query {
         let length = weighted().map(|(_, weight)| weight * weight).sum::<f64>().sqrt();
         let weights = weighted().map(|(term, weight)| {
             let share = weight * frequencies.idf(term) / sum.max(f64::MIN_POSITIVE);
-            (term.to_owned(), Weight { share, cosine: weight / length.max(f64::MIN_POSITIVE) })
+            (hash_feature(term), Weight { share, cosine: weight / length.max(f64::MIN_POSITIVE) })
         });
         Query { features: weights.collect() }
     }
 
-    /// How alike a text of these features and weights is, and the words that make it, the weightiest first.
-    pub fn compare<'f>(&self, features: impl Iterator<Item = (&'f str, f32)>) -> Likeness {
-        let (mut shared, mut product, mut squares) = (Vec::<(&str, f64)>::new(), 0.0, 0.0);
-        for (term, weight) in features {
+    /// How alike a text of these features, by their hashes, and weights is.
+    pub fn compare(&self, features: impl Iterator<Item = (u64, f32)>) -> Likeness {
+        let (mut share, mut product, mut squares) = (0.0, 0.0, 0.0);
+        for (feature, weight) in features {
             let weight = f64::from(weight);
             squares += weight * weight;
-            if let Some(asked) = self.features.get(term) {
-                shared.push((term, asked.share * weight));
+            if let Some(asked) = self.features.get(&feature) {
+                share += asked.share * weight;
                 product += asked.cosine * weight;
             }
         }
+        Likeness { share: f64::min(share, 1.0), cosine: (product / squares.sqrt().max(f64::MIN_POSITIVE)).min(1.0) }
+    }
+
+    /// The words that make a text alike, the weightiest first; the concepts where there is none.
+    pub fn shared<'f>(&self, features: impl Iterator<Item = (&'f str, f32)>) -> Vec<String> {
+        let weigh = |(term, weight)| Some((term, self.features.get(&hash_feature(term))?.share * f64::from(weight)));
+        let mut shared: Vec<(&str, f64)> = features.filter_map(weigh).collect();
         shared.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-        let share = shared.iter().map(|(_, product)| product).sum::<f64>().min(1.0);
-        let cosine = (product / squares.sqrt().max(f64::MIN_POSITIVE)).min(1.0);
-        let words = shared.iter().map(|(term, _)| *term).filter(|term| !is_concept(term));
-        let mut terms: Vec<String> = words.take(SHOWN).map(str::to_owned).collect();
-        if terms.is_empty() {
-            // In other words alone.
-            terms = shared.iter().take(SHOWN).map(|(term, _)| term[1..].to_owned()).collect();
-        }
-        Likeness { share, cosine, terms }
+        let terms = shared.iter().map(|(term, _)| *term);
+        let words: Vec<String> =
+            terms.clone().filter(|term| !is_concept(term)).take(SHOWN).map(str::to_owned).collect();
+        if words.is_empty() { terms.take(SHOWN).map(|concept| concept[1..].to_owned()).collect() } else { words }
     }
 
     pub fn has(&self, term: &str) -> bool {
-        self.features.contains_key(term)
+        self.features.contains_key(&hash_feature(term))
     }
 }
 
@@ -82,13 +105,12 @@ pub fn score(likeness: &Likeness, similarity: f64, hashed: bool) -> f64 {
 /// Words that a hit shows.
 const SHOWN: usize = 6;
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Likeness {
     /// What part of the query the text has.
     pub share: f64,
     /// Of the weights of the features.
     pub cosine: f64,
-    pub terms: Vec<String>,
 }
 
 /// One reason for a hit.
@@ -126,11 +148,12 @@ mod tests {
         let by_term = HashMap::from([("pod".to_owned(), 900), ("oomkill".to_owned(), 3)]);
         let frequencies = Frequencies { patterns: 1000, by_term };
         let query = Query::new(&features(&["pod", "oomkill"]), &frequencies);
-        let (rare, common) =
-            (query.compare(features(&["oomkill", "x"]).iter()), query.compare(features(&["pod", "x"]).iter()));
+        let compare = |words: &[&str]| query.compare(features(words).hashed());
+        let (rare, common) = (compare(&["oomkill", "x"]), compare(&["pod", "x"]));
         assert!(rare.share > common.share * 1.5, "{rare:?} {common:?}");
-        let same = query.compare(features(&["pod", "oomkill"]).iter());
-        assert!(same.share > 0.999 && same.cosine > 0.999 && same.terms == ["oomkill", "pod"], "{same:?}");
-        assert_eq!(query.compare(features(&["y"]).iter()).share, 0.0);
+        let same = compare(&["pod", "oomkill"]);
+        assert!(same.share > 0.999 && same.cosine > 0.999, "{same:?}");
+        assert_eq!(query.shared(features(&["pod", "oomkill", "x"]).iter()), ["oomkill", "pod"]);
+        assert_eq!(compare(&["y"]).share, 0.0);
     }
 }
