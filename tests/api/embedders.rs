@@ -85,9 +85,8 @@ fn settings(endpoint: &str) -> [(&str, &str); 4] {
 }
 
 async fn search(service: &Service) -> Value {
-    let body = json!({"query": "memory of the pod ran out", "min_similarity": 0}).to_string();
-    let headers = [("content-type", "application/json")];
-    let answer = service.send(reqwest::Method::POST, "/api/v1/incidents/search", &headers, Some(body.as_bytes())).await;
+    let body = json!({"query": "memory of the pod ran out", "min_similarity": 0});
+    let answer = service.search(&body).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     answer.json()
 }
@@ -182,11 +181,9 @@ async fn from_one_embedder_to_another() {
     // Both embedders' patterns know of facts that change: a report without text makes no vector.
     let report = json!({"remediationRequestID": "rr-3", "status": "cancelled", "executedAt": crate::support::now()});
     service.post(Writer::Executor, &report).await.audit_id();
-    let body = json!({"query": "memory of the pod ran out", "filters": {"status": "cancelled"}}).to_string();
-    let headers = [("content-type", "application/json")];
-    let path = "/api/v1/incidents/search";
+    let body = json!({"query": "memory of the pod ran out", "filters": {"status": "cancelled"}});
     eventually("the old one finds it", async || {
-        let found = service.send(reqwest::Method::POST, path, &headers, Some(body.as_bytes())).await.json();
+        let found = service.search(&body).await.json();
         (found["coverage"]["embedder"] == "builtin-1" && found["data"][0]["remediation_request_id"] == "rr-3")
             .then_some(())
     })
@@ -241,10 +238,8 @@ async fn from_one_model_of_an_endpoint_to_another() {
         (&json!("http:letters"), Some(2))
     );
     endpoint.dimensions.store(RETIRED, Ordering::SeqCst);
-    let body = json!({"query": "something that was not asked before"}).to_string();
-    let headers = [("content-type", "application/json")];
-    let refused =
-        service.send(reqwest::Method::POST, "/api/v1/incidents/search", &headers, Some(body.as_bytes())).await;
+    let body = json!({"query": "something that was not asked before"});
+    let refused = service.search(&body).await;
     assert_eq!(refused.status, 503, "{}", refused.text);
     post(&service, "rr-later", "the disk is full").await;
     eventually("the new one's vector", async || (count("http:letters-2").await == 2).then_some(())).await;
@@ -256,8 +251,7 @@ async fn from_one_model_of_an_endpoint_to_another() {
         .expect("it runs");
     assert!(output.status.success(), "{output:?}");
     eventually("the new one is searched", async || {
-        let answer =
-            service.send(reqwest::Method::POST, "/api/v1/incidents/search", &headers, Some(body.as_bytes())).await;
+        let answer = service.search(&body).await;
         (answer.status == 200 && answer.json()["coverage"]["embedder"] == "http:letters-2").then_some(())
     })
     .await;
@@ -275,10 +269,8 @@ async fn a_local_transformer() {
     let vectors = "SELECT count(*) FROM audit_embeddings WHERE embedder = 'minilm-1' AND round(vector_norm(embedding)::numeric, 4) = 1";
     eventually("vectors", async || (database.number(vectors).await == 2).then_some(())).await;
     for (query, request) in [("a puncture on my bicycle", "rr-flat"), ("feed the puppy", "rr-hungry")] {
-        let body = json!({"query": query, "min_similarity": 0, "limit": 1}).to_string();
-        let headers = [("content-type", "application/json")];
-        let path = "/api/v1/incidents/search";
-        let found = service.send(reqwest::Method::POST, path, &headers, Some(body.as_bytes())).await.json();
+        let body = json!({"query": query, "min_similarity": 0, "limit": 1});
+        let found = service.search(&body).await.json();
         assert_eq!(found["data"][0]["remediation_request_id"], request, "{query}: {found}");
     }
     let missing = Command::new(env!("CARGO_BIN_EXE_data-storage"))

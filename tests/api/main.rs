@@ -10,6 +10,7 @@ mod health_and_metrics;
 mod idempotency;
 mod incident_facts;
 mod list_incidents;
+mod outcomes;
 mod posted_fields;
 mod rate_limits;
 mod search;

@@ -1,10 +1,10 @@
 //! Similar incidents: found by their words, filtered inside the search, with reasons and outcomes.
 
-use crate::support::{Answer, Service, Writer, eventually, gateway_audit, server};
+use crate::support::{Service, Writer, eventually, gateway_audit, server};
 use serde_json::{Value, json};
 
 /// An analysis and the execution that followed it.
-async fn remediate(service: &Service, request: &str, minute: u32, fields: Value, status: &str) {
+pub async fn remediate(service: &Service, request: &str, minute: u32, fields: Value, status: &str) {
     let time = |second: u32| format!("2026-11-{:02}T10:{:02}:{second:02}Z", 1 + minute / 60, minute % 60);
     let mut body =
         json!({"remediationRequestID": request, "namespace": "shop", "cluster": "c-1", "createdAt": time(0)});
@@ -17,7 +17,7 @@ async fn remediate(service: &Service, request: &str, minute: u32, fields: Value,
     service.post(Writer::Executor, &report).await.audit_id();
 }
 
-async fn embedded(service: &Service, incidents: i64) {
+pub async fn embedded(service: &Service, incidents: i64) {
     eventually("all are searchable", async || {
         let found = search(service, json!({"query": "anything"})).await;
         (found["coverage"]["searched"] == incidents && found["coverage"]["pending"] == 0).then_some(())
@@ -30,13 +30,8 @@ async fn embedded(service: &Service, incidents: i64) {
     .await;
 }
 
-async fn ask(service: &Service, body: &Value) -> Answer {
-    let headers = [("content-type", "application/json")];
-    service.send(reqwest::Method::POST, "/api/v1/incidents/search", &headers, Some(body.to_string().as_bytes())).await
-}
-
-async fn search(service: &Service, body: Value) -> Value {
-    let answer = ask(service, &body).await;
+pub async fn search(service: &Service, body: Value) -> Value {
+    let answer = service.search(&body).await;
     assert_eq!(answer.status, 200, "{body}: {}", answer.text);
     answer.json()
 }
@@ -50,7 +45,7 @@ fn requests(found: &Value) -> Vec<&str> {
         .collect()
 }
 
-async fn id(service: &Service, request: &str) -> i64 {
+pub async fn id(service: &Service, request: &str) -> i64 {
     service.incident_of(request).await["id"].as_i64().expect("an id")
 }
 
@@ -179,13 +174,11 @@ async fn incidents_like_one_that_is_known() {
         assert_eq!((answer.status.as_u16(), answer.json()["field"].as_str()), (400, Some(field)), "{query}");
     }
     for (body, field) in [
-        ("{}", "query"),
-        (r#"{"query":"a","filters":{"status":"done"}}"#, "filters.status"),
-        (r#"{"query":7}"#, "query"),
+        (json!({}), "query"),
+        (json!({"query": "a", "filters": {"status": "done"}}), "filters.status"),
+        (json!({"query": 7}), "query"),
     ] {
-        let headers = [("content-type", "application/json")];
-        let answer =
-            service.send(reqwest::Method::POST, "/api/v1/incidents/search", &headers, Some(body.as_bytes())).await;
+        let answer = service.search(&body).await;
         assert_eq!((answer.status.as_u16(), answer.json()["field"].as_str()), (400, Some(field)), "{body}");
     }
 }
@@ -299,94 +292,17 @@ async fn copies_come_before_what_is_less_alike() {
     }
 }
 
-/// A completed remediation whose alert comes back for the same target within a day did not work.
-#[tokio::test]
-async fn outcomes_ripen() {
-    let (service, _database) = Service::start().await;
-    let fields = |target: &str| json!({"alertName": "HighLatency", "reasoning": "requests are slow", "actionType": "restart", "targetResource": target});
-    remediate(&service, "first", 0, fields("deployment/a"), "completed").await;
-    remediate(&service, "other-target", 1, fields("deployment/b"), "completed").await;
-    remediate(&service, "again", 90, fields("deployment/a"), "completed").await;
-    // Two days later: too late to count.
-    remediate(&service, "later", 60 * 3, fields("deployment/a"), "failed").await;
-    embedded(&service, 4).await;
-    let found = search(&service, json!({"query": "slow requests"})).await;
-    let outcome = |request: &str| {
-        let hits = found["data"].as_array().expect("data");
-        hits.iter().find(|hit| hit["remediation_request_id"] == request).expect(request)["outcome"].clone()
-    };
-    assert_eq!((outcome("first"), outcome("again")), (json!("completed"), json!("completed")), "a day and an hour");
-    remediate(&service, "soon", 20, fields("deployment/a"), "failed").await;
-    embedded(&service, 5).await;
-    let found = search(&service, json!({"query": "slow requests"})).await;
-    let outcome = |request: &str| {
-        let hits = found["data"].as_array().expect("data");
-        hits.iter().find(|hit| hit["remediation_request_id"] == request).expect(request)["outcome"].clone()
-    };
-    assert_eq!(outcome("first"), json!("recurred"));
-    assert_eq!(outcome("other-target"), json!("completed"));
-    assert_eq!(service.incident_of("first").await["execution_status"], "completed", "history is not rewritten");
-    let rates = service.read("/api/v1/stats/success-rate").await;
-    assert_eq!(
-        rates["data"][0],
-        json!({"alert_name": "HighLatency", "action_type": "restart", "n": 5, "completed": 2, "failed": 2,
-        "recurred": 1, "success_rate": 0.4, "interval": [0.1176, 0.7693], "median_duration": 1000.0, "insufficient_data": false})
-    );
-    let rates = service.read("/api/v1/stats/success-rate?group_by=severity&since=2026-11-02T00:00:00Z").await;
-    assert_eq!((&rates["data"][0]["n"], &rates["data"][0]["insufficient_data"]), (&json!(2), &json!(true)), "{rates}");
-    for (query, field) in [
-        ("group_by=colour", "group_by"),
-        ("group_by=severity,severity", "group_by"),
-        ("limit=0", "limit"),
-        ("since=x", "since"),
-    ] {
-        let answer = service.get(&format!("/api/v1/stats/success-rate?{query}")).await;
-        assert_eq!((answer.status.as_u16(), answer.json()["field"].as_str()), (400, Some(field)), "{query}");
-    }
-}
-
-#[tokio::test]
-async fn a_timeline_of_audits_and_steps() {
-    let (service, _database) = Service::start().await;
-    remediate(&service, "rr", 5, json!({"alertName": "A"}), "completed").await;
-    for (step, second) in [("verify", 9), ("validate", 1), ("scale", 3)] {
-        let body = json!({"workflowID": "wf", "stepName": step, "stepStatus": "completed", "remediationRequestID": "rr",
-            "executedAt": format!("2026-11-01T10:05:{second:02}Z")});
-        service.post_step(&body).await.audit_id();
-    }
-    let timeline = service.read(&format!("/api/v1/incidents/{}/timeline", id(&service, "rr").await)).await;
-    let order: Vec<String> = timeline["data"]
-        .as_array()
-        .expect("data")
-        .iter()
-        .map(|entry| {
-            format!(
-                "{} {}",
-                entry["type"].as_str().expect("a type"),
-                entry["stepName"].as_str().or(entry["status"].as_str()).expect("text")
-            )
-        })
-        .collect();
-    assert_eq!(
-        order,
-        ["remediation pending", "workflow validate", "workflow scale", "remediation completed", "workflow verify"]
-    );
-    assert_eq!(timeline["total"], 5);
-    assert_eq!(timeline["data"][1]["time"], "2026-11-01T10:05:01Z");
-    assert_eq!(service.get("/api/v1/incidents/999999999/timeline").await.status, 404);
-}
-
 /// Only those who search notice that the vector store is away.
 #[tokio::test]
 async fn without_a_vector_store_searches_are_503_with_the_reason() {
     let (service, _database) = Service::start_with(&[("VECTOR_DATABASE_URL", &server().url("no_such_database"))]).await;
     service.post(Writer::Gateway, &gateway_audit("rr")).await.audit_id();
-    let answer = ask(&service, &json!({"query": "memory"})).await;
+    let answer = service.search(&json!({"query": "memory"})).await;
     assert_eq!(answer.status, 503, "{}", answer.text);
     assert_eq!(answer.json()["detail"], "the vector store does not answer");
     assert_eq!(service.get("/api/v1/incidents").await.status, 200);
     let (off, _database) = Service::start_with(&[("EMBEDDER", "off")]).await;
-    let answer = ask(&off, &json!({"query": "memory"})).await;
+    let answer = off.search(&json!({"query": "memory"})).await;
     assert_eq!((answer.status.as_u16(), answer.json()["error"].as_str()), (503, Some("service_unavailable")));
 }
 

@@ -49,9 +49,7 @@ fn word(mut n: u64) -> String {
 }
 
 async fn search(service: &Service, query: &str) -> Answer {
-    let body = json!({"query": query, "limit": 5}).to_string();
-    let headers = [("content-type", "application/json")];
-    service.send(reqwest::Method::POST, "/api/v1/incidents/search", &headers, Some(body.as_bytes())).await
+    service.search(&json!({"query": query, "limit": 5})).await
 }
 
 /// The service on the database, its vector store behind the proxy.

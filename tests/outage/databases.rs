@@ -94,10 +94,8 @@ async fn the_vector_database() {
         }
         assert_eq!(list(&service).await, 200);
         eventually("searches are 503", async || {
-            let body = json!({"query": "memory"}).to_string();
-            let headers = [("content-type", "application/json")];
-            let path = "/api/v1/incidents/search";
-            let answer = service.send(reqwest::Method::POST, path, &headers, Some(body.as_bytes())).await;
+            let body = json!({"query": "memory"});
+            let answer = service.search(&body).await;
             (answer.status == 503).then_some(())
         })
         .await;

@@ -11,9 +11,8 @@ async fn panic(service: &Service, name: &str) -> u16 {
 async fn use_all(service: &Service, request: &str) {
     service.post(Writer::Gateway, &gateway_audit(request)).await.audit_id();
     service.incident_of(request).await;
-    let body = json!({"query": "memory"}).to_string();
-    let headers = [("content-type", "application/json")];
-    let found = service.send(reqwest::Method::POST, "/api/v1/incidents/search", &headers, Some(body.as_bytes())).await;
+    let body = json!({"query": "memory"});
+    let found = service.search(&body).await;
     assert_eq!(found.status, 200, "{} {:?}", found.text, service.log());
 }
 

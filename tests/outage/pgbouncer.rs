@@ -76,10 +76,8 @@ async fn in_session_mode_everything_works_and_comes_back() {
     assert!(join_all((0..100).map(post)).await.iter().all(|status| *status == 201));
     assert_eq!(service.read("/api/v1/incidents").await["pagination"]["total"], 100);
     eventually("searchable", async || {
-        let body = json!({"query": "memory", "min_similarity": 0}).to_string();
-        let headers = [("content-type", "application/json")];
-        let path = "/api/v1/incidents/search";
-        let found = service.send(reqwest::Method::POST, path, &headers, Some(body.as_bytes())).await.json();
+        let body = json!({"query": "memory", "min_similarity": 0});
+        let found = service.search(&body).await.json();
         (found["coverage"]["searched"] == 100).then_some(())
     })
     .await;

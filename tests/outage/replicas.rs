@@ -2,7 +2,6 @@
 
 use crate::support::{Service, Writer, eventually, gateway_audit, server};
 use futures_util::future::join_all;
-use reqwest::Method;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -121,10 +120,7 @@ async fn requests_before_the_migration() {
     let migrating = server().connect(&database.name).await;
     migrating.batch_execute("SELECT pg_advisory_lock(7261000)").await.expect("a lock");
     let service = Service::on(&database.url, &[]).await;
-    let search = async || {
-        let headers = [("content-type", "application/json")];
-        service.send(Method::POST, "/api/v1/incidents/search", &headers, Some(br#"{"query": "memory"}"#)).await
-    };
+    let query = json!({"query": "memory"});
     eventually("both databases answer", async || {
         let parts = &service.read("/health").await["parts"];
         ["write_database", "read_database", "vector_read_database"]
@@ -138,7 +134,7 @@ async fn requests_before_the_migration() {
         service.post(Writer::Gateway, &gateway_audit("rr-early")).await,
         service.get("/api/v1/incidents").await,
         service.get("/api/v1/stats/success-rate?group_by=alert_name").await,
-        search().await,
+        service.search(&query).await,
     ];
     for answer in answers {
         assert_eq!((answer.status.as_u16(), answer.header("retry-after").is_some()), (503, true), "{}", answer.text);
@@ -146,7 +142,7 @@ async fn requests_before_the_migration() {
     migrating.batch_execute("SELECT pg_advisory_unlock(7261000)").await.expect("unlocked");
     service.logged("ready").await;
     service.post(Writer::Gateway, &gateway_audit("rr-early")).await.audit_id();
-    eventually("searches", async || (search().await.status == 200).then_some(())).await;
+    eventually("searches", async || (service.search(&query).await.status == 200).then_some(())).await;
     service.incident_of("rr-early").await;
 }
 

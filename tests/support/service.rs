@@ -198,6 +198,12 @@ impl Service {
         self.post_raw(Writer::Workflow, "/api/v1/audit/workflow", &body.to_string(), &[]).await
     }
 
+    /// A search for what is alike.
+    pub async fn search(&self, body: &Value) -> Answer {
+        let headers = [("content-type", "application/json")];
+        self.send(Method::POST, "/api/v1/incidents/search", &headers, Some(body.to_string().as_bytes())).await
+    }
+
     /// The one incident of a remediation request.
     pub async fn incident_of(&self, request: &str) -> Value {
         let list = self.read(&format!("/api/v1/incidents?remediation_request_id={request}")).await;

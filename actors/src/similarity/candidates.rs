@@ -274,14 +274,15 @@ impl Wanted<'_> {
     ) -> Result<(Vec<Candidate>, bool), Error> {
         let (mut found, mut seen, mut all) = (Vec::<Candidate>::new(), HashMap::<i64, usize>::new(), true);
         // A pattern may have many incidents or few that fit: at first as many are asked for as hold half of what is wanted, if all are
-        // alike in that.
-        let wanted = reach.enough.and_then(|enough| i64::try_from(enough).ok()).unwrap_or(i64::MAX);
-        let half = wanted.saturating_mul(self.patterns) / (2 * self.incidents).max(1);
+        // alike in that; then what came tells.
+        let wanted = reach.enough.unwrap_or(usize::MAX);
+        let half =
+            i64::try_from(wanted).unwrap_or(i64::MAX).saturating_mul(self.patterns) / (2 * self.incidents).max(1);
         let (mut begin, mut at_once) =
             (0, usize::try_from(half).unwrap_or(usize::MAX).clamp(FIRST_AT_LEAST, FIRST_AT_MOST));
         let most_at_once = usize::try_from(MOST_ROWS / reach.incidents.max(1)).unwrap_or(0).clamp(1, MOST_AT_ONCE);
         while begin < patterns.len() {
-            if reach.enough.is_some_and(|enough| found.len() >= enough) || found.len() >= MOST_CANDIDATES {
+            if found.len() >= wanted.min(MOST_CANDIDATES) {
                 return Ok((found, false));
             }
             let part = &patterns[begin..patterns.len().min(begin + at_once)];
@@ -304,7 +305,9 @@ impl Wanted<'_> {
             }
             all &= counts.iter().all(|count| *count < reach.incidents);
             begin += part.len();
-            at_once = (at_once * 4).min(most_at_once);
+            // A quarter more than what is missing seems to need.
+            let missing = wanted.saturating_sub(found.len()).saturating_mul(begin) / found.len().max(1);
+            at_once = missing.saturating_add(missing / 4).min(at_once * 4).clamp(1, most_at_once);
         }
         Ok((found, all))
     }

@@ -61,8 +61,9 @@ pub struct Hit {
 /// Incidents that the summary is made of, at most: the best that fit.
 const SUMMED_UP: usize = 50;
 /// How far to look, round after round, until there are enough that fit: patterns, incidents of each (the best alone may have all hits, and
-/// some that fit no more), and how many times as many incidents as the largest limit: a shorter list is the beginning of a longer.
-const REACHES: [(i64, i64, usize); 3] = [(1_000, 125, 2), (2_000, 1_000, 40), (100_000, 20_000, usize::MAX)];
+/// some that fit no more), and incidents of all, whatever the limit: a shorter list is the beginning of a longer.
+const REACHES: [(i64, i64, usize); 3] =
+    [(1_000, 125, MAX_LIMIT + 25), (2_000, 1_000, 40 * MAX_LIMIT), (100_000, 20_000, usize::MAX)];
 /// Incidents that are asked for at once.
 const AT_ONCE: usize = 100;
 
@@ -225,12 +226,12 @@ impl Searcher {
         let mut last = None;
         // Where age counts, a less alike pattern may be the better one: the nearest alone will not do.
         let reaches = if search.half_life.is_some() { &REACHES[1..] } else { &REACHES[..] };
-        for (patterns, incidents, times) in reaches.iter().copied() {
+        for (patterns, incidents, enough_of_all) in reaches.iter().copied() {
             let reach = Reach {
                 patterns,
                 incidents,
                 // Where age counts, an incident of a less alike pattern may come before one of a better.
-                enough: if search.half_life.is_none() { Some(MAX_LIMIT.saturating_mul(times)) } else { None },
+                enough: search.half_life.is_none().then_some(enough_of_all),
             };
             let candidates = timed(&self.metrics, name, wanted.look(connection, plan, reach)).await?;
             let scored = self.score(&candidates, search);

@@ -1,0 +1,82 @@
+//! What became of incidents: outcomes that ripen, success rates, timelines.
+
+use super::search::{embedded, id, remediate, search};
+use crate::support::Service;
+use serde_json::json;
+
+/// A completed remediation whose alert comes back for the same target within a day did not work.
+#[tokio::test]
+async fn outcomes_ripen() {
+    let (service, _database) = Service::start().await;
+    let fields = |target: &str| json!({"alertName": "HighLatency", "reasoning": "requests are slow", "actionType": "restart", "targetResource": target});
+    remediate(&service, "first", 0, fields("deployment/a"), "completed").await;
+    remediate(&service, "other-target", 1, fields("deployment/b"), "completed").await;
+    remediate(&service, "again", 90, fields("deployment/a"), "completed").await;
+    // Two days later: too late to count.
+    remediate(&service, "later", 60 * 3, fields("deployment/a"), "failed").await;
+    embedded(&service, 4).await;
+    let found = search(&service, json!({"query": "slow requests"})).await;
+    let outcome = |request: &str| {
+        let hits = found["data"].as_array().expect("data");
+        hits.iter().find(|hit| hit["remediation_request_id"] == request).expect(request)["outcome"].clone()
+    };
+    assert_eq!((outcome("first"), outcome("again")), (json!("completed"), json!("completed")), "a day and an hour");
+    remediate(&service, "soon", 20, fields("deployment/a"), "failed").await;
+    embedded(&service, 5).await;
+    let found = search(&service, json!({"query": "slow requests"})).await;
+    let outcome = |request: &str| {
+        let hits = found["data"].as_array().expect("data");
+        hits.iter().find(|hit| hit["remediation_request_id"] == request).expect(request)["outcome"].clone()
+    };
+    assert_eq!(outcome("first"), json!("recurred"));
+    assert_eq!(outcome("other-target"), json!("completed"));
+    assert_eq!(service.incident_of("first").await["execution_status"], "completed", "history is not rewritten");
+    let rates = service.read("/api/v1/stats/success-rate").await;
+    assert_eq!(
+        rates["data"][0],
+        json!({"alert_name": "HighLatency", "action_type": "restart", "n": 5, "completed": 2, "failed": 2,
+        "recurred": 1, "success_rate": 0.4, "interval": [0.1176, 0.7693], "median_duration": 1000.0, "insufficient_data": false})
+    );
+    let rates = service.read("/api/v1/stats/success-rate?group_by=severity&since=2026-11-02T00:00:00Z").await;
+    assert_eq!((&rates["data"][0]["n"], &rates["data"][0]["insufficient_data"]), (&json!(2), &json!(true)), "{rates}");
+    for (query, field) in [
+        ("group_by=colour", "group_by"),
+        ("group_by=severity,severity", "group_by"),
+        ("limit=0", "limit"),
+        ("since=x", "since"),
+    ] {
+        let answer = service.get(&format!("/api/v1/stats/success-rate?{query}")).await;
+        assert_eq!((answer.status.as_u16(), answer.json()["field"].as_str()), (400, Some(field)), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_timeline_of_audits_and_steps() {
+    let (service, _database) = Service::start().await;
+    remediate(&service, "rr", 5, json!({"alertName": "A"}), "completed").await;
+    for (step, second) in [("verify", 9), ("validate", 1), ("scale", 3)] {
+        let body = json!({"workflowID": "wf", "stepName": step, "stepStatus": "completed", "remediationRequestID": "rr",
+            "executedAt": format!("2026-11-01T10:05:{second:02}Z")});
+        service.post_step(&body).await.audit_id();
+    }
+    let timeline = service.read(&format!("/api/v1/incidents/{}/timeline", id(&service, "rr").await)).await;
+    let order: Vec<String> = timeline["data"]
+        .as_array()
+        .expect("data")
+        .iter()
+        .map(|entry| {
+            format!(
+                "{} {}",
+                entry["type"].as_str().expect("a type"),
+                entry["stepName"].as_str().or(entry["status"].as_str()).expect("text")
+            )
+        })
+        .collect();
+    assert_eq!(
+        order,
+        ["remediation pending", "workflow validate", "workflow scale", "remediation completed", "workflow verify"]
+    );
+    assert_eq!(timeline["total"], 5);
+    assert_eq!(timeline["data"][1]["time"], "2026-11-01T10:05:01Z");
+    assert_eq!(service.get("/api/v1/incidents/999999999/timeline").await.status, 404);
+}
