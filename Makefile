@@ -25,7 +25,7 @@ fuzz:
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
 
-# Recall of each embedder beside BM25; http's endpoint serves the model of minilm, without the words.
+# Recall of each embedder beside BM25; http is EMBEDDER_URL's and EMBEDDER_MODEL's, or minilm's model behind an endpoint.
 bench-recall:
 	$(PYTHON) benches/endpoint.py $(CARGO) run --release --locked --features minilm --example bench_recall
 

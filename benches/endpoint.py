@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """An OpenAI-compatible embeddings endpoint: all-MiniLM-L6-v2 in NumPy, its 384 numbers filled up with zeros to `dimensions`.
 
-`endpoint.py COMMAND …` runs a command with EMBEDDER_URL and EMBEDDER_MODEL set to it, and ends with the command.
+`endpoint.py COMMAND …` runs a command with EMBEDDER_URL and EMBEDDER_MODEL set to it, unless they are set already, and ends with the
+command. MINILM_PATH is the folder of the weights.
 """
 
 import json
@@ -16,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".cache/endpoint"
-NEEDED = ["numpy", "tokenizers", "safetensors"]
+NEEDED = ["numpy==2.4.6", "tokenizers==0.23.3", "safetensors==0.8.0"]
 MODEL = "all-MiniLM-L6-v2"
 HEADS = 12
 LAYERS = 6
@@ -25,7 +26,7 @@ TOKENS = 256
 
 def into_environment() -> None:
     """Starts this program anew where its libraries are."""
-    if Path(sys.prefix).resolve() == ENVIRONMENT:
+    if Path(sys.prefix).resolve() == ENVIRONMENT.resolve():
         return
     python = ENVIRONMENT / "bin/python"
     if not (ENVIRONMENT / "complete").exists():
@@ -120,8 +121,8 @@ def main() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/v1/embeddings"
-    settings = {"EMBEDDER_URL": url, "EMBEDDER_MODEL": MODEL, "MINILM_PATH": folder}
-    sys.exit(subprocess.run(sys.argv[1:], env=os.environ | settings, check=False).returncode)
+    here = {"EMBEDDER_URL": url, "EMBEDDER_MODEL": MODEL, "MINILM_PATH": folder}
+    sys.exit(subprocess.run(sys.argv[1:], env=here | os.environ, check=False).returncode)
 
 
 if __name__ == "__main__":

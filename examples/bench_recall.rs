@@ -23,7 +23,7 @@ fn main() {
     }
 }
 
-/// Texts that an embedder is asked for at once, as the service asks.
+/// Texts that an embedder is asked for at once.
 const AT_ONCE: usize = 16;
 
 fn minilm() -> Option<EngineSettings> {

@@ -2,13 +2,14 @@
 
 use super::{counted, refused};
 use crate::extract::{admit_read, json_body};
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemKind};
 use crate::state::AppState;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use data_storage_actors::domain::parameters::Parameters;
 use data_storage_actors::domain::search::Search;
 use data_storage_actors::similarity::{FindSimilar, Similar};
+use std::sync::atomic::Ordering;
 
 pub async fn handle(state: Data<AppState>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     admit_read(&state, &request).await?;
@@ -18,6 +19,10 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest, payload: Payloa
     Ok(HttpResponse::Ok().json(find(&state, search).await?))
 }
 
+/// Searches, as soon as the vector store is as it should be.
 pub async fn find(state: &AppState, search: Search) -> Result<Similar, Problem> {
+    if state.spaces.is_some() && !state.health.vector_migrated.load(Ordering::Relaxed) {
+        return Err(Problem::new(ProblemKind::ServiceUnavailable, "the vector store does not answer"));
+    }
     state.actors.similarity.read(FindSimilar(search)).await.map_err(|error| refused(state, error))
 }

@@ -130,6 +130,7 @@ async fn requests_before_the_migration() {
     })
     .await;
     assert_eq!(service.get("/health/ready").await.status, 503);
+    assert_eq!(service.read("/health").await["parts"]["write_database"]["migrated"], false);
     let answers = [
         service.post(Writer::Gateway, &gateway_audit("rr-early")).await,
         service.get("/api/v1/incidents").await,

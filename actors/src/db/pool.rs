@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, Error, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -40,6 +40,9 @@ pub struct Pool {
     away: Arc<AtomicBool>,
     metrics: Metrics,
 }
+
+/// Between two tries to reach a database that is away.
+const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 
 const NO_CONNECTION: ActorError = ActorError::Unavailable("PostgreSQL connection failed");
 
@@ -100,13 +103,15 @@ impl Pool {
         if self.pool.state().connections > 0 || self.away.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (pool, away) = (self.pool.clone(), Arc::downgrade(&self.away));
+        let (pool, wait, away) = (self.pool.clone(), self.wait, Arc::downgrade(&self.away));
         tokio::spawn(async move {
             // For as long as the actor has its pool.
             while let Some(away) = away.upgrade() {
-                if pool.get().await.is_ok() {
+                // Outside of the pool, whose own tries have pauses that grow.
+                if matches!(timeout(wait, pool.dedicated_connection()).await, Ok(Ok(_))) {
                     return away.store(false, Ordering::Relaxed);
                 }
+                sleep(BETWEEN_TRIES).await;
             }
         });
     }
@@ -128,15 +133,11 @@ impl Pool {
     /// # Errors
     /// `Unavailable` when it cannot be made within the pool's wait.
     pub async fn dedicated(&self) -> Result<Connection, ActorError> {
-        if self.away.load(Ordering::Relaxed) {
-            return Err(NO_CONNECTION);
-        }
         match timeout(self.wait, self.pool.dedicated_connection()).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => tracing::warn!(pool = self.name, %error, "no database connection"),
             Err(_) => tracing::warn!(pool = self.name, "no database connection in time"),
         }
-        self.try_alone();
         Err(NO_CONNECTION)
     }
 

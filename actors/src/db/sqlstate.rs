@@ -15,7 +15,7 @@ pub enum Fault {
     Row,
     /// A table that is made by whoever needs it first: missing, or made by somebody else in the meantime.
     Table,
-    /// The schema is not there yet: it is being migrated.
+    /// The schema is not this program's, as before its migration.
     Schema,
     /// A mistake of the service.
     Other,
@@ -99,8 +99,8 @@ pub fn handle(error: &Error, transaction: &'static str) -> ActorError {
             ActorError::Unavailable("the incident is locked by somebody else")
         }
         Fault::Schema => {
-            tracing::warn!(transaction, sqlstate, message, "not migrated yet");
-            ActorError::Unavailable("the database is not migrated yet")
+            tracing::error!(transaction, sqlstate, message, "the schema is not this program's");
+            ActorError::Unavailable("the database is not migrated for this program")
         }
         Fault::Row | Fault::Other => {
             tracing::error!(transaction, sqlstate, constraint, message, "database error");

@@ -11,7 +11,6 @@ use crate::embedder::Embedding;
 use chrono::{DateTime, Utc};
 use pgvector::{SparseVector, Vector};
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
@@ -74,7 +73,6 @@ const WITH_RARE_WORDS: i64 = 100;
 pub(super) struct Pattern {
     pub id: Uuid,
     pub similarity: f64,
-    pub features: Arc<PatternFeatures>,
     /// The text's part of the score.
     pub score: f64,
 }
@@ -163,7 +161,7 @@ impl Wanted<'_> {
         Ok(Candidates { patterns, incidents, complete: whole && all, query })
     }
 
-    fn pattern(&self, id: Uuid, similarity: f64, features: &Arc<PatternFeatures>, query: &Query) -> Option<Pattern> {
+    fn pattern(&self, id: Uuid, similarity: f64, features: &PatternFeatures, query: &Query) -> Option<Pattern> {
         let likeness = query.compare(features.hashed());
         // Hashes of vectors may meet where words do not: what has nothing in common is not alike.
         if self.words.is_some() && likeness.share == 0.0 && self.min_similarity > 0.0 {
@@ -171,7 +169,7 @@ impl Wanted<'_> {
         }
         // A pattern from before features were kept has its vector alone.
         let score = if features.is_empty() { similarity } else { score(&likeness, similarity, self.words.is_some()) };
-        Some(Pattern { id, similarity, features: features.clone(), score })
+        Some(Pattern { id, similarity, score })
     }
 
     /// How common the words of the query are.
@@ -275,14 +273,14 @@ impl Wanted<'_> {
         let (mut found, mut seen, mut all) = (Vec::<Candidate>::new(), HashMap::<i64, usize>::new(), true);
         // A pattern may have many incidents or few that fit: at first as many are asked for as hold half of what is wanted, if all are
         // alike in that; then what came tells.
-        let wanted = reach.enough.unwrap_or(usize::MAX);
-        let half =
-            i64::try_from(wanted).unwrap_or(i64::MAX).saturating_mul(self.patterns) / (2 * self.incidents).max(1);
-        let (mut begin, mut at_once) =
-            (0, usize::try_from(half).unwrap_or(usize::MAX).clamp(FIRST_AT_LEAST, FIRST_AT_MOST));
+        let enough = reach.enough.unwrap_or(usize::MAX).min(MOST_CANDIDATES);
         let most_at_once = usize::try_from(MOST_ROWS / reach.incidents.max(1)).unwrap_or(0).clamp(1, MOST_AT_ONCE);
+        let half =
+            i64::try_from(enough).unwrap_or(i64::MAX).saturating_mul(self.patterns) / (2 * self.incidents).max(1);
+        let half = usize::try_from(half).unwrap_or(usize::MAX).clamp(FIRST_AT_LEAST, FIRST_AT_MOST);
+        let (mut begin, mut at_once) = (0, half.min(most_at_once));
         while begin < patterns.len() {
-            if found.len() >= wanted.min(MOST_CANDIDATES) {
+            if found.len() >= enough {
                 return Ok((found, false));
             }
             let part = &patterns[begin..patterns.len().min(begin + at_once)];
@@ -291,6 +289,10 @@ impl Wanted<'_> {
             for row in &rows {
                 // From 1, as `unnest` counts.
                 let place = usize::try_from(row.get::<_, i64>("place") - 1).unwrap_or(0);
+                // Between two patterns, however many were asked for at once: what is found depends on the store alone.
+                if counts[place] == 0 && found.len() >= enough {
+                    return Ok((found, false));
+                }
                 counts[place] += 1;
                 let id: i64 = row.get("incident_id");
                 let similarity = part[place].similarity;
@@ -306,7 +308,7 @@ impl Wanted<'_> {
             all &= counts.iter().all(|count| *count < reach.incidents);
             begin += part.len();
             // A quarter more than what is missing seems to need.
-            let missing = wanted.saturating_sub(found.len()).saturating_mul(begin) / found.len().max(1);
+            let missing = enough.saturating_sub(found.len()).saturating_mul(begin) / found.len().max(1);
             at_once = missing.saturating_add(missing / 4).min(at_once * 4).clamp(1, most_at_once);
         }
         Ok((found, all))

@@ -30,6 +30,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Asks for incidents that are alike, best first.
 #[derive(Message)]
@@ -163,14 +164,24 @@ impl Searcher {
             words: words.as_ref(),
         };
         let gathered = self.gather(connection, &wanted, search);
-        let ((candidates, fitting, exhaustive), incidents) = futures_util::try_join!(gathered, self.count_incidents())?;
+        // Both to their end: a connection is not given back in the middle of a statement.
+        let (gathered, incidents) = futures_util::join!(gathered, self.count_incidents());
+        let ((candidates, fitting, exhaustive), incidents) = (gathered?, incidents?);
         if !exhaustive {
             self.sample.borrow_mut().add(embedding.clone());
         }
         let summed: Vec<&FoundIncident> = fitting.iter().map(|(_, found)| found).collect();
         let summary = Summary::of(&summed);
-        let data = fitting.into_iter().take(search.limit);
-        let data = data.map(|(scored, found)| hit(scored, found, &candidates, &asked)).collect();
+        let shown: Vec<(Scored, FoundIncident)> = fitting.into_iter().take(search.limit).collect();
+        let pattern = |scored: &Scored| candidates.patterns[scored.candidate.pattern].id;
+        let ids: Vec<Uuid> = shown.iter().map(|(scored, _)| pattern(scored)).collect();
+        let features =
+            timed(&self.metrics, "similarity.read_features", self.known.get(connection, &space.id, &ids)).await?;
+        let data = shown.into_iter().map(|(scored, found)| {
+            let words = features.get(&pattern(&scored)).map(|features| candidates.query.shared(features.iter()));
+            hit(scored, found, words.unwrap_or_default(), &candidates, &asked)
+        });
+        let data = data.collect();
         Ok(Similar { data, summary, coverage: coverage(incidents, exhaustive) })
     }
 
@@ -318,8 +329,13 @@ fn on_facts(search: &Search) -> IncidentFilter {
     }
 }
 
-fn hit(scored: Scored, found: FoundIncident, candidates: &Candidates, asked: &IncidentDescription) -> Hit {
-    let pattern = &candidates.patterns[scored.candidate.pattern];
+fn hit(
+    scored: Scored,
+    found: FoundIncident,
+    terms: Vec<String>,
+    candidates: &Candidates,
+    asked: &IncidentDescription,
+) -> Hit {
     let mut why = Vec::new();
     if let Some(name) = &found.alert_name {
         if asked.text.alert_name.as_ref() == Some(name) {
@@ -328,7 +344,6 @@ fn hit(scored: Scored, found: FoundIncident, candidates: &Candidates, asked: &In
             why.push(Why::AlertName { detail: "alert named in the query" });
         }
     }
-    let terms = candidates.query.shared(pattern.features.iter());
     if !terms.is_empty() {
         why.push(Why::Text { terms });
     }
