@@ -29,7 +29,11 @@ fuzz:
 bench-recall:
 	$(PYTHON) benches/endpoint.py $(CARGO) run --release --locked --features minilm --example bench_recall
 
-.PHONY: build run demo bench bench-large bench-recall fuzz test-minilm test-pgbouncer torture test check-format lint walls postgres clean
+# What the built-in embedder knows of words, learned anew: actors/src/embedder/words.txt and words.bin. Debian only, some minutes.
+words:
+	$(PYTHON) benches/words.py
+
+.PHONY: build run demo bench bench-large bench-recall words fuzz test-minilm test-pgbouncer torture test check-format lint walls postgres clean
 
 build: postgres
 	$(CARGO) build --release --locked

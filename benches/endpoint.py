@@ -114,14 +114,20 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+def weights() -> Path:
+    """The folder of the model's weights."""
+    fetch = [sys.executable, ROOT / "scripts/minilm.py"]
+    return Path(subprocess.run(fetch, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+
+
 def main() -> None:
     into_environment()
-    folder = subprocess.run([sys.executable, ROOT / "scripts/minilm.py"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    Handler.model = Model(Path(folder))
+    folder = weights()
+    Handler.model = Model(folder)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/v1/embeddings"
-    here = {"EMBEDDER_URL": url, "EMBEDDER_MODEL": MODEL, "MINILM_PATH": folder}
+    here = {"EMBEDDER_URL": url, "EMBEDDER_MODEL": MODEL, "MINILM_PATH": str(folder)}
     sys.exit(subprocess.run(sys.argv[1:], env=here | os.environ, check=False).returncode)
 
 

@@ -2,7 +2,7 @@
 
 use data_storage_actors::domain::audit_text::AuditText;
 use data_storage_actors::embedder::{Builtin, Embedding, Space, split_words};
-use data_storage_actors::similarity::{Frequencies, Query, score};
+use data_storage_actors::similarity::{Frequencies, Profile, Query, score};
 use std::collections::{HashMap, HashSet};
 
 /// One kind of alert, and what is asked about it.
@@ -237,7 +237,9 @@ impl Ranker for Searcher<'_> {
             match similarity {
                 similarity if similarity < self.min_similarity => 0.0,
                 similarity if self.vectors_only => similarity,
-                similarity => score(&query.compare(embedding.features.hashed()), similarity, self.hashed),
+                similarity => {
+                    score(&query.compare(&Profile::new(embedding.features.hashed())), similarity, self.hashed)
+                }
             }
         };
         self.embeddings.iter().map(of).collect()

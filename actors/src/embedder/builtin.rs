@@ -17,13 +17,10 @@ pub const ID: &str = "builtin-1";
 
 /// Alert name, reasoning, error text: their weight in the vector and in the exact comparison, and their usual length in words.
 const FIELDS: [Field; 3] = [
-    Field { in_vector: 0.5, in_comparison: 0.7, usual: 3.0 },
+    Field { in_vector: 0.5, in_comparison: 1.0, usual: 3.0 },
     Field { in_vector: 1.0, in_comparison: 1.0, usual: 25.0 },
     Field { in_vector: 0.3, in_comparison: 0.3, usual: 20.0 },
 ];
-/// A compound name as a whole, and what a word stands for, beside the words.
-const COMPOUND: f32 = 1.0;
-const CONCEPT: f32 = 0.5;
 /// BM25's: how soon repetition stops to count, and how much a long text is held back.
 const K1: f32 = 1.2;
 const B: f32 = 0.9;
@@ -36,6 +33,34 @@ struct Field {
     in_vector: f32,
     in_comparison: f32,
     usual: f32,
+}
+
+/// What a feature is; of two the latter counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// What a word stands for.
+    Concept,
+    /// A compound name as a whole.
+    Compound,
+    Word,
+}
+
+impl Kind {
+    fn in_vector(self) -> f32 {
+        match self {
+            Kind::Concept => 0.5,
+            Kind::Compound | Kind::Word => 1.0,
+        }
+    }
+
+    /// Less than in a vector, which finds candidates: here all words of a text are compared.
+    fn in_comparison(self) -> f32 {
+        match self {
+            Kind::Concept => 0.35,
+            Kind::Compound => 0.5,
+            Kind::Word => 1.0,
+        }
+    }
 }
 
 /// A feature's weight by its word; sorted, so that equal features are equal sums.
@@ -54,9 +79,9 @@ impl Default for Builtin {
     }
 }
 
-/// How often each feature comes in a field, and what it weighs once.
+/// How often each feature comes in a field.
 struct Counts {
-    features: BTreeMap<String, (u32, f32)>,
+    features: BTreeMap<String, (u32, Kind)>,
     words: u32,
 }
 
@@ -93,24 +118,24 @@ impl Builtin {
     }
 
     fn count(&self, text: &str) -> Counts {
-        let mut features: BTreeMap<String, (u32, f32)> = BTreeMap::new();
+        let mut features: BTreeMap<String, (u32, Kind)> = BTreeMap::new();
         let mut words = 0;
-        let mut add = |feature: String, weight: f32| {
-            let entry = features.entry(feature).or_insert((0, weight));
+        let mut add = |feature: String, kind: Kind| {
+            let entry = features.entry(feature).or_insert((0, kind));
             entry.0 += 1;
-            entry.1 = entry.1.max(weight);
+            entry.1 = entry.1.max(kind);
         };
         for token in tokens(text) {
             let parts = split_camel_case(token);
             if parts.len() > 1 {
-                add(token.to_ascii_lowercase(), COMPOUND);
+                add(token.to_ascii_lowercase(), Kind::Compound);
             }
             for stem in parts.into_iter().filter_map(|word| stem(&self.stemmer, word)) {
                 words += 1;
                 for concept in self.concepts.of(&stem) {
-                    add((*concept).to_owned(), CONCEPT);
+                    add((*concept).to_owned(), Kind::Concept);
                 }
-                add(stem, 1.0);
+                add(stem, Kind::Word);
             }
         }
         Counts { features, words }
@@ -120,8 +145,8 @@ impl Builtin {
 impl Counts {
     /// Each feature's weight times 1 + ln(count), together of length 1.
     fn of_length_one(&self) -> Weights {
-        let weighted = self.features.iter().map(|(feature, (count, weight))| {
-            (feature.clone(), weight * (1.0 + (*count as f32).ln())) // far below 2^24
+        let weighted = self.features.iter().map(|(feature, (count, kind))| {
+            (feature.clone(), kind.in_vector() * (1.0 + (*count as f32).ln())) // far below 2^24
         });
         let mut weights: Weights = weighted.collect();
         let length = weights.values().map(|x| x * x).sum::<f32>().sqrt();
@@ -133,7 +158,11 @@ impl Counts {
     fn saturated(&self, usual: f32) -> Weights {
         let long = K1 * (1.0 - B + B * self.words as f32 / usual); // far below 2^24
         let weigh = |count: u32| count as f32 * (K1 + 1.0) / (count as f32 + long); // as above
-        self.features.iter().map(|(feature, (count, weight))| (feature.clone(), weight * weigh(*count))).collect()
+        let weighted = self
+            .features
+            .iter()
+            .map(|(feature, (count, kind))| (feature.clone(), kind.in_comparison() * weigh(*count)));
+        weighted.collect()
     }
 }
 
@@ -265,7 +294,7 @@ mod tests {
         }
         assert_eq!(
             (ID, format!("{:x}", hash.finalize()).as_str()),
-            ("builtin-1", "a182f6571ddc209b16cf77d05bf3b812d372f00f776960c7b07e38ec57f93dfc")
+            ("builtin-1", "18d6d5f2d073f237d3c63d197a4d7e53af6544aa0be1120594b348fd8703cd10")
         );
     }
 

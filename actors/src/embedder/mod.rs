@@ -9,6 +9,7 @@ mod http;
 mod minilm;
 mod settings;
 mod spaces;
+mod vocabulary;
 
 pub use builtin::{Builtin, ID as BUILTIN_ID, hash_feature, split_words};
 pub use concepts::is_concept;
@@ -17,6 +18,7 @@ pub use engine::EngineFault;
 pub use http::HttpSettings;
 pub use settings::EngineSettings;
 pub use spaces::Spaces;
+pub use vocabulary::{Meaning, rarity};
 
 use crate::domain::audit_text::AuditText;
 use crate::handle::common_handlers;

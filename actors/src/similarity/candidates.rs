@@ -162,13 +162,17 @@ impl Wanted<'_> {
     }
 
     fn pattern(&self, id: Uuid, similarity: f64, features: &PatternFeatures, query: &Query) -> Option<Pattern> {
-        let likeness = query.compare(features.hashed());
+        let likeness = query.compare(&features.profile);
         // Hashes of vectors may meet where words do not: what has nothing in common is not alike.
         if self.words.is_some() && likeness.share == 0.0 && self.min_similarity > 0.0 {
             return None;
         }
         // A pattern from before features were kept has its vector alone.
-        let score = if features.is_empty() { similarity } else { score(&likeness, similarity, self.words.is_some()) };
+        let score = if features.profile.weights().is_empty() {
+            similarity
+        } else {
+            score(&likeness, similarity, self.words.is_some())
+        };
         Some(Pattern { id, similarity, score })
     }
 

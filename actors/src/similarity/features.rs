@@ -1,5 +1,6 @@
 //! What patterns say, kept: a pattern never changes.
 
+use super::score::Profile;
 use crate::db::pool::Connection;
 use crate::embedder::hash_feature;
 use moka::sync::Cache;
@@ -8,41 +9,31 @@ use std::sync::Arc;
 use tokio_postgres::Error;
 use uuid::Uuid;
 
-/// Words and weights of a pattern.
+/// What a pattern says.
 pub(super) struct PatternFeatures {
     /// With spaces between: most of the memory that words take is what each costs by itself.
     terms: Box<str>,
-    /// What they are compared by.
-    hashes: Box<[u64]>,
-    weights: Box<[f32]>,
+    pub profile: Profile,
 }
 
 impl PatternFeatures {
     fn new(terms: String, weights: Vec<f32>) -> Self {
-        let hashes = terms.split(' ').map(hash_feature).collect();
-        PatternFeatures { terms: terms.into(), hashes, weights: weights.into() }
+        let profile = Profile::new(terms.split(' ').map(hash_feature).zip(weights));
+        PatternFeatures { terms: terms.into(), profile }
     }
 
-    pub fn hashed(&self) -> impl Iterator<Item = (u64, f32)> {
-        self.hashes.iter().copied().zip(self.weights.iter().copied())
-    }
-
+    /// Its words and their weights.
     pub fn iter(&self) -> impl Iterator<Item = (&str, f32)> {
-        self.terms.split(' ').zip(self.weights.iter().copied())
-    }
-
-    /// It is from before they were kept, or has none.
-    pub fn is_empty(&self) -> bool {
-        self.weights.is_empty()
+        self.terms.split(' ').zip(self.profile.weights().iter().copied())
     }
 
     fn bytes(&self) -> usize {
-        self.terms.len() + 12 * self.weights.len() + 200 // the entry itself
+        self.terms.len() + self.profile.size() + 200 // the entry itself
     }
 }
 
 /// Memory for what was read, in bytes.
-const MOST: u64 = 16 << 20;
+const MOST: u64 = 24 << 20;
 
 /// The patterns that were read last, by embedder and pattern.
 pub(super) struct KnownFeatures(Cache<(Arc<str>, Uuid), Arc<PatternFeatures>>);

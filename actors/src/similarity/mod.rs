@@ -12,7 +12,7 @@ mod summary;
 
 pub use coverage::Coverage;
 pub use find_similar::{FindSimilar, Hit, Similar};
-pub use score::{Frequencies, Query, Why, score};
+pub use score::{Frequencies, Profile, Query, Why, score};
 pub use summary::{Action, Summary};
 
 use crate::db::pool::{Pool, PoolSettings};

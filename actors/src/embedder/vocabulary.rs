@@ -1,0 +1,106 @@
+//! What is known of words beforehand (`make words`): how common each is when operators talk, and what it means, as numbers that say, summed
+//! over the words of a text, what the text is about.
+
+use super::builtin::hash_feature;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// How many sentences were counted, then each word with how many of them have it.
+const WORDS: &str = include_str!("words.txt");
+/// The words' numbers in the same order, a signed byte each.
+const NUMBERS: &[u8] = include_bytes!("words.bin");
+/// Numbers of a word.
+const DIRECTIONS: usize = 96;
+
+struct Word {
+    rarity: f32,
+    numbers: &'static [u8],
+}
+
+/// By the words' hashes.
+static VOCABULARY: LazyLock<HashMap<u64, Word>> = LazyLock::new(|| {
+    let (sentences, words) = WORDS.split_once('\n').unwrap_or_default();
+    let sentences: f32 = sentences.parse().unwrap_or_default();
+    let known = words.lines().zip(NUMBERS.chunks_exact(DIRECTIONS)).filter_map(|(line, numbers)| {
+        let (word, with) = line.split_once(' ')?;
+        let with: f32 = with.parse().ok()?;
+        // An inverse document frequency, as a part of that of a word which no sentence has.
+        let rarity = ((1.0 + sentences / (1.0 + with)).ln() / (1.0 + sentences).ln()).sqrt();
+        Some((hash_feature(word), Word { rarity, numbers }))
+    });
+    known.collect()
+});
+
+/// How rare a word is, from above 0 to 1; 1 for one that is not known, and for concepts.
+pub fn rarity(feature: u64) -> f32 {
+    VOCABULARY.get(&feature).map_or(1.0, |word| word.rarity)
+}
+
+/// What a text is about: a direction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Meaning {
+    numbers: Box<[i8; DIRECTIONS]>,
+    length: f32,
+}
+
+impl Meaning {
+    /// Of a text's features, by their hashes, and weights; `None` where no word is known.
+    pub fn of(features: impl Iterator<Item = (u64, f32)>) -> Option<Self> {
+        let mut sum = [0f32; DIRECTIONS];
+        for (feature, weight) in features {
+            let Some(word) = VOCABULARY.get(&feature) else { continue };
+            for (sum, number) in sum.iter_mut().zip(word.numbers) {
+                *sum += weight * f32::from(number.cast_signed());
+            }
+        }
+        let largest = sum.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+        if largest == 0.0 {
+            return None;
+        }
+        let numbers = Box::new(sum.map(|x| (x / largest * 127.0).round() as i8)); // from -127 to 127
+        let length = numbers.iter().map(|x| f32::from(*x).powi(2)).sum::<f32>().sqrt();
+        Some(Meaning { numbers, length })
+    }
+
+    /// From -1 to 1.
+    pub fn cosine(&self, other: &Meaning) -> f64 {
+        let product: i32 = self.numbers.iter().zip(&*other.numbers).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
+        f64::from(product) / (f64::from(self.length) * f64::from(other.length))
+    }
+
+    /// Bytes that it takes.
+    pub const SIZE: usize = size_of::<Self>() + DIRECTIONS;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::builtin::split_words;
+    use super::*;
+
+    fn meaning(text: &str) -> Option<Meaning> {
+        Meaning::of(split_words(text).map(|word| (hash_feature(&word), 1.0)))
+    }
+
+    #[test]
+    fn every_word_has_its_numbers() {
+        assert_eq!(NUMBERS.len(), (WORDS.lines().count() - 1) * DIRECTIONS);
+        assert_eq!(VOCABULARY.len(), WORDS.lines().count() - 1);
+    }
+
+    #[test]
+    fn texts_without_a_common_word_may_mean_the_same() {
+        let asked = meaning("the certificate lapsed").expect("known words");
+        let near = meaning("TLS cert expired").expect("known words");
+        let far = meaning("the disk filled up").expect("known words");
+        assert!(asked.cosine(&near) > asked.cosine(&far) + 0.2);
+        assert!((asked.cosine(&asked) - 1.0).abs() < 1e-5);
+        assert_eq!(meaning("xqzzt"), None);
+    }
+
+    #[test]
+    fn common_words_are_less_rare() {
+        let of = |word: &str| rarity(hash_feature(word));
+        assert!(of("pod") < of("inod") && of("inod") < 1.0);
+        assert_eq!([of("xqzzt"), of("=memory")], [1.0, 1.0]);
+    }
+}
