@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
-"""Learns what words of operators mean, for the built-in embedder: `make words`.
+"""Learns what words mean when operators talk, for the built-in embedder: `make words`. Debian 12 with its package lists.
 
-all-MiniLM-L6-v2 says what each sentence of benches/words/sentences.txt means, and each paragraph of some handbooks that Debian packs: 384
-numbers, of which those directions are kept in which the sentences differ most. Each word gets as many numbers, so that those of a text's
-words add up to the direction of what the model says of the whole. Written: actors/src/embedder/words.txt, first how many sentences there
-are, then a line for each word with how many of them have it; and words.bin, a signed byte for each number of each word.
+all-MiniLM-L6-v2 says what each sentence of benches/words/sentences.txt means (they were written for this), and each paragraph of some
+handbooks that Debian packs: 384 numbers, of which those directions are kept in which the sentences differ most. Each word gets as many
+numbers, so that those of a text's words add up to the direction of what the model says of the whole.
+
+Written: actors/src/embedder/words.bin, a signed byte for each number of each word; and words.txt, first the SHA-256 of the former, then a
+line for each word: how many of 4,000 texts have it, of sentences or of paragraphs, whichever are more. Elsewhere they come out about
+the same, not bit for bit.
 """
 
 import hashlib
 import math
+import os
 import subprocess
 import sys
 import tarfile
@@ -19,6 +23,10 @@ from pathlib import Path
 
 import endpoint
 
+endpoint.into_environment()
+
+import numpy as np  # noqa: E402, it is there now
+
 ROOT = Path(__file__).resolve().parent.parent
 SENTENCES = ROOT / "benches/words/sentences.txt"
 WRITTEN = ROOT / "actors/src/embedder"
@@ -26,24 +34,27 @@ CACHE = ROOT / ".cache/words"
 HANDBOOKS = """apache2-doc barbican-doc bind9-doc cinder-doc designate-doc docker-doc glance-doc heat-doc icinga2-doc ironic-doc keystone-doc
 libvirt-doc manila-doc neutron-doc nova-doc octavia-doc openvswitch-doc pacemaker-doc postfix-doc postgresql-doc-15 senlin-doc slurm-wlm-doc
 swift-doc watcher-doc xen-doc""".split()
+# Of a handbook at most, evenly from its whole length.
 PARAGRAPHS = 2000
 NUMBERS = 96
-# A word is kept that so many sentences have, or so many paragraphs; a sentence counts as so many paragraphs.
+# A word is kept that so many sentences have, or so many texts of both kinds.
 IN_SENTENCES = 2
-IN_ALL = 4
+IN_TEXTS = 4
+OF_TEXTS = 4000
+# How often a sentence is learned from while a paragraph is once.
 WEIGHT = 4
 EPOCHS = 12
 AT_ONCE = 512
 STEP = 0.01
-# How much the likeness of two sentences counts beside the meaning of each, and how far words may go from where they begin.
+# How much the likeness of two texts counts beside the meaning of each, and how far words may go from where they begin.
 PAIRS = 8.0
 HELD = 1e-4
 
 
 class Paragraphs(HTMLParser):
-    """The texts of paragraphs and items, without code."""
+    """The texts of paragraphs and items, without blocks of code."""
 
-    BLOCKS = {"p", "li", "dd", "dt", "td", "th", "div", "section", "h1", "h2", "h3", "h4", "ul", "ol", "table", "tr", "br"}
+    BLOCKS = set("p li dd dt td th div section h1 h2 h3 h4 h5 h6 ul ol dl table tr br blockquote".split())
     LEFT_OUT = {"script", "style", "pre"}
 
     def __init__(self) -> None:
@@ -52,12 +63,12 @@ class Paragraphs(HTMLParser):
 
     def handle_starttag(self, tag, attrs) -> None:
         self.hidden += tag in self.LEFT_OUT
-        if tag in self.BLOCKS:
+        if tag in self.BLOCKS | self.LEFT_OUT:
             self.end()
 
     def handle_endtag(self, tag) -> None:
         self.hidden -= tag in self.LEFT_OUT and self.hidden > 0
-        if tag in self.BLOCKS:
+        if tag in self.BLOCKS | self.LEFT_OUT:
             self.end()
 
     def handle_data(self, data) -> None:
@@ -78,68 +89,80 @@ def is_prose(text: str) -> bool:
 
 
 def paragraphs(package: str) -> list[str]:
-    """Some of a handbook's, from its whole length."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["apt-get", "-o", "APT::Sandbox::User=root", "-qq", "download", package], cwd=folder, check=True, stdout=sys.stderr)
-        unpack = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", next(Path(folder).glob("*.deb"))], stdout=subprocess.PIPE)
-        with tarfile.open(fileobj=unpack.stdout, mode="r|") as files:
+        unpack = ["dpkg-deb", "--fsys-tarfile", next(Path(folder).glob("*.deb"))]
+        with subprocess.Popen(unpack, stdout=subprocess.PIPE) as unpacked, tarfile.open(fileobj=unpacked.stdout, mode="r|") as files:
             for file in files:
                 if file.isfile() and file.name.endswith(".html") and file.size < 3_000_000:
                     parser = Paragraphs()
                     parser.feed(files.extractfile(file).read().decode(errors="ignore"))
+                    parser.close()
+                    parser.end()
                     found.update((text, None) for text in parser.texts if is_prose(text))
-        unpack.wait()
     texts = list(found)
-    return texts[:: max(1, math.ceil(len(texts) / PARAGRAPHS))]
+    return [texts[at * len(texts) // PARAGRAPHS] for at in range(PARAGRAPHS)] if len(texts) > PARAGRAPHS else texts
+
+
+def cached(name: str, key: str, write) -> Path:
+    """A file that was made before of the same, or is now."""
+    file = CACHE / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}-{name}"
+    if not file.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        beside = CACHE / f"new-{name}"
+        write(beside)
+        beside.rename(file)
+    return file
 
 
 def handbooks() -> list[str]:
-    file = CACHE / "paragraphs.txt"
-    if not file.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
+    def write(file: Path) -> None:
         texts = {text: None for package in HANDBOOKS for text in paragraphs(package)}
         file.write_text("\n".join(texts) + "\n")
-    return file.read_text().splitlines()
+
+    return cached("paragraphs.txt", f"{HANDBOOKS} {PARAGRAPHS}", write).read_text().splitlines()
+
+
+def meanings(texts: list[str]) -> np.ndarray:
+    def write(file: Path) -> None:
+        model = endpoint.Model(endpoint.weights())
+        np.save(file, np.array([model.embed(text) for text in texts], dtype=np.float32))
+
+    return np.load(cached("meanings.npy", "\n".join([endpoint.MODEL, *texts]), write))
 
 
 def words_of(texts: list[str]) -> list[Counter]:
     """The words of each text as the embedder has them, and how often."""
-    command = ["cargo", "run", "--quiet", "--release", "--locked", "--example", "split_words"]
-    split = subprocess.run(command, input="\n".join(texts), stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT).stdout
-    return [Counter(line.split()) for line in split.splitlines()]
+    command = [os.environ.get("CARGO", "cargo"), "run", "--quiet", "--release", "--locked", "--example", "split_words"]
+    split = subprocess.run(command, input="\n".join(texts), stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT).stdout.splitlines()
+    assert len(split) == len(texts), "a line for each text"
+    return [Counter(line.split()) for line in split]
 
 
-def of_length_one(rows):
-    import numpy as np
-
+def of_length_one(rows: np.ndarray) -> np.ndarray:
     return rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-6)
 
 
-def meanings(texts: list[str]):
-    import numpy as np
-
-    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()
-    file = CACHE / f"meanings-{digest[:16]}.npy"
-    if not file.exists():
-        model = endpoint.Model(endpoint.weights())
-        CACHE.mkdir(parents=True, exist_ok=True)
-        np.save(file, np.array([model.embed(text) for text in texts], dtype=np.float32))
-    return np.load(file)
+def where_words_begin(weighted, meant: np.ndarray, rarity: np.ndarray) -> np.ndarray:
+    """Where the texts are that have them, a rare one further out."""
+    begin = np.zeros((len(rarity), NUMBERS), dtype=np.float32)
+    for (places, weights), meaning in zip(weighted, meant, strict=True):
+        begin[places] += weights[:, None] * meaning
+    return (of_length_one(begin) * rarity[:, None] / 12).astype(np.float32)
 
 
-def learn(texts, meant, begin, order_of):
+def learn(weighted, meant: np.ndarray, begin: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """Words' numbers, from texts' words (their places and weights) and what the texts mean (texts × numbers, each of length 1)."""
-    import numpy as np
-
+    random = np.random.default_rng(1)
     words, mean, square, steps = begin.copy(), np.zeros_like(begin), np.zeros_like(begin), 0
     for epoch in range(EPOCHS):
-        order = order_of()
+        order = random.permutation(usable)
         for at in range(0, len(order) - AT_ONCE + 1, AT_ONCE):
             batch = order[at : at + AT_ONCE]
             x = np.zeros((AT_ONCE, len(words)), dtype=np.float32)
             for row, text in enumerate(batch):
-                places, weights = texts[text]
+                places, weights = weighted[text]
                 x[row, places] = weights
             sums = x @ words
             length = np.linalg.norm(sums, axis=1, keepdims=True) + 1e-6
@@ -157,43 +180,35 @@ def learn(texts, meant, begin, order_of):
 
 
 def main() -> None:
-    endpoint.into_environment()
-    import numpy as np
-
-    own = SENTENCES.read_text().splitlines()
-    texts = own + handbooks()
+    sentences, books = SENTENCES.read_text().splitlines(), handbooks()
+    texts = sentences + books
     counted = words_of(texts)
-    in_own = Counter(word for words in counted[: len(own)] for word in words)
-    in_all = Counter(word for words in counted for word in words)
-    kept = sorted(word for word, count in in_all.items() if count >= IN_ALL or in_own[word] >= IN_SENTENCES)
+    in_sentences = Counter(word for words in counted[: len(sentences)] for word in words)
+    in_books = Counter(word for words in counted[len(sentences) :] for word in words)
+    in_texts = in_sentences + in_books
+    kept = sorted(word for word, count in in_texts.items() if count >= IN_TEXTS or in_sentences[word] >= IN_SENTENCES)
     places = {word: place for place, word in enumerate(kept)}
     weighted = []
     for words in counted:
         known = [(places[word], 1 + math.log(count)) for word, count in words.items() if word in places]
-        weighted.append((np.array([p for p, _ in known], dtype=int), np.array([w for _, w in known], dtype=np.float32)))
+        weighted.append((np.array([place for place, _ in known], dtype=int), np.array([weight for _, weight in known], dtype=np.float32)))
 
     meant = meanings(texts)
-    weights = np.where(np.arange(len(texts)) < len(own), WEIGHT, 1)
-    meant = meant - meant[: len(own)].mean(0)
+    weights = np.where(np.arange(len(texts)) < len(sentences), WEIGHT, 1)
+    meant = meant - meant[: len(sentences)].mean(0)
     directions = np.linalg.eigh((meant * weights[:, None]).T @ meant)[1][:, ::-1][:, :NUMBERS]
     meant = of_length_one(meant @ directions)
-
-    # A word begins where the texts are that have it, a rare one further out.
-    begin = np.zeros((len(kept), NUMBERS), dtype=np.float32)
-    for (where, weight), meaning in zip(weighted, meant):
-        begin[where] += weight[:, None] * meaning
-    rarity = np.array([math.log(len(texts) / in_all[word]) for word in kept], dtype=np.float32)
-    begin = (of_length_one(begin) * rarity[:, None] / 12).astype(np.float32)
-    random = np.random.default_rng(1)
-    usable = np.array([text for text, (where, _) in enumerate(weighted) for _ in range(weights[text]) if len(where) >= 3])
-    words = learn(weighted, meant, begin, lambda: random.permutation(usable))
+    rarity = np.array([math.log(len(texts) / in_texts[word]) for word in kept])
+    usable = np.array([text for text, (known, _) in enumerate(weighted) for _ in range(weights[text]) if len(known) >= 3])
+    words = learn(weighted, meant, where_words_begin(weighted, meant, rarity), usable)
     rounded = np.rint(words / np.abs(words).max() * 127).astype(np.int8)
-    said = of_length_one(np.array([weight @ rounded[where] for where, weight in weighted]))
+    said = of_length_one(np.array([weight @ rounded[known] for known, weight in weighted]))
     print(f"{len(texts)} texts, {len(kept)} words, cosine of sum and text {(said * meant).sum(1).mean():.3f}", file=sys.stderr)
 
-    lines = [str(len(own))] + [f"{word} {in_own[word]}" for word in kept]
-    (WRITTEN / "words.txt").write_text("\n".join(lines) + "\n")
+    common = (max(in_sentences[word] / len(sentences), in_books[word] / len(books)) for word in kept)
+    lines = [hashlib.sha256(rounded.tobytes()).hexdigest()] + [f"{word} {share * OF_TEXTS:.0f}" for word, share in zip(kept, common)]
     (WRITTEN / "words.bin").write_bytes(rounded.tobytes())
+    (WRITTEN / "words.txt").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -191,7 +191,7 @@ pub fn builtin(texts: &[AuditText]) -> Vec<Option<Embedding>> {
 /// What the service does: what is similar enough is put in order by the likeness of vectors and of words.
 pub struct Searcher<'a> {
     embed: &'a EmbedTexts<'a>,
-    embeddings: Vec<Embedding>,
+    embeddings: Vec<(Embedding, Profile)>,
     frequencies: Frequencies,
     min_similarity: f64,
     hashed: bool,
@@ -210,6 +210,11 @@ impl<'a> Searcher<'a> {
                 *frequencies.by_term.entry(term.clone()).or_default() += 1;
             }
         }
+        let profiled = |made: Embedding| {
+            let profile = Profile::new(made.features.hashed());
+            (made, profile)
+        };
+        let embeddings = embeddings.into_iter().map(profiled).collect();
         let (min_similarity, hashed) = (space.min_similarity, space.sparse);
         Searcher { embed, embeddings, frequencies, min_similarity, hashed, vectors_only: false }
     }
@@ -231,15 +236,13 @@ impl Ranker for Searcher<'_> {
         let asked = (self.embed)(&[text]).pop().flatten();
         let Some(asked) = asked else { return vec![0.0; self.embeddings.len()] };
         let query = Query::new(&asked.features, &self.frequencies);
-        let of = |embedding: &Embedding| -> f64 {
+        let of = |(embedding, profile): &(Embedding, Profile)| -> f64 {
             let products = asked.vector.iter().zip(&embedding.vector).map(|(a, b)| f64::from(a * b));
             let similarity = products.sum::<f64>().max(0.0);
             match similarity {
                 similarity if similarity < self.min_similarity => 0.0,
                 similarity if self.vectors_only => similarity,
-                similarity => {
-                    score(&query.compare(&Profile::new(embedding.features.hashed())), similarity, self.hashed)
-                }
+                similarity => score(&query.compare(profile), similarity, self.hashed),
             }
         };
         self.embeddings.iter().map(of).collect()

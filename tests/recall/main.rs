@@ -20,9 +20,9 @@ fn the_corpus_is_what_it_says() {
 #[test]
 fn it_finds_what_bm25_finds_and_more() {
     let corpora = [
-        (Corpus::known(), [0.88, 0.95, 0.98, 0.99]),
-        (Corpus::reworded(), [0.85, 0.86, 0.98, 0.90]),
-        (Corpus::unseen(), [0.97, 0.98, 0.96, 0.99]),
+        (Corpus::known(), [0.87, 0.95, 0.98, 0.99]),
+        (Corpus::reworded(), [0.85, 0.87, 0.98, 0.90]),
+        (Corpus::unseen(), [0.96, 0.98, 0.96, 0.99]),
     ];
     for (corpus, least) in corpora {
         let (bm25, builtin) = (Bm25::new(&corpus), Searcher::builtin(&corpus));

@@ -5,6 +5,7 @@
 //! the same to operators share a feature beside their own.
 
 use super::concepts::Concepts;
+use super::feature::hash_feature;
 use super::{DIMENSIONS, Embedding, Features};
 use crate::domain::audit_text::AuditText;
 use rust_stemmers::{Algorithm, Stemmer};
@@ -35,7 +36,7 @@ struct Field {
     usual: f32,
 }
 
-/// What a feature is; of two the latter counts.
+/// What a feature is; of two the later counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     /// What a word stands for.
@@ -53,7 +54,7 @@ impl Kind {
         }
     }
 
-    /// Less than in a vector, which finds candidates: here all words of a text are compared.
+    /// Concepts and compounds less than in a vector, which finds candidates: here all words of a text are compared.
     fn in_comparison(self) -> f32 {
         match self {
             Kind::Concept => 0.35,
@@ -240,16 +241,6 @@ fn pattern(features: &Weights) -> Uuid {
     let mut head = [0; 16];
     head.copy_from_slice(&digest[..16]);
     Uuid::from_bytes(head)
-}
-
-/// FNV-1a with a final mix, so that short words spread.
-pub fn hash_feature(word: &str) -> u64 {
-    let mut hash = word
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    hash ^= hash >> 33;
-    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^ hash >> 33
 }
 
 /// Sorted.

@@ -4,6 +4,7 @@ mod builtin;
 mod concepts;
 mod embed;
 mod engine;
+mod feature;
 mod http;
 #[cfg(feature = "minilm")]
 mod minilm;
@@ -11,10 +12,11 @@ mod settings;
 mod spaces;
 mod vocabulary;
 
-pub use builtin::{Builtin, ID as BUILTIN_ID, hash_feature, split_words};
+pub use builtin::{Builtin, ID as BUILTIN_ID, split_words};
 pub use concepts::is_concept;
 pub use embed::Embed;
 pub use engine::EngineFault;
+pub use feature::{ByFeature, hash_feature};
 pub use http::HttpSettings;
 pub use settings::EngineSettings;
 pub use spaces::Spaces;

@@ -1,12 +1,12 @@
 //! What is known of words beforehand (`make words`): how common each is when operators talk, and what it means, as numbers that say, summed
 //! over the words of a text, what the text is about.
 
-use super::builtin::hash_feature;
-use std::collections::HashMap;
+use super::feature::{ByFeature, hash_feature};
 use std::sync::LazyLock;
 
-/// How many sentences were counted, then each word with how many of them have it.
+/// The digest of [`NUMBERS`], then each word with how many of [`OF_TEXTS`] texts have it.
 const WORDS: &str = include_str!("words.txt");
+const OF_TEXTS: f32 = 4000.0;
 /// The words' numbers in the same order, a signed byte each.
 const NUMBERS: &[u8] = include_bytes!("words.bin");
 /// Numbers of a word.
@@ -14,18 +14,16 @@ const DIRECTIONS: usize = 96;
 
 struct Word {
     rarity: f32,
-    numbers: &'static [u8],
+    numbers: &'static [u8; DIRECTIONS],
 }
 
-/// By the words' hashes.
-static VOCABULARY: LazyLock<HashMap<u64, Word>> = LazyLock::new(|| {
-    let (sentences, words) = WORDS.split_once('\n').unwrap_or_default();
-    let sentences: f32 = sentences.parse().unwrap_or_default();
-    let known = words.lines().zip(NUMBERS.chunks_exact(DIRECTIONS)).filter_map(|(line, numbers)| {
+static VOCABULARY: LazyLock<ByFeature<Word>> = LazyLock::new(|| {
+    let (numbers, _) = NUMBERS.as_chunks();
+    let known = WORDS.lines().skip(1).zip(numbers).filter_map(|(line, numbers)| {
         let (word, with) = line.split_once(' ')?;
         let with: f32 = with.parse().ok()?;
-        // An inverse document frequency, as a part of that of a word which no sentence has.
-        let rarity = ((1.0 + sentences / (1.0 + with)).ln() / (1.0 + sentences).ln()).sqrt();
+        // An inverse document frequency, as a part of that of a word which no text has.
+        let rarity = ((1.0 + OF_TEXTS / (1.0 + with)).ln() / (1.0 + OF_TEXTS).ln()).sqrt();
         Some((hash_feature(word), Word { rarity, numbers }))
     });
     known.collect()
@@ -39,7 +37,7 @@ pub fn rarity(feature: u64) -> f32 {
 /// What a text is about: a direction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Meaning {
-    numbers: Box<[i8; DIRECTIONS]>,
+    numbers: [i8; DIRECTIONS],
     length: f32,
 }
 
@@ -57,34 +55,51 @@ impl Meaning {
         if largest == 0.0 {
             return None;
         }
-        let numbers = Box::new(sum.map(|x| (x / largest * 127.0).round() as i8)); // from -127 to 127
+        let numbers = sum.map(|x| (x / largest * 127.0).round() as i8); // from -127 to 127
         let length = numbers.iter().map(|x| f32::from(*x).powi(2)).sum::<f32>().sqrt();
         Some(Meaning { numbers, length })
     }
 
     /// From -1 to 1.
     pub fn cosine(&self, other: &Meaning) -> f64 {
-        let product: i32 = self.numbers.iter().zip(&*other.numbers).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
-        f64::from(product) / (f64::from(self.length) * f64::from(other.length))
+        let product: i32 = self.numbers.iter().zip(other.numbers).map(|(a, b)| i32::from(*a) * i32::from(b)).sum();
+        (f64::from(product) / (f64::from(self.length) * f64::from(other.length))).clamp(-1.0, 1.0)
     }
-
-    /// Bytes that it takes.
-    pub const SIZE: usize = size_of::<Self>() + DIRECTIONS;
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::builtin::split_words;
     use super::*;
+    use sha2::{Digest, Sha256};
+    use std::collections::{BTreeMap, BTreeSet};
 
     fn meaning(text: &str) -> Option<Meaning> {
         Meaning::of(split_words(text).map(|word| (hash_feature(&word), 1.0)))
     }
 
+    /// Both files are of one run, and each line of the one is understood.
     #[test]
     fn every_word_has_its_numbers() {
-        assert_eq!(NUMBERS.len(), (WORDS.lines().count() - 1) * DIRECTIONS);
-        assert_eq!(VOCABULARY.len(), WORDS.lines().count() - 1);
+        let (digest, words) = WORDS.split_once('\n').expect("two lines");
+        assert_eq!(digest, format!("{:x}", Sha256::digest(NUMBERS)));
+        assert_eq!(NUMBERS.len(), words.lines().count() * DIRECTIONS);
+        assert_eq!(VOCABULARY.len(), words.lines().count());
+        assert!(VOCABULARY.values().all(|word| word.rarity > 0.4 && word.rarity <= 1.0));
+    }
+
+    /// A change to how words are cut or stemmed needs `make words`.
+    #[test]
+    fn words_are_as_they_were_learned() {
+        let mut sentences: BTreeMap<String, u32> = BTreeMap::new();
+        for sentence in include_str!("../../../benches/words/sentences.txt").lines() {
+            let words: BTreeSet<String> = split_words(sentence).collect();
+            words.into_iter().for_each(|word| *sentences.entry(word).or_default() += 1);
+        }
+        let known: BTreeSet<&str> = WORDS.lines().skip(1).filter_map(|line| Some(line.split_once(' ')?.0)).collect();
+        for (word, with) in sentences {
+            assert!(with < 2 || known.contains(word.as_str()), "{word}");
+        }
     }
 
     #[test]
@@ -100,7 +115,7 @@ mod tests {
     #[test]
     fn common_words_are_less_rare() {
         let of = |word: &str| rarity(hash_feature(word));
-        assert!(of("pod") < of("inod") && of("inod") < 1.0);
+        assert!(of("pod") < of("inod") && of("specif") < of("inod") && of("inod") < 1.0);
         assert_eq!([of("xqzzt"), of("=memory")], [1.0, 1.0]);
     }
 }

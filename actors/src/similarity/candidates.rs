@@ -167,12 +167,9 @@ impl Wanted<'_> {
         if self.words.is_some() && likeness.share == 0.0 && self.min_similarity > 0.0 {
             return None;
         }
-        // A pattern from before features were kept has its vector alone.
-        let score = if features.profile.weights().is_empty() {
-            similarity
-        } else {
-            score(&likeness, similarity, self.words.is_some())
-        };
+        // A model knows texts that have no word here, as in other scripts: these have their vectors alone.
+        let compared = !features.profile.is_empty() && !query.is_empty();
+        let score = if compared { score(&likeness, similarity, self.words.is_some()) } else { similarity };
         Some(Pattern { id, similarity, score })
     }
 

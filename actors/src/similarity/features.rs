@@ -32,7 +32,7 @@ impl PatternFeatures {
     }
 }
 
-/// Memory for what was read, in bytes.
+/// Memory for what was read, in bytes: some 12,000 patterns of sixty words.
 const MOST: u64 = 24 << 20;
 
 /// The patterns that were read last, by embedder and pattern.

@@ -1,15 +1,13 @@
 //! How alike two texts are, exactly: what part of the query's words a text has, rare words counting more, and whether both are about the
 //! same. The vectors find candidates; this puts them in order, and says why.
 
-use crate::embedder::{Features, Meaning, hash_feature, is_concept, rarity};
+use crate::embedder::{ByFeature, Features, Meaning, hash_feature, is_concept, rarity};
 use serde::Serialize;
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
 /// What is asked, ready to be compared: rare words weigh more.
 pub struct Query {
-    /// By the features' hashes.
-    features: HashMap<u64, Weight, BuildHasherDefault<AsIs>>,
+    features: ByFeature<Weight>,
     meaning: Option<Meaning>,
 }
 
@@ -23,29 +21,11 @@ pub struct Profile {
     meaning: Option<Meaning>,
 }
 
-/// Of what is a hash already.
-#[derive(Default)]
-struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn write(&mut self, bytes: &[u8]) {
-        // Not used: the keys are numbers.
-        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
+/// What one of weight 1 in a text adds.
 struct Weight {
-    /// Its share of the query; together 1.
+    /// To the share of the query that the text has; the query itself has 1.
     share: f64,
-    /// Its part of a vector of length 1, times its rarity: that of the text it is compared with.
+    /// To the cosine, but for the text's length.
     cosine: f64,
 }
 
@@ -65,22 +45,19 @@ impl Frequencies {
 }
 
 impl Query {
-    /// A feature's share is its weight times its idf among the patterns, a little sharpened, and its rarity when operators talk.
+    /// A feature counts by its weight, its idf among the patterns, and its rarity when operators talk.
     pub fn new(features: &Features, frequencies: &Frequencies) -> Self {
-        let weighted = || {
-            features.iter().map(|(term, weight)| {
-                let hash = hash_feature(term);
-                (term, hash, f64::from(weight) * f64::from(rarity(hash)))
-            })
-        };
-        let share = |term: &str, weight: f64| weight * frequencies.idf(term).powf(IDF_POWER);
-        let sum: f64 = weighted().map(|(term, _, weight)| share(term, weight)).sum();
-        let length = weighted().map(|(_, _, weight)| weight * weight).sum::<f64>().sqrt();
-        let weights = weighted().map(|(term, hash, weight)| {
-            let share = share(term, weight) / sum.max(f64::MIN_POSITIVE);
-            (hash, Weight { share, cosine: weight * f64::from(rarity(hash)) / length.max(f64::MIN_POSITIVE) })
+        let itself = Profile::new(features.hashed());
+        let counts: Vec<f64> = (features.iter().zip(&itself.features))
+            .map(|((term, weight), hash)| f64::from(weight * rarity(*hash)) * frequencies.idf(term))
+            .collect();
+        let whole: f64 = counts.iter().zip(&itself.weights).map(|(count, weight)| count * f64::from(*weight)).sum();
+        let length = f64::from(itself.length.max(f32::MIN_POSITIVE));
+        let weights = itself.hashed().zip(counts).map(|((hash, weight), count)| {
+            let cosine = f64::from(weight) * f64::from(rarity(hash)).powi(2) / length;
+            (hash, Weight { share: count / whole.max(f64::MIN_POSITIVE), cosine })
         });
-        Query { features: weights.collect(), meaning: Meaning::of(features.hashed()) }
+        Query { features: weights.collect(), meaning: itself.meaning }
     }
 
     /// How alike a text is.
@@ -93,7 +70,8 @@ impl Query {
                 product += asked.cosine * weight;
             }
         }
-        let meaning = self.meaning.as_ref().zip(text.meaning.as_ref()).map(|(a, b)| a.cosine(b).max(0.0));
+        let meaning =
+            self.meaning.as_ref().map(|asked| text.meaning.as_ref().map_or(0.0, |told| asked.cosine(told).max(0.0)));
         let cosine = product / f64::from(text.length.max(f32::MIN_POSITIVE));
         Likeness { share: f64::min(share, 1.0), cosine: cosine.min(1.0), meaning }
     }
@@ -107,6 +85,11 @@ impl Query {
         let words: Vec<String> =
             terms.clone().filter(|term| !is_concept(term)).take(SHOWN).map(str::to_owned).collect();
         if words.is_empty() { terms.take(SHOWN).map(|concept| concept[1..].to_owned()).collect() } else { words }
+    }
+
+    /// Whether there is nothing to compare words with.
+    pub fn is_empty(&self) -> bool {
+        self.features.is_empty()
     }
 
     pub fn has(&self, term: &str) -> bool {
@@ -128,6 +111,10 @@ impl Profile {
         self.features.iter().copied().zip(self.weights.iter().copied())
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.features.is_empty()
+    }
+
     /// How much of each feature it has.
     pub fn weights(&self) -> &[f32] {
         &self.weights
@@ -135,21 +122,22 @@ impl Profile {
 
     /// Bytes that it takes.
     pub fn size(&self) -> usize {
-        size_of::<Self>() + 12 * self.weights.len() + Meaning::SIZE
+        size_of::<Self>() + self.features.len() * (size_of::<u64>() + size_of::<f32>())
     }
 }
 
-/// The text's part of the score: what it has of the query, and how close the two are. Of vectors that are hashed words the words
-/// themselves say it better, as they do not collide, and what they mean: with a model's vectors it is in these.
+/// The text's part of the score: half what it has of the query, half how close the two are. Of vectors that are hashed words the words
+/// themselves say the latter better, as they do not collide, and so does what they mean: a model has it in its vectors.
 pub fn score(likeness: &Likeness, similarity: f64, hashed: bool) -> f64 {
     if !hashed {
         return 0.5 * likeness.share + 0.5 * similarity;
     }
-    let words = 0.65 * likeness.share + 0.35 * likeness.cosine;
-    likeness.meaning.map_or(words, |meaning| 0.85 * words + 0.15 * meaning)
+    let words = 0.5 * likeness.share + 0.5 * likeness.cosine;
+    likeness.meaning.map_or(words, |meaning| (1.0 - MEANING) * words + MEANING * meaning)
 }
 
-const IDF_POWER: f64 = 1.25;
+/// How much it counts what texts mean.
+const MEANING: f64 = 0.15;
 /// Words that a hit shows.
 const SHOWN: usize = 6;
 
@@ -159,7 +147,7 @@ pub struct Likeness {
     pub share: f64,
     /// Of the features' weights times their rarities.
     pub cosine: f64,
-    /// Of what both are about, where that is known.
+    /// Of what both are about; `None` where that is not known of the query.
     pub meaning: Option<f64>,
 }
 
@@ -186,11 +174,40 @@ pub enum Why {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::audit_text::AuditText;
+    use crate::embedder::Builtin;
 
     fn features(words: &[&str]) -> Features {
         let mut terms: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         terms.sort();
         Features { weights: vec![1.0; terms.len()], terms }
+    }
+
+    /// However long it is, and whatever words of it are rare.
+    #[test]
+    fn nothing_is_more_alike_than_the_text_itself() {
+        let embed = |words: &[String]| {
+            let text = AuditText { reasoning: Some(words.join(" ")), ..AuditText::default() };
+            Some(Builtin::default().embed(&text)?.features)
+        };
+        let sentences = include_str!("../../../benches/words/sentences.txt");
+        let words: Vec<String> = sentences.split_whitespace().map(str::to_owned).collect();
+        for length in [5, 60, 300] {
+            let text = &words[..length];
+            let features = embed(text).expect("features");
+            // Words late in the alphabet are rare.
+            let by_term = features.terms.iter().filter(|term| term.as_str() < "m").map(|term| (term.clone(), 5_000));
+            let frequencies = Frequencies { patterns: 10_000, by_term: by_term.collect() };
+            let query = Query::new(&features, &frequencies);
+            let score = |features: &Features| score(&query.compare(&Profile::new(features.hashed())), 0.0, true);
+            let itself = score(&features);
+            assert!((itself - 1.0).abs() < 1e-6, "{length}: {itself}");
+            let rare: Vec<String> = text.iter().filter(|word| word.as_str() >= "m").cloned().collect();
+            for excerpt in [&text[..length / 2], &text[length / 3..], &rare] {
+                let Some(part) = embed(excerpt) else { continue };
+                assert!(part == features || score(&part) < itself - 1e-3, "{length}: {excerpt:?}");
+            }
+        }
     }
 
     #[test]
