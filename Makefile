@@ -29,7 +29,7 @@ fuzz:
 bench-recall:
 	$(PYTHON) benches/endpoint.py $(CARGO) run --release --locked --features minilm --example bench_recall
 
-# What the built-in embedder knows of words, learned anew: actors/src/embedder/words.txt and words.bin. Debian 12 only, some minutes.
+# What the built-in embedder knows of words, learned anew: actors/src/embedder/words.txt and words.bin. Debian 12 only, most of an hour.
 words: export CARGO := $(CARGO)
 words:
 	$(PYTHON) benches/words.py

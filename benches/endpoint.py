@@ -20,7 +20,6 @@ ENVIRONMENT = ROOT / ".cache/endpoint"
 NEEDED = ["numpy==2.4.6", "tokenizers==0.23.3", "safetensors==0.8.0"]
 MODEL = "all-MiniLM-L6-v2"
 HEADS = 12
-LAYERS = 6
 TOKENS = 256
 
 
@@ -38,6 +37,12 @@ def into_environment() -> None:
 
 class Model:
     """The mean of the last layer over a text's tokens, brought to length 1."""
+
+    LAYERS = 6
+    # Parts of a layer, as the weights' file names them.
+    SEEN = ("attention.self.query", "attention.self.key", "attention.self.value")
+    TAKEN = "attention.output.dense"
+    ATTENDED = "attention.output.LayerNorm"
 
     def __init__(self, folder: Path) -> None:
         from safetensors.numpy import load_file
@@ -62,13 +67,21 @@ class Model:
         count, size = x.shape
 
         def heads(name):
-            return self.linear(x, f"{layer}.attention.self.{name}").reshape(count, HEADS, -1).transpose(1, 0, 2)
+            return self.linear(x, f"{layer}.{name}").reshape(count, HEADS, -1).transpose(1, 0, 2)
 
-        query, key, value = heads("query"), heads("key"), heads("value")
-        scores = query @ key.transpose(0, 2, 1) / math.sqrt(size // HEADS)
+        query, key, value = map(heads, self.SEEN)
+        scores = query @ key.transpose(0, 2, 1) / math.sqrt(size // HEADS) + self.distances(count)
         scores = np.exp(scores - scores.max(-1, keepdims=True))
         mixed = (scores / scores.sum(-1, keepdims=True) @ value).transpose(1, 0, 2).reshape(count, size)
-        return self.normalized(self.linear(mixed, f"{layer}.attention.output.dense") + x, f"{layer}.attention.output.LayerNorm")
+        return self.normalized(self.linear(mixed, f"{layer}.{self.TAKEN}") + x, f"{layer}.{self.ATTENDED}")
+
+    def distances(self, _count: int):
+        """What a token's distance from another adds to how much it is seen."""
+        return 0.0
+
+    def tokens(self, ids):
+        word, place, kind = (self.weights[f"embeddings.{name}_embeddings.weight"] for name in ("word", "position", "token_type"))
+        return word[ids] + place[: len(ids)] + kind[0]
 
     @staticmethod
     def gelu(x):
@@ -83,9 +96,8 @@ class Model:
         import numpy as np
 
         ids = self.tokenizer.encode(text).ids
-        word, place, kind = (self.weights[f"embeddings.{name}_embeddings.weight"] for name in ("word", "position", "token_type"))
-        x = self.normalized(word[ids] + place[: len(ids)] + kind[0], "embeddings.LayerNorm")
-        for layer in (f"encoder.layer.{number}" for number in range(LAYERS)):
+        x = self.normalized(self.tokens(ids), "embeddings.LayerNorm")
+        for layer in (f"encoder.layer.{number}" for number in range(self.LAYERS)):
             x = self.attended(x, layer)
             inner = self.gelu(self.linear(x, f"{layer}.intermediate.dense"))
             x = self.normalized(self.linear(inner, f"{layer}.output.dense") + x, f"{layer}.output.LayerNorm")

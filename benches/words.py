@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Learns what words mean when operators talk, for the built-in embedder: `make words`. Debian 12 with its package lists.
+"""Learns what words mean when operators talk, for the built-in embedder: `make words`, most of an hour. Debian 12 with its package lists.
 
-all-MiniLM-L6-v2 says what each sentence of benches/words/sentences.txt means (they were written for this), and each paragraph of some
-handbooks that Debian packs: 384 numbers, of which those directions are kept in which the sentences differ most. Each word gets as many
-numbers, so that those of a text's words add up to the direction of what the model says of the whole.
+all-MiniLM-L6-v2 and all-mpnet-base-v2 say what each sentence of benches/words/sentences.txt means (they were written for this), and each
+paragraph of some handbooks that Debian packs: 384 and 768 numbers, of which together those directions are kept in which the sentences
+differ most. Each word gets as many numbers, so that those of a text's words add up to the direction of what the models say of the whole.
 
 Written: actors/src/embedder/words.bin, a signed byte for each number of each word; and words.txt, first the SHA-256 of the former, then a
 line for each word: how many of 4,000 texts have it, of sentences or of paragraphs, whichever are more. Elsewhere they come out about
@@ -22,6 +22,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import endpoint
+import mpnet
 
 endpoint.into_environment()
 
@@ -34,8 +35,9 @@ CACHE = ROOT / ".cache/words"
 HANDBOOKS = """apache2-doc barbican-doc bind9-doc cinder-doc designate-doc docker-doc glance-doc heat-doc icinga2-doc ironic-doc keystone-doc
 libvirt-doc manila-doc neutron-doc nova-doc octavia-doc openvswitch-doc pacemaker-doc postfix-doc postgresql-doc-15 senlin-doc slurm-wlm-doc
 swift-doc watcher-doc xen-doc""".split()
+MODELS = {endpoint.MODEL: lambda: endpoint.Model(endpoint.weights()), mpnet.NAME: lambda: mpnet.Mpnet(mpnet.weights())}
 # Of a handbook at most, evenly from its whole length.
-PARAGRAPHS = 2000
+PARAGRAPHS = 1000
 NUMBERS = 96
 # A word is kept that so many sentences have, or so many texts of both kinds.
 IN_SENTENCES = 2
@@ -124,12 +126,12 @@ def handbooks() -> list[str]:
     return cached("paragraphs.txt", f"{HANDBOOKS} {PARAGRAPHS}", write).read_text().splitlines()
 
 
-def meanings(texts: list[str]) -> np.ndarray:
+def meanings(name: str, load, texts: list[str]) -> np.ndarray:
     def write(file: Path) -> None:
-        model = endpoint.Model(endpoint.weights())
+        model = load()
         np.save(file, np.array([model.embed(text) for text in texts], dtype=np.float32))
 
-    return np.load(cached("meanings.npy", "\n".join([endpoint.MODEL, *texts]), write))
+    return np.load(cached("meanings.npy", "\n".join([name, *texts]), write))
 
 
 def words_of(texts: list[str]) -> list[Counter]:
@@ -193,9 +195,9 @@ def main() -> None:
         known = [(places[word], 1 + math.log(count)) for word, count in words.items() if word in places]
         weighted.append((np.array([place for place, _ in known], dtype=int), np.array([weight for _, weight in known], dtype=np.float32)))
 
-    meant = meanings(texts)
+    told = [meanings(name, load, texts) for name, load in MODELS.items()]
+    meant = np.hstack([of_length_one(meaning - meaning[: len(sentences)].mean(0)) for meaning in told])
     weights = np.where(np.arange(len(texts)) < len(sentences), WEIGHT, 1)
-    meant = meant - meant[: len(sentences)].mean(0)
     directions = np.linalg.eigh((meant * weights[:, None]).T @ meant)[1][:, ::-1][:, :NUMBERS]
     meant = of_length_one(meant @ directions)
     rarity = np.array([math.log(len(texts) / in_texts[word]) for word in kept])

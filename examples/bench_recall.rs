@@ -40,6 +40,7 @@ fn print(name: &str, corpus: &Corpus, engines: &[EngineSettings]) {
     println!("\n{name}: {} families, {} documents\n", corpus.families.len(), corpus.documents.len());
     println!("| ranker | task | MRR | recall@10 | nDCG@10 | hard negatives above |\n|---|---|---|---|---|---|");
     print_ranker("BM25", corpus, &Bm25::new(corpus));
+    print_ranker("BM25, words repeated", corpus, &Bm25::repeated(corpus));
     print_ranker("builtin-1, vectors", corpus, &Searcher::builtin(corpus).vectors_only());
     print_ranker("builtin-1", corpus, &Searcher::builtin(corpus));
     for engine in engines {

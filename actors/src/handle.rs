@@ -24,6 +24,9 @@ pub struct Limits {
     pub deadline: Duration,
 }
 
+/// What a client is told of an actor that died.
+pub(crate) const RESTARTING: &str = "a part of the service is being restarted";
+
 /// A clonable way to one actor.
 pub struct Handle<A: Actor>(Arc<Inner<A>>);
 
@@ -171,17 +174,24 @@ impl<A: Actor> Handle<A> {
         A::Context: ToEnvelope<A, M> + ToEnvelope<A, Ping>,
     {
         let Some(address) = self.live_address().await else {
-            return Err(self.reject("down", "a part of the service is being restarted"));
+            return Err(self.reject("down", RESTARTING));
         };
+        // Whoever asks next must not meet a dying actor.
+        let outlive = async || timeout(self.0.limits.permit_wait, address.send(Ping)).await;
         match timeout(deadline, address.send(message)).await {
+            Ok(Ok(Err(ActorError::Internal))) => {
+                // What it left to another may have ended in a panic, and so will the actor.
+                let _ = outlive().await;
+                Err(ActorError::Internal)
+            }
             Ok(Ok(reply)) => reply,
             Ok(Err(MailboxError::Closed)) if self.0.stopping.load(Ordering::Relaxed) => {
                 Err(ActorError::Unavailable("the service is stopping"))
             }
             Ok(Err(MailboxError::Closed)) => {
                 tracing::error!(actor = self.0.name, "request lost to a panic");
-                // The reply breaks before the mailbox does. Whoever asks next must not meet a dying actor.
-                let _ = timeout(self.0.limits.permit_wait, address.send(Ping)).await;
+                // The reply breaks before the mailbox does.
+                let _ = outlive().await;
                 Err(ActorError::Internal)
             }
             Ok(Err(MailboxError::Timeout)) | Err(_) => Err(self.reject("deadline", "the request took too long")),

@@ -249,14 +249,20 @@ impl Ranker for Searcher<'_> {
     }
 }
 
-/// BM25 (k1 = 1.2, b = 0.75) over stemmed words with names split.
+/// BM25 (k1 = 1.2, b = 0.75) over stemmed words with names split, each word of the query once.
 pub struct Bm25 {
     documents: Vec<(HashMap<String, f64>, f64)>,
     with: HashMap<String, f64>,
     mean: f64,
+    repeated: bool,
 }
 
 impl Bm25 {
+    /// A word of the query counts as often as it comes, as some have it.
+    pub fn repeated(corpus: &Corpus) -> Self {
+        Bm25 { repeated: true, ..Self::new(corpus) }
+    }
+
     pub fn new(corpus: &Corpus) -> Self {
         let mut with: HashMap<String, f64> = HashMap::new();
         let mut documents = Vec::new();
@@ -273,7 +279,7 @@ impl Bm25 {
             documents.push((counts, length));
         }
         let mean = documents.iter().map(|(_, length)| length).sum::<f64>() / documents.len() as f64;
-        Bm25 { documents, with, mean }
+        Bm25 { documents, with, mean, repeated: false }
     }
 }
 
@@ -281,14 +287,18 @@ impl Ranker for Bm25 {
     fn scores(&self, query: &str) -> Vec<f64> {
         const K1: f64 = 1.2;
         const B: f64 = 0.75;
-        let words: HashSet<String> = split_words(query).collect();
+        let mut words: HashMap<String, f64> = HashMap::new();
+        for word in split_words(query) {
+            let count = words.entry(word).or_default();
+            *count = if self.repeated { *count + 1.0 } else { 1.0 };
+        }
         let n = self.documents.len() as f64;
         let score = |(counts, length): &(HashMap<String, f64>, f64)| {
-            let of = |word: &String| {
+            let of = |(word, asked): (&String, &f64)| {
                 let count = counts.get(word)?;
                 let with = self.with.get(word).copied().unwrap_or(0.0);
                 let idf = (1.0 + (n - with + 0.5) / (with + 0.5)).ln();
-                Some(idf * count * (K1 + 1.0) / (count + K1 * (1.0 - B + B * length / self.mean)))
+                Some(asked * idf * count * (K1 + 1.0) / (count + K1 * (1.0 - B + B * length / self.mean)))
             };
             words.iter().filter_map(of).sum()
         };

@@ -20,16 +20,19 @@ fn the_corpus_is_what_it_says() {
 #[test]
 fn it_finds_what_bm25_finds_and_more() {
     let corpora = [
-        (Corpus::known(), [0.87, 0.95, 0.98, 0.99]),
-        (Corpus::reworded(), [0.85, 0.87, 0.98, 0.90]),
-        (Corpus::unseen(), [0.96, 0.98, 0.96, 0.99]),
+        (Corpus::known(), [0.89, 0.96, 0.98, 0.99]),
+        (Corpus::reworded(), [0.86, 0.89, 0.98, 0.93]),
+        (Corpus::unseen(), [0.97, 0.98, 0.96, 0.99]),
     ];
     for (corpus, least) in corpora {
-        let (bm25, builtin) = (Bm25::new(&corpus), Searcher::builtin(&corpus));
+        let builtin = Searcher::builtin(&corpus);
         for (task, least) in TASKS.into_iter().zip(least) {
-            let (theirs, ours) = (measure(&corpus, &bm25, task), measure(&corpus, &builtin, task));
-            assert!(ours.mrr > theirs.mrr - 0.005, "{}: {} to {}", task.name(), ours.mrr, theirs.mrr);
-            assert!(ours.ndcg_at_10 > theirs.ndcg_at_10 - 0.01, "{}: {ours:?} to {theirs:?}", task.name());
+            let ours = measure(&corpus, &builtin, task);
+            for bm25 in [Bm25::new(&corpus), Bm25::repeated(&corpus)] {
+                let theirs = measure(&corpus, &bm25, task);
+                assert!(ours.mrr > theirs.mrr - 0.005, "{}: {} to {}", task.name(), ours.mrr, theirs.mrr);
+                assert!(ours.ndcg_at_10 > theirs.ndcg_at_10 - 0.01, "{}: {ours:?} to {theirs:?}", task.name());
+            }
             assert!(ours.mrr >= least && ours.recall_at_10 >= 0.83, "{}: {ours:?}", task.name());
         }
         // The vectors alone must bring the right ones among the candidates.

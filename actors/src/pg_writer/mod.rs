@@ -44,7 +44,7 @@ use crate::domain::remediation::RemediationAudit;
 use crate::domain::time::{Clock, TimeWindow};
 use crate::domain::workflow::WorkflowAudit;
 use crate::error::ActorError;
-use crate::handle::{Probe, common_handlers};
+use crate::handle::{Probe, RESTARTING, common_handlers};
 use crate::metrics::Metrics;
 use crate::supervise::Alive;
 use actix::prelude::*;
@@ -52,7 +52,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use lane::{Lane, Pending};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{Semaphore, oneshot};
 
 /// One audit that is to be embedded, and whose incident has changed.
 #[derive(Debug, Clone)]
@@ -162,6 +163,9 @@ const QUEUE_KIB: usize = 64 * 1024;
 /// Flushes that may be under way at once. Two were measured to be slower on two cores: their flushes are smaller, and more
 /// (docs/performance.md).
 const LANES: usize = 1;
+/// Why an audit is not queued: the metrics' word for it, and the client's.
+const FULL: (&str, &str) = ("queue_full", "the write queue is full");
+const DIED: (&str, &str) = ("down", RESTARTING);
 /// How often deltas are folded into the totals.
 const FOLD: Duration = Duration::from_millis(500);
 /// How often windowed keys are forgotten.
@@ -222,13 +226,14 @@ impl PgWriterActor {
         let (reply, committed) = oneshot::channel();
         let bucket = audit.envelope().bucket();
         let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(QUEUE_KIB as u32); // 64 Ki
-        let queued = self.room.clone().try_acquire_many_owned(kib).is_ok_and(|room| {
+        let queued = self.room.clone().try_acquire_many_owned(kib).map_err(|_| FULL).and_then(|room| {
             let pending = Pending { audit, bytes, room, queued_at: Instant::now(), replies: vec![reply] };
-            running.lane_of(bucket).is_some_and(|lane| lane.try_send(pending).is_ok())
+            let lane = running.lane_of(bucket).ok_or(DIED)?;
+            lane.try_send(pending).map_err(|fault| if matches!(fault, TrySendError::Full(_)) { FULL } else { DIED })
         });
-        if !queued {
-            self.metrics.actor_rejected_total.with_label_values(&["pg_writer", "queue_full"]).inc();
-            return Box::pin(async { Err(ActorError::Unavailable("the write queue is full")) });
+        if let Err((reason, words)) = queued {
+            self.metrics.actor_rejected_total.with_label_values(&["pg_writer", reason]).inc();
+            return Box::pin(async move { Err(ActorError::Unavailable(words)) });
         }
         self.metrics.write_queue_depth.inc();
         Box::pin(async move {

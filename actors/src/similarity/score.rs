@@ -137,7 +137,7 @@ pub fn score(likeness: &Likeness, similarity: f64, hashed: bool) -> f64 {
 }
 
 /// How much it counts what texts mean.
-const MEANING: f64 = 0.15;
+const MEANING: f64 = 0.2;
 /// Words that a hit shows.
 const SHOWN: usize = 6;
 
