@@ -57,8 +57,8 @@ impl Kind {
     /// Concepts and compounds less than in a vector, which finds candidates: here all words of a text are compared.
     fn in_comparison(self) -> f32 {
         match self {
-            Kind::Concept => 0.35,
-            Kind::Compound => 0.5,
+            Kind::Concept => 0.4,
+            Kind::Compound => 0.7,
             Kind::Word => 1.0,
         }
     }
@@ -285,7 +285,7 @@ mod tests {
         }
         assert_eq!(
             (ID, format!("{:x}", hash.finalize()).as_str()),
-            ("builtin-1", "3bf1a5d136c075fc5318056e53d95ada563369dcf3bf30be1e98fd96932d8cb8")
+            ("builtin-1", "52e93dcfcce11397623084676c080d4cd13a6f58cfd6fe26c368f8cdbe5c0e9e")
         );
     }
 

@@ -16,8 +16,8 @@ pub struct Profile {
     /// Its features' hashes.
     features: Box<[u64]>,
     weights: Box<[f32]>,
-    /// Of the features' weights, each times its rarity, as a vector.
-    length: f32,
+    /// The square of its length, were its words as common among the patterns as they are when operators talk.
+    squared: f64,
     meaning: Option<Meaning>,
 }
 
@@ -27,6 +27,8 @@ struct Weight {
     share: f64,
     /// To the cosine, but for the text's length.
     cosine: f64,
+    /// To the square of the text's length, as the word is more or less common among the patterns.
+    squared: f64,
 }
 
 /// How many patterns there are, and how many of them have a word.
@@ -42,37 +44,53 @@ impl Frequencies {
         let with = self.by_term.get(term).copied().unwrap_or(0).max(0) as f64; // far below 2^53
         (1.0 + (self.patterns.max(1) as f64) / (1.0 + with)).ln() // as above
     }
+
+    /// Of a word that no pattern has.
+    fn most_idf(&self) -> f64 {
+        (1.0 + self.patterns.max(1) as f64).ln() // as above
+    }
 }
 
 impl Query {
     /// A feature counts by its weight, its idf among the patterns, and its rarity when operators talk.
     pub fn new(features: &Features, frequencies: &Frequencies) -> Self {
         let itself = Profile::new(features.hashed());
-        let counts: Vec<f64> = (features.iter().zip(&itself.features))
-            .map(|((term, weight), hash)| f64::from(weight * rarity(*hash)) * frequencies.idf(term))
-            .collect();
-        let whole: f64 = counts.iter().zip(&itself.weights).map(|(count, weight)| count * f64::from(*weight)).sum();
-        let length = f64::from(itself.length.max(f32::MIN_POSITIVE));
-        let weights = itself.hashed().zip(counts).map(|((hash, weight), count)| {
-            let cosine = f64::from(weight) * f64::from(rarity(hash)).powi(2) / length;
-            (hash, Weight { share: count / whole.max(f64::MIN_POSITIVE), cosine })
+        let counts = || {
+            features.iter().zip(itself.hashed()).map(|((term, _), (hash, weight))| {
+                (hash, f64::from(weight), f64::from(rarity(hash)), frequencies.idf(term))
+            })
+        };
+        let most = frequencies.most_idf();
+        let stretch = |rarity: f64, idf: f64| rarity * (idf / most).powf(IDF);
+        let whole: f64 = counts().map(|(_, weight, rarity, idf)| weight * weight * rarity * idf).sum();
+        let squared: f64 = counts().map(|(_, weight, rarity, idf)| (weight * stretch(rarity, idf)).powi(2)).sum();
+        let features = counts().map(|(hash, weight, rarity, idf)| {
+            let stretch = stretch(rarity, idf).powi(2);
+            let weight = Weight {
+                share: weight * rarity * idf / whole.max(f64::MIN_POSITIVE),
+                cosine: weight * stretch / squared.max(f64::MIN_POSITIVE).sqrt(),
+                squared: stretch - usual_stretch(rarity).powi(2),
+            };
+            (hash, weight)
         });
-        Query { features: weights.collect(), meaning: itself.meaning }
+        let features = features.collect();
+        Query { features, meaning: itself.meaning }
     }
 
     /// How alike a text is.
     pub fn compare(&self, text: &Profile) -> Likeness {
-        let (mut share, mut product) = (0.0, 0.0);
+        let (mut share, mut product, mut squared) = (0.0, 0.0, text.squared);
         for (feature, weight) in text.hashed() {
             if let Some(asked) = self.features.get(&feature) {
                 let weight = f64::from(weight);
                 share += asked.share * weight;
                 product += asked.cosine * weight;
+                squared += asked.squared * weight * weight;
             }
         }
         let meaning =
             self.meaning.as_ref().map(|asked| text.meaning.as_ref().map_or(0.0, |told| asked.cosine(told).max(0.0)));
-        let cosine = product / f64::from(text.length.max(f32::MIN_POSITIVE));
+        let cosine = product / squared.max(f64::MIN_POSITIVE).sqrt();
         Likeness { share: f64::min(share, 1.0), cosine: cosine.min(1.0), meaning }
     }
 
@@ -101,8 +119,9 @@ impl Profile {
     /// Of a text's features, by their hashes, and weights.
     pub fn new(features: impl Iterator<Item = (u64, f32)>) -> Self {
         let (features, weights): (Vec<u64>, Vec<f32>) = features.unzip();
-        let mut profile = Profile { features: features.into(), weights: weights.into(), length: 0.0, meaning: None };
-        profile.length = profile.hashed().map(|(hash, weight)| (weight * rarity(hash)).powi(2)).sum::<f32>().sqrt();
+        let mut profile = Profile { features: features.into(), weights: weights.into(), squared: 0.0, meaning: None };
+        let stretched = |(hash, weight)| (f64::from(weight) * usual_stretch(f64::from(rarity(hash)))).powi(2);
+        profile.squared = profile.hashed().map(stretched).sum();
         profile.meaning = Meaning::of(profile.hashed());
         profile
     }
@@ -126,16 +145,25 @@ impl Profile {
     }
 }
 
-/// The text's part of the score: half what it has of the query, half how close the two are. Of vectors that are hashed words the words
-/// themselves say the latter better, as they do not collide, and so does what they mean: a model has it in its vectors.
+/// How far a word that is not asked for stretches a text: its rarity squared is its idf when operators talk, as a part of the most.
+fn usual_stretch(rarity: f64) -> f64 {
+    rarity.powf(1.0 + 2.0 * IDF)
+}
+
+/// The text's part of the score: what words say, and what texts mean. A model has the latter in its vectors; vectors that are hashed words
+/// know no more than the words, which do not collide.
 pub fn score(likeness: &Likeness, similarity: f64, hashed: bool) -> f64 {
+    let words = SHARE * likeness.share + (1.0 - SHARE) * likeness.cosine;
     if !hashed {
-        return 0.5 * likeness.share + 0.5 * similarity;
+        return 0.5 * words + 0.5 * similarity;
     }
-    let words = 0.5 * likeness.share + 0.5 * likeness.cosine;
     likeness.meaning.map_or(words, |meaning| (1.0 - MEANING) * words + MEANING * meaning)
 }
 
+/// The exponent of a word's idf in the cosine, on both sides.
+const IDF: f64 = 0.7;
+/// How much it counts among the words what part of the query a text has; the rest is how close the two are.
+const SHARE: f64 = 0.3;
 /// How much it counts what texts mean.
 const MEANING: f64 = 0.2;
 /// Words that a hit shows.
@@ -145,7 +173,7 @@ const SHOWN: usize = 6;
 pub struct Likeness {
     /// What part of the query the text has.
     pub share: f64,
-    /// Of the features' weights times their rarities.
+    /// Of the features' weights, each stretched as it is rare.
     pub cosine: f64,
     /// Of what both are about; `None` where that is not known of the query.
     pub meaning: Option<f64>,
@@ -212,16 +240,17 @@ mod tests {
 
     #[test]
     fn rare_words_weigh_more() {
-        let by_term = HashMap::from([("pod".to_owned(), 900), ("oomkill".to_owned(), 3)]);
+        let by_term = HashMap::from([("gizmo".to_owned(), 900), ("widget".to_owned(), 3)]);
         let frequencies = Frequencies { patterns: 1000, by_term };
-        let query = Query::new(&features(&["pod", "oomkill"]), &frequencies);
+        let query = Query::new(&features(&["gizmo", "widget"]), &frequencies);
         let compare = |words: &[&str]| query.compare(&Profile::new(features(words).hashed()));
-        let (rare, common) = (compare(&["oomkill", "x"]), compare(&["pod", "x"]));
+        let (rare, common) = (compare(&["widget", "x"]), compare(&["gizmo", "x"]));
         assert!(rare.share > common.share * 1.5, "{rare:?} {common:?}");
-        let same = compare(&["pod", "oomkill"]);
+        assert!(rare.cosine > common.cosine * 1.5, "{rare:?} {common:?}");
+        let same = compare(&["gizmo", "widget"]);
         assert!(same.share > 0.999 && same.cosine > 0.999, "{same:?}");
         assert!((score(&same, 0.0, true) - 1.0).abs() < 1e-6, "{same:?}");
-        assert_eq!(query.shared(features(&["pod", "oomkill", "x"]).iter()), ["oomkill", "pod"]);
+        assert_eq!(query.shared(features(&["gizmo", "widget", "x"]).iter()), ["widget", "gizmo"]);
         assert_eq!(compare(&["y"]).share, 0.0);
     }
 }
