@@ -255,9 +255,50 @@ async fn a_fact_that_changes_opens_its_pattern_to_the_filter() {
     })
     .await;
     // The bits are what decides: without them the pattern is passed over.
-    let bits = "UPDATE embedding_pattern_words SET facets = 0::bit(512)";
+    let bits = "UPDATE embedding_pattern_words SET facets = 0::bit(512); UPDATE embedding_revisions SET revision = revision + 1";
     server().connect(&database.name).await.batch_execute(bits).await.expect("taken away");
     assert_eq!(requests(&search(&service, query("completed")).await), Vec::<&str>::new());
+}
+
+/// A service holds the patterns in memory: what another writes, changes or deletes, it knows as soon as that is committed.
+#[tokio::test]
+async fn what_another_service_writes_is_known_at_once() {
+    let (service, database) = Service::start().await;
+    let client = server().connect(&database.name).await;
+    let post = async |word: &str, text: &str| {
+        let mut body = gateway_audit(word);
+        (body["reasoning"], body["status"]) = (json!(text), json!("executing"));
+        service.post(Writer::AiAnalysis, &body).await.audit_id();
+    };
+    let counted = async |rows: &str, expected: i64| {
+        let sql = format!("SELECT FROM {rows} HAVING count(*) = {expected}");
+        eventually(rows, async || client.query_opt(&sql, &[]).await.expect("a count").map(drop)).await;
+    };
+    post("kettle", "the kettle boils over").await;
+    post("lantern", "the lantern has no oil").await;
+    counted("audit_embeddings", 2).await;
+    let other = Service::on(&database.url, &[]).await;
+    other.logged("ready").await;
+    let held = r#"datastorage_db_transaction_duration_seconds_count{name="similarity.hold_patterns"}"#;
+    eventually("they are held", async || (other.metrics().await.get(held)? > &0.0).then_some(())).await;
+    let first = async |text: &str, status: &str| {
+        let found = search(&other, json!({"query": text, "filters": {"status": status}})).await;
+        requests(&found).first().map(|request| (*request).to_owned())
+    };
+    assert_eq!(first("the lantern has no oil", "executing").await.as_deref(), Some("lantern"));
+    // A fact that opens a pattern to a filter, and no pattern is new.
+    assert_eq!(first("the kettle boils over", "completed").await, None);
+    let done = json!({"remediationRequestID": "kettle", "status": "completed", "executedAt": crate::support::now()});
+    service.post(Writer::Executor, &done).await.audit_id();
+    counted("incident_facts WHERE execution_status = 'completed'", 1).await;
+    assert_eq!(first("the kettle boils over", "completed").await.as_deref(), Some("kettle"));
+    post("anvil", "an anvil fell from the shelf").await;
+    counted("audit_embeddings", 3).await;
+    assert_eq!(first("an anvil fell from the shelf", "executing").await.as_deref(), Some("anvil"));
+    // As if from an earlier backup, without the patterns.
+    let gone = "DELETE FROM embedding_pattern_words; DELETE FROM embedding_terms; DELETE FROM embedding_revisions";
+    client.batch_execute(gone).await.expect("gone");
+    assert_eq!(first("an anvil fell from the shelf", "executing").await, None);
 }
 
 /// All copies of one text come before what is less alike, newest first, however many they are; and fewer are the first of more.

@@ -1,6 +1,7 @@
 //! Incidents that may be alike: the patterns nearest to a vector, and who has them.
 
 use super::features::{KnownFeatures, PatternFeatures};
+use super::held_patterns::{Asked, HeldPatterns, Reads};
 use super::score::{Frequencies, Query, score};
 use crate::db::pool::Connection;
 use crate::db::statement::{Source, Statement, Value, conditions, times, where_all};
@@ -30,6 +31,8 @@ pub(super) struct Wanted<'a> {
     pub incidents: i64,
     /// What was read of patterns before.
     pub known: &'a KnownFeatures,
+    /// Patterns that are in memory.
+    pub held: Option<&'a HeldPatterns>,
     /// The vector without its zeros, where patterns are kept so too.
     pub words: Option<&'a SparseVector>,
 }
@@ -62,7 +65,7 @@ const FEW: i64 = 10_000;
 const FEW_SPARSE: i64 = 1_000;
 /// Patterns up to which all are compared: a comparison takes a tenth of the time where vectors have few words.
 const SCANNED: i64 = 4_000;
-const SCANNED_SPARSE: i64 = 200_000;
+pub(super) const SCANNED_SPARSE: i64 = 200_000;
 /// How many patterns the index looks at.
 const EF_SEARCH: i64 = 1_000;
 /// A word that more patterns have is not rare, and how many patterns with rare words come along.
@@ -131,19 +134,18 @@ impl Wanted<'_> {
 
     pub async fn look(&self, connection: &mut Connection, plan: Plan, reach: Reach) -> Result<Candidates, Error> {
         let frequencies = self.frequencies(connection).await?;
-        let mut rows = self.nearest(connection, plan, reach).await?;
-        let whole = i64::try_from(rows.len()).is_ok_and(|found| found < reach.patterns) && plan != Plan::Index
-            || rows.last().is_some_and(|row| row.get::<_, f64>("similarity") < self.min_similarity);
+        let mut near = match self.held_nearest(connection, plan, reach).await? {
+            Some(near) => near,
+            None => self.nearest(connection, plan, reach).await?,
+        };
+        let whole = i64::try_from(near.len()).is_ok_and(|found| found < reach.patterns) && plan != Plan::Index
+            || near.last().is_some_and(|(_, similarity)| *similarity < self.min_similarity);
         if plan == Plan::Index {
-            rows.extend(self.with_rare_words(connection, &frequencies).await?);
+            near.extend(self.with_rare_words(connection, &frequencies).await?);
         }
         let query = Query::new(&self.embedding.features, &frequencies);
         let mut seen = HashSet::new();
-        let near: Vec<(Uuid, f64)> = rows
-            .iter()
-            .map(|row| (row.get("pattern"), row.get::<_, f64>("similarity").clamp(0.0, 1.0)))
-            .filter(|(pattern, similarity)| *similarity >= self.min_similarity && seen.insert(*pattern))
-            .collect();
+        near.retain(|(pattern, similarity)| *similarity >= self.min_similarity && seen.insert(*pattern));
         let mut patterns = Vec::with_capacity(near.len());
         for part in near.chunks(FEATURES_AT_ONCE) {
             let ids: Vec<Uuid> = part.iter().map(|(id, _)| *id).collect();
@@ -183,8 +185,42 @@ impl Wanted<'_> {
         Ok(Frequencies { patterns: self.patterns, by_term })
     }
 
+    /// As [`Self::nearest`], in memory, where all patterns are held.
+    async fn held_nearest(&self, connection: &mut Connection, plan: Plan, reach: Reach) -> Result<Option<Near>, Error> {
+        let (Some(held), Some(words)) = (self.held, self.words) else { return Ok(None) };
+        if plan == Plan::Index || !held.is_of(self.embedder) {
+            return Ok(None);
+        }
+        let among = if plan == Plan::OfMatching { Some(self.matching(connection).await?) } else { None };
+        let reads = Reads::prepare(connection).await?;
+        if !held.catch_up(&reads, self.embedder).await? {
+            return Ok(None);
+        }
+        let most = usize::try_from(reach.patterns).unwrap_or(usize::MAX);
+        let asked = Asked { words, facets: self.facets, among, least: self.min_similarity, most };
+        Ok(held.nearest(self.embedder, &asked))
+    }
+
+    /// The patterns of the incidents that fit.
+    async fn matching(&self, connection: &mut Connection) -> Result<Vec<Uuid>, Error> {
+        let mut values = vec![Value::Text(self.embedder)];
+        let sql = format!("-- similarity.list_matching\n{}", self.select_matching(&mut values));
+        let rows = Statement { sql, values }.query(connection).await?;
+        Ok(rows.iter().map(|row| row.get("pattern")).collect())
+    }
+
+    fn select_matching<'v>(&'v self, values: &mut Vec<Value<'v>>) -> String {
+        let clauses = conditions(self.filter, Source::Facts, values);
+        let received = self.received(values).map(|bound| format!(" AND {bound}")).unwrap_or_default();
+        format!(
+            "SELECT DISTINCT i.pattern\nFROM incident_facts AS t\nJOIN incident_patterns AS i \
+             ON i.bucket = t.bucket AND i.incident_id = t.incident_id AND i.embedder = $1{received}{}",
+            where_all(&clauses)
+        )
+    }
+
     /// The patterns nearest to the vector, nearest first.
-    async fn nearest(&self, connection: &mut Connection, plan: Plan, reach: Reach) -> Result<Vec<Row>, Error> {
+    async fn nearest(&self, connection: &mut Connection, plan: Plan, reach: Reach) -> Result<Near, Error> {
         // A number, not a parameter: for an unknown limit PostgreSQL would rather compare and sort everything.
         let limit = reach.patterns;
         let (table, vector) = match (self.words, plan) {
@@ -192,7 +228,7 @@ impl Wanted<'_> {
             _ => ("embedding_patterns", Value::Vector(self.vector)),
         };
         let mut values = vec![Value::Text(self.embedder), vector];
-        match plan {
+        let rows = match plan {
             Plan::Scan => {
                 let mut facets = "";
                 if self.words.is_some() && !self.facets.is_empty() {
@@ -208,16 +244,13 @@ impl Wanted<'_> {
                 Statement { sql, values }.query(connection).await
             }
             Plan::OfMatching => {
-                let clauses = conditions(self.filter, Source::Facts, &mut values);
-                let received = self.received(&mut values).map(|bound| format!(" AND {bound}")).unwrap_or_default();
+                let matching = self.select_matching(&mut values);
                 let sql = format!(
-                    "-- similarity.scan_matching\nSELECT w.pattern, 1 - (w.embedding <=> $2) AS similarity\nFROM (\n    \
-                     SELECT DISTINCT i.pattern\n    FROM incident_facts AS t\n    JOIN incident_patterns AS i \
-                     ON i.bucket = t.bucket AND i.incident_id = t.incident_id AND i.embedder = $1{received}{}\n) AS m\n\
-                     CROSS JOIN LATERAL (\n    SELECT s.pattern, s.embedding FROM {table} AS s\n    \
+                    "-- similarity.scan_matching\nSELECT w.pattern, 1 - (w.embedding <=> $2) AS similarity\n\
+                     FROM (\n{matching}\n) AS m\nCROSS JOIN LATERAL (\n    \
+                     SELECT s.pattern, s.embedding FROM {table} AS s\n    \
                      WHERE s.embedder = $1 AND s.pattern = m.pattern\n    LIMIT 1\n) AS w\n\
-                     ORDER BY similarity DESC, w.pattern\nLIMIT {limit}",
-                    where_all(&clauses)
+                     ORDER BY similarity DESC, w.pattern\nLIMIT {limit}"
                 );
                 Statement { sql, values }.query(connection).await
             }
@@ -234,7 +267,8 @@ impl Wanted<'_> {
                 connection.in_transaction = connection.client.batch_execute("COMMIT").await.is_err();
                 rows
             }
-        }
+        };
+        Ok(rows?.iter().map(near).collect())
     }
 
     /// The patterns nearest to the vector by the words of one plan alone.
@@ -244,12 +278,12 @@ impl Wanted<'_> {
         plan: Plan,
         reach: Reach,
     ) -> Result<HashSet<Uuid>, Error> {
-        let rows = self.nearest(connection, plan, reach).await?;
-        Ok(rows.iter().map(|row| row.get("pattern")).collect())
+        let near = self.nearest(connection, plan, reach).await?;
+        Ok(near.into_iter().map(|(pattern, _)| pattern).collect())
     }
 
     /// Patterns that share a word which few have: the index may not come upon them.
-    async fn with_rare_words(&self, connection: &mut Connection, known: &Frequencies) -> Result<Vec<Row>, Error> {
+    async fn with_rare_words(&self, connection: &mut Connection, known: &Frequencies) -> Result<Near, Error> {
         let is_rare = |term: &&str| known.by_term.get(*term).is_some_and(|count| *count <= RARE);
         let rare: Vec<&str> = self.embedding.features.terms.iter().map(String::as_str).filter(is_rare).collect();
         if rare.is_empty() {
@@ -261,7 +295,7 @@ impl Wanted<'_> {
              ORDER BY similarity DESC, p.pattern\nLIMIT {WITH_RARE_WORDS}"
         );
         let values = vec![Value::Text(self.embedder), Value::Vector(self.vector), Value::Terms(rare)];
-        Statement { sql, values }.query(connection).await
+        Ok(Statement { sql, values }.query(connection).await?.iter().map(near).collect())
     }
 
     /// The incidents of the patterns that fit, and whether these are all.
@@ -346,6 +380,13 @@ impl Wanted<'_> {
         values.push(Value::Time(self.as_of?));
         Some(format!("i.first_received_at <= ${}", values.len()))
     }
+}
+
+/// Patterns and their similarities.
+type Near = Vec<(Uuid, f64)>;
+
+fn near(row: &Row) -> (Uuid, f64) {
+    (row.get("pattern"), row.get::<_, f64>("similarity").clamp(0.0, 1.0))
 }
 
 /// Patterns whose incidents are asked for at once: at first, at least and at most, and then.

@@ -64,6 +64,7 @@ pub(super) async fn check_recall(
             patterns: 0,
             incidents: 0,
             known: &known,
+            held: None,
             words: words.as_ref(),
         };
         let reach = Reach { patterns: NEIGHBOURS, incidents: 1, enough: Some(0) };

@@ -2,6 +2,7 @@ use super::candidates::{Candidate, Candidates, Plan, Reach, Wanted};
 use super::check_recall::Sample;
 use super::coverage::{Counts, Coverage};
 use super::features::KnownFeatures;
+use super::held_patterns::HeldPatterns;
 use super::score::Why;
 use super::summary::Summary;
 use super::{SimilarityActor, SimilaritySettings};
@@ -82,6 +83,7 @@ impl Handler<FindSimilar> for SimilarityActor {
             counts: self.counts.clone(),
             sample: self.sample.clone(),
             known: self.known.clone(),
+            held: self.held.clone(),
         };
         Box::pin(async move { searcher.find(message.0).await })
     }
@@ -98,6 +100,7 @@ struct Searcher {
     counts: Rc<RefCell<Counts>>,
     sample: Rc<RefCell<Sample>>,
     known: Rc<KnownFeatures>,
+    held: Rc<HeldPatterns>,
 }
 
 /// A candidate and its score.
@@ -161,6 +164,7 @@ impl Searcher {
             patterns: counts.patterns,
             incidents: counts.searched,
             known: &self.known,
+            held: Some(&self.held),
             words: words.as_ref(),
         };
         let gathered = self.gather(connection, &wanted, search);

@@ -6,6 +6,7 @@ mod check_recall;
 mod coverage;
 mod features;
 mod find_similar;
+mod held_patterns;
 mod read_active;
 mod score;
 mod summary;
@@ -28,6 +29,7 @@ use actix::prelude::*;
 use check_recall::Sample;
 use coverage::Counts;
 use features::KnownFeatures;
+use held_patterns::{HeldPatterns, hold_patterns};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -50,6 +52,7 @@ pub struct SimilarityActor {
     counts: Rc<RefCell<Counts>>,
     sample: Rc<RefCell<Sample>>,
     known: Rc<KnownFeatures>,
+    held: Rc<HeldPatterns>,
     running: Option<Pool>,
     _alive: Alive,
 }
@@ -63,7 +66,7 @@ impl SimilarityActor {
         clock: Clock,
         alive: Alive,
     ) -> Self {
-        let (counts, sample, known) = (Rc::default(), Rc::default(), Rc::default());
+        let (counts, sample, known, held) = (Rc::default(), Rc::default(), Rc::default(), Rc::default());
         SimilarityActor {
             settings,
             embedder,
@@ -73,6 +76,7 @@ impl SimilarityActor {
             counts,
             sample,
             known,
+            held,
             running: None,
             _alive: alive,
         }
@@ -86,7 +90,13 @@ impl Actor for SimilarityActor {
         self.running = Some(Pool::new(&self.settings.pool, &self.metrics));
         ctx.run_interval(read_active::EVERY, |actor, _| {
             if let (Some(pool), Some(spaces)) = (&actor.running, &actor.settings.spaces) {
-                actix::spawn(read_active::read_active(pool.clone(), actor.metrics.clone(), spaces.clone()));
+                let (pool, metrics, spaces) = (pool.clone(), actor.metrics.clone(), spaces.clone());
+                let held = actor.held.clone();
+                actix::spawn(async move {
+                    if read_active::read_active(&pool, &metrics, &spaces).await {
+                        hold_patterns(&pool, &metrics, &spaces, &held).await;
+                    }
+                });
             }
         });
         ctx.run_interval(check_recall::EVERY, |actor, _| {

@@ -9,10 +9,11 @@ use std::time::Duration;
 /// How often.
 pub(super) const EVERY: Duration = Duration::from_secs(2);
 
-pub(super) async fn read_active(pool: Pool, metrics: Metrics, spaces: Spaces) {
-    let Ok(mut connection) = pool.get().await else { return };
+/// Says whether the store has answered.
+pub(super) async fn read_active(pool: &Pool, metrics: &Metrics, spaces: &Spaces) -> bool {
+    let Ok(mut connection) = pool.get().await else { return false };
     let configured = spaces.configured().id.clone();
-    let active = timed(&metrics, "similarity.read_active", async {
+    let active = timed(metrics, "similarity.read_active", async {
         let read = connection.prepare(include_str!("read_active.sql")).await?;
         if let Some(row) = connection.client.query_opt(&read, &[]).await? {
             return Ok(row.get::<_, String>("embedder"));
@@ -24,7 +25,7 @@ pub(super) async fn read_active(pool: Pool, metrics: Metrics, spaces: Spaces) {
     })
     .await;
     // Where the store does not answer, or is not migrated yet, others say so.
-    let Ok(active) = active else { return };
+    let Ok(active) = active else { return false };
     if spaces.set_active(&active) {
         if active == configured {
             tracing::info!(embedder = active, "searches by the configured embedder");
@@ -36,4 +37,5 @@ pub(super) async fn read_active(pool: Pool, metrics: Metrics, spaces: Spaces) {
             );
         }
     }
+    true
 }

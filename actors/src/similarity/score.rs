@@ -55,26 +55,24 @@ impl Query {
     /// A feature counts by its weight, its idf among the patterns, and its rarity when operators talk.
     pub fn new(features: &Features, frequencies: &Frequencies) -> Self {
         let itself = Profile::new(features.hashed());
-        let counts = || {
-            features.iter().zip(itself.hashed()).map(|((term, _), (hash, weight))| {
-                (hash, f64::from(weight), f64::from(rarity(hash)), frequencies.idf(term))
-            })
-        };
         let most = frequencies.most_idf();
-        let stretch = |rarity: f64, idf: f64| rarity * (idf / most).powf(IDF);
-        let whole: f64 = counts().map(|(_, weight, rarity, idf)| weight * weight * rarity * idf).sum();
-        let squared: f64 = counts().map(|(_, weight, rarity, idf)| (weight * stretch(rarity, idf)).powi(2)).sum();
-        let features = counts().map(|(hash, weight, rarity, idf)| {
-            let stretch = stretch(rarity, idf).powi(2);
+        let words: Vec<(f64, f64, f64)> = (features.iter().zip(&itself.features))
+            .map(|((term, weight), hash)| {
+                let (weight, rarity, idf) = (f64::from(weight), f64::from(rarity(*hash)), frequencies.idf(term));
+                (weight, weight * rarity * idf, (rarity * (idf / most).powf(IDF)).powi(2))
+            })
+            .collect();
+        let whole: f64 = words.iter().map(|(weight, count, _)| weight * count).sum();
+        let length = words.iter().map(|(weight, _, stretch)| weight * weight * stretch).sum::<f64>().sqrt();
+        let weights = itself.features.iter().zip(words).map(|(hash, (weight, count, stretch))| {
             let weight = Weight {
-                share: weight * rarity * idf / whole.max(f64::MIN_POSITIVE),
-                cosine: weight * stretch / squared.max(f64::MIN_POSITIVE).sqrt(),
-                squared: stretch - usual_stretch(rarity).powi(2),
+                share: count / whole.max(f64::MIN_POSITIVE),
+                cosine: weight * stretch / length.max(f64::MIN_POSITIVE),
+                squared: stretch - usual_stretch(*hash),
             };
-            (hash, weight)
+            (*hash, weight)
         });
-        let features = features.collect();
-        Query { features, meaning: itself.meaning }
+        Query { features: weights.collect(), meaning: itself.meaning }
     }
 
     /// How alike a text is.
@@ -120,8 +118,7 @@ impl Profile {
     pub fn new(features: impl Iterator<Item = (u64, f32)>) -> Self {
         let (features, weights): (Vec<u64>, Vec<f32>) = features.unzip();
         let mut profile = Profile { features: features.into(), weights: weights.into(), squared: 0.0, meaning: None };
-        let stretched = |(hash, weight)| (f64::from(weight) * usual_stretch(f64::from(rarity(hash)))).powi(2);
-        profile.squared = profile.hashed().map(stretched).sum();
+        profile.squared = profile.hashed().map(|(hash, weight)| f64::from(weight).powi(2) * usual_stretch(hash)).sum();
         profile.meaning = Meaning::of(profile.hashed());
         profile
     }
@@ -145,9 +142,10 @@ impl Profile {
     }
 }
 
-/// How far a word that is not asked for stretches a text: its rarity squared is its idf when operators talk, as a part of the most.
-fn usual_stretch(rarity: f64) -> f64 {
-    rarity.powf(1.0 + 2.0 * IDF)
+/// By what a word that is not asked for stretches the square of a text's length: the square of its rarity is its idf when operators talk,
+/// as a part of the most.
+fn usual_stretch(hash: u64) -> f64 {
+    f64::from(rarity(hash)).powf(2.0 + 4.0 * IDF)
 }
 
 /// The text's part of the score: what words say, and what texts mean. A model has the latter in its vectors; vectors that are hashed words

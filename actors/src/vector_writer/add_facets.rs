@@ -1,5 +1,6 @@
 //! Keeps up which facts the incidents of each pattern have, so that a search passes over patterns of which no incident fits.
 
+use super::count_changes::count_changes;
 use crate::db::pool::Connection;
 use crate::domain::bucket::Bucket;
 use crate::domain::facets::Facets;
@@ -27,8 +28,8 @@ pub(super) async fn add_facets(connection: &mut Connection, buckets: &[i32], inc
     let embedders: Vec<&str> = facets.keys().map(|key| key.1).collect();
     let patterns: Vec<Uuid> = facets.keys().map(|key| key.2).collect();
     let bits: Vec<&BitVec> = facets.values().map(Facets::bits).collect();
-    connection.client.execute(&add, &[&buckets, &embedders, &patterns, &bits]).await?;
-    Ok(())
+    let changed = connection.client.query(&add, &[&buckets, &embedders, &patterns, &bits]).await?;
+    count_changes(connection, &changed).await
 }
 
 fn of(row: &Row) -> Facets {

@@ -6,3 +6,4 @@ FROM (
     ORDER BY v.bucket, v.embedder, v.pattern
 ) AS u
 WHERE w.bucket = u.bucket AND w.embedder = u.embedder AND w.pattern = u.pattern AND w.facets & u.facets <> u.facets
+RETURNING w.bucket, w.embedder

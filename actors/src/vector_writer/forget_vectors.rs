@@ -1,4 +1,5 @@
 use super::VectorWriterActor;
+use super::count_changes::count_changes;
 use super::patterns_lock::begin_deleting;
 use crate::db::pool::Connection;
 use crate::db::timed::timed;
@@ -7,7 +8,7 @@ use crate::error::ActorError;
 use crate::pg_writer::DroppedIncident;
 use actix::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use tokio_postgres::{Client, Error, Row};
+use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 /// Deletes the vectors, facts and patterns of dropped incidents, and patterns that no incident has any more.
@@ -49,22 +50,24 @@ async fn forget(connection: &mut Connection, incidents: &[DroppedIncident]) -> R
     begin_deleting(client).await?;
     let patterns = client.query(include_str!("forget_patterns.sql"), &[&buckets, &ids]).await?;
     client.execute(include_str!("forget_facts.sql"), &[&buckets, &ids]).await?;
-    forget_unused(client, &patterns).await?;
-    client.batch_execute("COMMIT").await?;
+    forget_unused(connection, &patterns).await?;
+    connection.client.batch_execute("COMMIT").await?;
     connection.in_transaction = false;
     Ok(())
 }
 
 /// Deletes those of the patterns that nobody has any more, and counts their words no longer.
-async fn forget_unused(client: &Client, patterns: &[Row]) -> Result<(), Error> {
+async fn forget_unused(connection: &mut Connection, patterns: &[Row]) -> Result<(), Error> {
     let patterns: BTreeSet<(&str, Uuid)> =
         patterns.iter().map(|row| (row.get("embedder"), row.get("pattern"))).collect();
     let (embedders, patterns): (Vec<&str>, Vec<Uuid>) = patterns.into_iter().unzip();
+    let client = connection.client.clone();
     let unused = client.query(include_str!("list_unused.sql"), &[&embedders, &patterns]).await?;
     let embedders: Vec<&str> = unused.iter().map(|row| row.get("embedder")).collect();
     let patterns: Vec<Uuid> = unused.iter().map(|row| row.get("pattern")).collect();
     let buckets: Vec<i32> = patterns.iter().map(|pattern| Bucket::of_pattern(*pattern).get()).collect();
-    client.execute(include_str!("forget_words.sql"), &[&buckets, &embedders, &patterns]).await?;
+    let words = client.query(include_str!("forget_words.sql"), &[&buckets, &embedders, &patterns]).await?;
+    count_changes(connection, &words).await?;
     let gone = client.query(include_str!("forget_unused.sql"), &[&buckets, &embedders, &patterns]).await?;
     let mut counts: BTreeMap<(i32, &str, &str), i64> = BTreeMap::new();
     for row in &gone {

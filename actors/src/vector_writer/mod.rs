@@ -1,6 +1,7 @@
 //! Writes the vectors of audits after their commit, and makes up for those that were missed.
 
 mod add_facets;
+mod count_changes;
 mod forget_vectors;
 mod patterns_lock;
 mod worker;
