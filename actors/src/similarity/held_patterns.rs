@@ -279,7 +279,11 @@ fn length(words: &SparseVector) -> f64 {
 
 /// Holds the patterns that are searched, and keeps up with them, whether anybody searches or not.
 pub(super) async fn hold_patterns(pool: &Pool, metrics: &Metrics, spaces: &Spaces, held: &HeldPatterns) {
-    let Some(space) = spaces.searched().ok().filter(|space| space.sparse) else { return };
+    let Ok(space) = spaces.searched() else { return };
+    if !space.sparse {
+        held.held.take();
+        return;
+    }
     let Ok(mut connection) = pool.get().await else { return };
     // Where the store does not answer, others say so.
     _ = timed(metrics, "similarity.hold_patterns", async {
