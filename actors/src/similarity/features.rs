@@ -32,8 +32,8 @@ impl PatternFeatures {
     }
 }
 
-/// Memory for what was read, in bytes: some 12,000 patterns of sixty words.
-const MOST: u64 = 24 << 20;
+/// Memory for what was read, in bytes: some 32,000 patterns of sixty words.
+const MOST: u64 = 64 << 20;
 
 /// The patterns that were read last, by embedder and pattern.
 pub(super) struct KnownFeatures(Cache<(Arc<str>, Uuid), Arc<PatternFeatures>>);
