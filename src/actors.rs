@@ -9,11 +9,12 @@ use data_storage_actors::domain::time::Clock;
 use data_storage_actors::embedder::{EmbedderActor, Spaces};
 use data_storage_actors::handle::Handle;
 use data_storage_actors::metrics::Metrics;
-use data_storage_actors::pg_writer::{OnCommit, PgWriterActor, PgWriterSettings};
+use data_storage_actors::outbox::{CLAIM, Worker};
+use data_storage_actors::pg_writer::{OnCommit, PgWriterActor, PgWriterSettings, WriteQueue};
 use data_storage_actors::query::QueryActor;
 use data_storage_actors::similarity::{SimilarityActor, SimilaritySettings};
 use data_storage_actors::supervise::supervise;
-use data_storage_actors::vector_writer::{VectorWriterActor, WriteEmbedding};
+use data_storage_actors::vector_writer::{VectorWriterActor, Work, WriteEmbedding};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -107,12 +108,12 @@ impl Actors {
             pool: pool("write", &databases.write, config.pools.write),
             flush_max_rows: config.flush_max_rows,
             flush_max_bytes: config.flush_max_bytes,
-            queue: config.write_permits,
             deadline: config.request_deadline,
             replay_window: config.replay_window,
             window: config.window,
-            embed: spaces.is_some(),
+            embedding_claim: spaces.is_some().then_some(CLAIM),
         };
+        let queue = WriteQueue::new(config.write_permits, metrics);
         let vector_writer = actors.vector_writer.clone();
         let on_commit: OnCommit = Arc::new(move |jobs| {
             // While it is being restarted the outbox keeps the jobs.
@@ -120,19 +121,19 @@ impl Actors {
         });
         let (arbiter, m, c) = (thread(1), metrics.clone(), clock.clone());
         supervise(actors.pg_writer.clone(), stopping.subscribe(), move |alive| {
-            let (settings, m, c, on_commit) = (settings.clone(), m.clone(), c.clone(), on_commit.clone());
-            PgWriterActor::start_in_arbiter(&arbiter, move |_| PgWriterActor::new(settings, m, c, on_commit, alive))
+            let (settings, queue, m, c, on_commit) =
+                (settings.clone(), queue.clone(), m.clone(), c.clone(), on_commit.clone());
+            PgWriterActor::start_in_arbiter(&arbiter, move |_| {
+                PgWriterActor::new(settings, queue, m, c, on_commit, alive)
+            })
         });
 
         let settings = pool("vector_write", &databases.vector, config.pools.vector_write);
-        let (embedder, pg_writer, for_writer) = (actors.embedder.clone(), actors.pg_writer.clone(), spaces.clone());
-        let (arbiter, m, c) = (thread(2), metrics.clone(), clock.clone());
+        let work = outbox_work(&actors, metrics, clock, spaces.clone());
+        let (arbiter, m) = (thread(2), metrics.clone());
         supervise(actors.vector_writer.clone(), stopping.subscribe(), move |alive| {
-            let (settings, e, w, m, c) = (settings.clone(), embedder.clone(), pg_writer.clone(), m.clone(), c.clone());
-            let spaces = for_writer.clone();
-            VectorWriterActor::start_in_arbiter(&arbiter, move |_| {
-                VectorWriterActor::new(settings, e, w, m, c, spaces, alive)
-            })
+            let (settings, work, m) = (settings.clone(), work.clone(), m.clone());
+            VectorWriterActor::start_in_arbiter(&arbiter, move |_| VectorWriterActor::new(settings, work, m, alive))
         });
 
         let settings = for_reads(pool("read", &databases.read, config.pools.read), config);
@@ -161,6 +162,25 @@ impl Actors {
         });
         (actors, arbiters)
     }
+}
+
+/// What the vector writer does: the outbox's worker, with all that it needs.
+fn outbox_work(actors: &Actors, metrics: &Metrics, clock: &Clock, spaces: Option<Spaces>) -> Work {
+    let (embedder, pg_writer) = (actors.embedder.clone(), actors.pg_writer.clone());
+    let (metrics, clock) = (metrics.clone(), clock.clone());
+    Arc::new(move |pool, waiting| {
+        let worker = Worker {
+            pool,
+            waiting,
+            embedder: embedder.clone(),
+            pg_writer: pg_writer.clone(),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            spaces: spaces.clone(),
+            has_changed: true,
+        };
+        Box::pin(worker.run())
+    })
 }
 
 /// A read that nobody waits for any more stops costing.

@@ -93,6 +93,8 @@ pub struct Problem {
     exceeded: Option<Box<Exceeded>>,
     /// Whether the rest of the request is not worth reading.
     close: bool,
+    /// What an actor replied, for the log alone.
+    cause: Option<Box<ActorError>>,
 }
 
 /// The body. `title`, `detail` … are RFC 9457's, `error`, `message` … the source document's.
@@ -113,7 +115,7 @@ struct Body<'a> {
 
 impl Problem {
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Problem { kind, detail: detail.into(), field: None, allow: None, exceeded: None, close: false }
+        Problem { kind, detail: detail.into(), field: None, allow: None, exceeded: None, close: false, cause: None }
     }
 
     pub fn not_found() -> Self {
@@ -127,6 +129,29 @@ impl Problem {
 
     pub fn unauthenticated(detail: &str) -> Self {
         Self::new(ProblemKind::AuthenticationFailed, detail)
+    }
+
+    /// Keeps the cause for the log.
+    fn because(self, cause: ActorError) -> Self {
+        Problem { cause: Some(Box::new(cause)), ..self }
+    }
+
+    /// Logs a problem of the service, once, with its cause.
+    pub fn log(&self, request_id: &str) {
+        let (error, detail) = (self.kind.word(), &self.detail);
+        match self.cause.as_deref() {
+            Some(ActorError::Database(cause) | ActorError::VectorStore(cause)) => {
+                let (sqlstate, constraint) = (cause.sqlstate(), cause.constraint());
+                let transaction = cause.transaction;
+                if cause.fault.is_ours() {
+                    tracing::error!(request_id, error, detail, transaction, sqlstate, constraint, %cause, "request failed");
+                } else {
+                    tracing::warn!(request_id, error, detail, transaction, sqlstate, constraint, %cause, "request failed");
+                }
+            }
+            Some(cause) => tracing::warn!(request_id, error, detail, %cause, "request failed"),
+            None => tracing::warn!(request_id, error, detail, "request failed"),
+        }
     }
 
     /// Ends the connection after the answer.
@@ -216,6 +241,23 @@ impl From<ActorError> for Problem {
             ActorError::NotFound => Self::new(ProblemKind::NotFound, "There is no such thing"),
             ActorError::Unavailable(words) => Self::new(ProblemKind::ServiceUnavailable, words),
             ActorError::Gone => Self::new(ProblemKind::RequestTimeout, "The client has gone"),
+            error if error.is_ours() => {
+                Self::new(ProblemKind::InternalError, "The service made a mistake; it is logged").because(error)
+            }
+            ActorError::Database(ref fault) => {
+                Self::new(ProblemKind::ServiceUnavailable, fault.fault.words()).because(error)
+            }
+            ActorError::VectorStore(ref fault) => {
+                let words = match fault.fault {
+                    fault if fault.is_silent() => "the vector store does not answer",
+                    fault => fault.words(),
+                };
+                Self::new(ProblemKind::ServiceUnavailable, words).because(error)
+            }
+            ActorError::Embedder(ref fault) => Self::new(ProblemKind::ServiceUnavailable, fault.words()).because(error),
+            ActorError::NoVerdict(_) => {
+                Self::new(ProblemKind::ServiceUnavailable, "the Kubernetes API does not answer").because(error)
+            }
             ActorError::Internal => Self::new(ProblemKind::InternalError, "The service made a mistake; it is logged"),
         }
     }

@@ -21,7 +21,7 @@ use data_storage_actors::db::DatabaseConfig;
 use data_storage_actors::domain::time::{Clock, system_clock};
 use data_storage_actors::embedder::Spaces;
 use data_storage_actors::metrics::Metrics;
-use data_storage_actors::migrate::{Schema, connect, is_current, migrate};
+use data_storage_actors::migrate::{MigrateError, Schema, connect, is_current, migrate};
 use data_storage_actors::pg_writer::Drain;
 use data_storage_actors::retention::retain;
 use prometheus::{Encoder, Registry, TextEncoder};
@@ -341,7 +341,7 @@ async fn migrate_audit(
 }
 
 async fn replica_is_current(database: &DatabaseConfig) -> bool {
-    let check = async { is_current(&connect(database).await?, Schema::Audit).await };
+    let check = async { Ok::<_, MigrateError>(is_current(&connect(database).await?, Schema::Audit).await?) };
     matches!(timeout(Duration::from_secs(3), check).await, Ok(Ok(true)))
 }
 

@@ -1,9 +1,7 @@
 //! What `serve` would need of a database, tried out.
 
-use crate::db::DatabaseConfig;
-use crate::db::sqlstate::describe;
+use crate::db::{ConnectError, DatabaseConfig};
 use crate::migrate::{Schema, connect, version};
-use tokio_postgres::Error;
 
 /// PostgreSQL 16.
 const OLDEST_SERVER: i32 = 160_000;
@@ -13,7 +11,7 @@ const OLDEST_SERVER: i32 = 160_000;
 /// # Errors
 /// The first thing that is wrong, in a sentence for the operator.
 pub async fn check_database(database: &DatabaseConfig, schema: Schema, connections: u32) -> Result<String, String> {
-    let facts = look(database, schema).await.map_err(|error| describe(&error))?;
+    let facts = look(database, schema).await.map_err(|error| error.to_string())?;
     if facts.server < OLDEST_SERVER {
         return Err(format!("PostgreSQL {} is older than 16", facts.server_text));
     }
@@ -36,7 +34,7 @@ struct Facts {
     migration: i64,
 }
 
-async fn look(database: &DatabaseConfig, schema: Schema) -> Result<Facts, Error> {
+async fn look(database: &DatabaseConfig, schema: Schema) -> Result<Facts, ConnectError> {
     let client = connect(database).await?;
     let row = client
         .query_one(

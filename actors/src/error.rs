@@ -1,6 +1,9 @@
-//! What an actor replies when it cannot do what it was asked. A reply, never the death of an actor.
+//! What an actor replies when it cannot do what it was asked. A reply, never the death of an actor. Each error keeps its cause for the
+//! place that logs it.
 
+use crate::db::sqlstate::{DatabaseError, DatabaseFault};
 use crate::domain::invalid::Invalid;
+use crate::embedder::EngineFault;
 use std::time::Duration;
 
 /// A rate limit that is reached.
@@ -35,13 +38,45 @@ pub enum ActorError {
     /// There is no such thing.
     #[error("not found")]
     NotFound,
-    /// Something that is needed does not answer now; a repeat may succeed. The words are for clients.
+    /// The service itself cannot do it now (no permit, no actor, no time); a repeat may succeed. The words are for clients.
     #[error("{0}")]
     Unavailable(&'static str),
-    /// Whoever asked does not wait any more: nobody sees this.
+    /// A database did not do what it was asked.
+    #[error(transparent)]
+    Database(DatabaseError),
+    /// The vector store did not do what a search asked.
+    #[error(transparent)]
+    VectorStore(DatabaseError),
+    /// The embedder made no vector.
+    #[error(transparent)]
+    Embedder(#[from] EngineFault),
+    /// The Kubernetes API gave no verdict; the text says why.
+    #[error("the Kubernetes API does not answer: {0}")]
+    NoVerdict(String),
+    /// The client does not wait any more: nobody sees this.
     #[error("the client has gone")]
     Gone,
     /// A fault of the service.
     #[error("internal error")]
     Internal,
+}
+
+impl From<DatabaseError> for ActorError {
+    fn from(error: DatabaseError) -> Self {
+        match error.fault {
+            DatabaseFault::Abandoned => ActorError::Gone,
+            _ => ActorError::Database(error),
+        }
+    }
+}
+
+impl ActorError {
+    /// Whether the service is at fault, and not a client or something around the service.
+    pub fn is_ours(&self) -> bool {
+        match self {
+            ActorError::Internal => true,
+            ActorError::Database(error) | ActorError::VectorStore(error) => error.fault.is_ours(),
+            _ => false,
+        }
+    }
 }

@@ -5,7 +5,7 @@ use crate::auth::{StaticTokens, Token};
 use crate::db::DatabaseConfig;
 use crate::domain::audit::{IdempotencyKey, Receipt};
 use crate::domain::cursor::Cursor;
-use crate::domain::filter::{FILTERS, IncidentFilter};
+use crate::domain::filter::{IncidentFilter, filters};
 use crate::domain::parameters::Parameters;
 use crate::domain::remediation::RemediationAudit;
 use crate::domain::search::Search;
@@ -50,7 +50,7 @@ pub fn cursor(text: &[u8]) {
 
 pub fn filter(text: &[u8]) {
     let text = String::from_utf8_lossy(text);
-    for name in FILTERS {
+    for name in filters() {
         let _ = IncidentFilter::default().set(name, &text);
     }
 }
@@ -67,7 +67,7 @@ pub fn traceparent(header: &[u8]) {
 
 pub fn query_string(text: &[u8]) {
     let text = String::from_utf8_lossy(text);
-    let names: Vec<&'static str> = FILTERS.iter().copied().chain(["limit", "total"]).collect();
+    let names: Vec<&'static str> = filters().iter().copied().chain(["limit", "total"]).collect();
     let parameters = Parameters::parse(&text, &names);
     let filter = IncidentFilter::from_query(|name| parameters.get(name));
     let _ = (filter, parameters.number("limit", 1, 1000, 10), parameters.boolean("total", true), parameters.end());

@@ -28,9 +28,9 @@ pub struct Limits {
 pub(crate) const RESTARTING: &str = "a part of the service is being restarted";
 
 /// A clonable way to one actor.
-pub struct Handle<A: Actor>(Arc<Inner<A>>);
+pub struct Handle<A: Actor>(Arc<HandleInner<A>>);
 
-struct Inner<A: Actor> {
+struct HandleInner<A: Actor> {
     name: &'static str,
     limits: Limits,
     permits: Semaphore,
@@ -91,7 +91,7 @@ impl<A: Actor> Handle<A> {
     pub fn new(name: &'static str, limits: Limits, metrics: &Metrics) -> Self {
         metrics.actor_permits.with_label_values(&[name]).set(limits.permits as i64); // far below 2^63
         metrics.actor_restarts_total.with_label_values(&[name]).reset();
-        Handle(Arc::new(Inner {
+        Handle(Arc::new(HandleInner {
             name,
             limits,
             permits: Semaphore::new(limits.permits),

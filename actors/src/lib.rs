@@ -10,6 +10,7 @@ pub mod fuzzed;
 pub mod handle;
 pub mod metrics;
 pub mod migrate;
+pub mod outbox;
 pub mod pg_writer;
 pub mod query;
 pub mod reindex;

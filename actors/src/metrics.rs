@@ -134,6 +134,10 @@ metrics! {
     searches_total: IntCounterVec = "datastorage_searches_total" ["kind"];
     /// Share of the true ten nearest patterns that the index finds, over the last queries that were compared.
     search_recall_ratio: Gauge = "datastorage_search_recall_ratio";
+    /// Patterns that searches compare in memory; 0 while they ask the vector store.
+    held_patterns: IntGauge = "datastorage_held_patterns";
+    /// Memory that these patterns take.
+    held_patterns_bytes: IntGauge = "datastorage_held_patterns_bytes";
     /// Permits of an actor's handle, all of them.
     actor_permits: IntGaugeVec = "datastorage_actor_permits" ["actor"];
     /// Permits of an actor's handle that requests hold now.

@@ -1,7 +1,9 @@
 //! Brings the two databases to the schema of this program. Forward only; several replicas may start at once.
 
-use crate::db::DatabaseConfig;
-use crate::db::sqlstate::describe;
+use crate::db::connection::Connection;
+use crate::db::locks::Lock;
+use crate::db::sqlstate::{DatabaseError, describe};
+use crate::db::{ConnectError, DatabaseConfig};
 use crate::pg_writer::make_partitions;
 use chrono::{DateTime, Utc};
 use tokio_postgres::Client;
@@ -50,6 +52,10 @@ impl Schema {
 pub enum MigrateError {
     #[error("{}", describe(.0))]
     Database(#[from] tokio_postgres::Error),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Partitions(#[from] DatabaseError),
     #[error("{}", describe_refinery(.0))]
     Migration(#[from] Box<refinery::Error>),
     #[error("the database has migration {found} of the {schema} schema, this program knows up to {known}")]
@@ -63,15 +69,15 @@ fn describe_refinery(error: &refinery::Error) -> String {
     }
 }
 
-/// One process at a time migrates. The number is only a name; it is held by the connection.
-const LOCK: &str = "SELECT pg_advisory_lock(7261000)";
-const UNLOCK: &str = "SELECT pg_advisory_unlock(7261000)";
+/// One process at a time migrates; the lock is held by the connection.
+const LOCK: &str = "SELECT pg_advisory_lock($1)";
+const UNLOCK: &str = "SELECT pg_advisory_unlock($1)";
 
 /// A connection of its own for work that needs no pool.
 ///
 /// # Errors
 /// When the database cannot be reached.
-pub async fn connect(database: &DatabaseConfig) -> Result<Client, tokio_postgres::Error> {
+pub async fn connect(database: &DatabaseConfig) -> Result<Client, ConnectError> {
     let (client, driver) = database.connect().await?;
     // Ends with the client; its error is the client's next one.
     tokio::spawn(async move { driver.await.ok() });
@@ -90,15 +96,15 @@ pub async fn migrate(database: &DatabaseConfig, schema: Schema, now: DateTime<Ut
         return Err(MigrateError::FromTheFuture { schema: schema.as_str(), found, known });
     }
     if found < known {
-        client.batch_execute(LOCK).await?;
+        client.execute(LOCK, &[&Lock::Migration.number()]).await?;
         let report = schema.runner().run_async(&mut client).await.map_err(Box::new)?;
-        client.batch_execute(UNLOCK).await?;
+        client.execute(UNLOCK, &[&Lock::Migration.number()]).await?;
         for migration in report.applied_migrations() {
             tracing::info!(schema = schema.as_str(), migration = %migration, "migration applied");
         }
     }
     if schema == Schema::Audit {
-        make_partitions(&client, now).await?;
+        make_partitions(&mut Connection::alone(database).await?, now).await?;
     }
     Ok(())
 }
@@ -132,7 +138,7 @@ pub async fn is_current(client: &Client, schema: Schema) -> Result<bool, tokio_p
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn create_database(server: &DatabaseConfig, name: &str) -> Result<(), tokio_postgres::Error> {
+pub async fn create_database(server: &DatabaseConfig, name: &str) -> Result<(), ConnectError> {
     let client = connect(server).await?;
     let exists = client.query_opt("SELECT FROM pg_database WHERE datname = $1", &[&name]).await?;
     if exists.is_none() {

@@ -192,7 +192,7 @@ fn finish<B: MessageBody + 'static>(
         None => return response.map_into_boxed_body(),
     };
     if problem.kind.status().is_server_error() {
-        tracing::warn!(request_id = &*id.0, error = problem.kind.word(), detail = problem.detail, "request failed");
+        problem.log(&id.0);
     }
     let (request, _) = response.into_parts();
     ServiceResponse::new(request, problem.render(path, &id.0))

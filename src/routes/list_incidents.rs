@@ -8,7 +8,7 @@ use actix_web::http::header::ContentType;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use data_storage_actors::domain::cursor::Cursor;
-use data_storage_actors::domain::filter::{FILTERS, IncidentFilter};
+use data_storage_actors::domain::filter::{IncidentFilter, filters};
 use data_storage_actors::domain::invalid::Invalid;
 use data_storage_actors::domain::parameters::Parameters;
 use data_storage_actors::query::{Incident, ListIncidents, PageStart};
@@ -60,7 +60,7 @@ fn body(incidents: &[Incident], pagination: &Pagination) -> Vec<u8> {
 }
 
 fn parse(request: &HttpRequest) -> Result<ListIncidents, Invalid> {
-    let known: Vec<&'static str> = [FILTERS, &["limit", "offset", "total", "cursor"]].concat();
+    let known: Vec<&'static str> = [filters(), &["limit", "offset", "total", "cursor"]].concat();
     let query = Parameters::parse(request.query_string(), &known);
     let filter = IncidentFilter::from_query(|name| query.get(name))?;
     let limit = query.number("limit", 1, 1000, 100)?;

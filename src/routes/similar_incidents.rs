@@ -7,7 +7,7 @@ use crate::problem::Problem;
 use crate::state::AppState;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use data_storage_actors::domain::filter::{FILTERS, IncidentFilter};
+use data_storage_actors::domain::filter::{IncidentFilter, filters};
 use data_storage_actors::domain::invalid::Invalid;
 use data_storage_actors::domain::parameters::Parameters;
 use data_storage_actors::domain::search::{About, DEFAULT_LIMIT, Search, as_of, half_life, min_similarity};
@@ -20,7 +20,7 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
 
 fn parse(request: &HttpRequest) -> Result<Search, Invalid> {
     let about = About::Incident(path_id(request)?);
-    let known: Vec<&'static str> = [FILTERS, &["limit", "min_similarity", "half_life", "as_of"]].concat();
+    let known: Vec<&'static str> = [filters(), &["limit", "min_similarity", "half_life", "as_of"]].concat();
     let query = Parameters::parse(request.query_string(), &known);
     let filter = IncidentFilter::from_query(|name| query.get(name))?;
     let limit = query.number("limit", 1, 100, 10)?;

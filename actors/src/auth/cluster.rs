@@ -138,10 +138,12 @@ impl Reviewer {
             + Serialize
             + DeserializeOwned,
     {
-        let away = ActorError::Unavailable("the Kubernetes API does not answer");
-        let Ok(client) = &self.client else { return Err(away) };
+        let no_verdict = |why: &str| ActorError::NoVerdict(why.to_owned());
+        let Ok(client) = &self.client else { return Err(no_verdict("there is no client")) };
         // Who gets no turn in time is not kept waiting: at a server that hangs the queue would only grow.
-        let Ok(Ok(_turn)) = timeout(CALL, self.turns.acquire()).await else { return Err(away) };
+        let Ok(Ok(_turn)) = timeout(CALL, self.turns.acquire()).await else {
+            return Err(no_verdict("no turn in time"));
+        };
         let api: Api<R> = Api::all(client.clone());
         let mut tries = 0;
         loop {
@@ -162,7 +164,7 @@ impl Reviewer {
             };
             tracing::warn!(kind, tries, fault, "the API server gave no verdict");
             if !passing || tries == 2 {
-                return Err(away);
+                return Err(ActorError::NoVerdict(fault));
             }
         }
     }

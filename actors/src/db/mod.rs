@@ -1,11 +1,16 @@
 //! Connections to PostgreSQL, and what its errors mean.
 
+pub(crate) mod columns;
+pub(crate) mod connection;
+pub mod locks;
 pub mod pool;
 pub mod sqlstate;
 pub(crate) mod statement;
-pub mod timed;
+pub(crate) mod template;
 mod tls;
+pub mod transaction;
 
+use sqlstate::describe;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -62,19 +67,18 @@ impl DatabaseConfig {
 
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn connect(&self) -> Result<(Client, Driver), Error> {
-        let mut last = None;
+    pub async fn connect(&self) -> Result<(Client, Driver), ConnectError> {
+        let mut last = ConnectError::Late;
         // One host after the other, each with a limit on all of it: one that takes connections and stays silent holds nobody up.
         for host in one_by_one(&self.config) {
             let limit = host.get_connect_timeout().copied().unwrap_or(CONNECT) + CONNECT;
             match timeout(limit, host.connect(self.tls.clone())).await {
                 Ok(Ok(connected)) => return Ok(connected),
-                Ok(Err(error)) => last = Some(error),
-                Err(_) => last = Some(Error::__private_api_timeout()),
+                Ok(Err(error)) => last = ConnectError::Database(error),
+                Err(_) => last = ConnectError::Late,
             }
         }
-        // There is at least one host.
-        Err(last.unwrap_or_else(Error::__private_api_timeout))
+        Err(last)
     }
 }
 
@@ -84,8 +88,19 @@ impl fmt::Debug for DatabaseConfig {
     }
 }
 
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("{}", describe(.0))]
+    Database(#[from] Error),
+    #[error("no answer in time")]
+    Late,
+}
+
 /// What a server may take to let somebody in.
 const CONNECT: Duration = Duration::from_secs(3);
+/// What an idle server may take to answer.
+pub(crate) const PROBE: Duration = Duration::from_secs(2);
 
 /// The same settings for each host alone.
 fn one_by_one(config: &Config) -> Vec<Config> {

@@ -15,7 +15,9 @@ pub struct Cursor {
 
 /// Version, fingerprint of the filters, microseconds since 1970, id.
 const LENGTH: usize = 1 + 8 + 8 + 8;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The version whose fingerprint was made otherwise.
+const FIRST_VERSION: u8 = 1;
 
 impl Cursor {
     /// The opaque text for clients; it is good for these filters only.
@@ -32,10 +34,12 @@ impl Cursor {
         let unknown = || Invalid::wrong("cursor", "is not one that this service gave");
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| unknown())?;
         let bytes: [u8; LENGTH] = bytes.try_into().map_err(|_| unknown())?;
-        if bytes[0] != VERSION {
-            return Err(unknown());
-        }
-        if bytes[1..9] != filter.fingerprint() {
+        let fingerprint = match bytes[0] {
+            VERSION => filter.fingerprint(),
+            FIRST_VERSION => filter.first_fingerprint(),
+            _ => return Err(unknown()),
+        };
+        if bytes[1..9] != fingerprint {
             return Err(Invalid::wrong("cursor", "belongs to other filters"));
         }
         let number = |from: usize| {
@@ -55,10 +59,11 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::filter::tests::filter;
 
     #[test]
     fn a_cursor_goes_with_its_filters() {
-        let filter = IncidentFilter { cluster: Some("a".into()), ..Default::default() };
+        let filter = filter(&[("cluster", "a")]);
         let cursor = Cursor { action_timestamp: DateTime::from_timestamp_micros(-5).expect("in range"), id: 77 };
         let text = cursor.encode(&filter);
         assert_eq!(Cursor::decode(&text, &filter), Ok(cursor));

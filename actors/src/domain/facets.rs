@@ -31,7 +31,7 @@ impl Facets {
 
     /// Those that an incident has which fits the filter.
     pub fn of_filter(filter: &IncidentFilter) -> Self {
-        Self::of(filter.columns())
+        Self::of(filter.facts().map(|(fact, value)| (fact.column, value)))
     }
 
     pub fn add(&mut self, other: &Facets) {
@@ -51,17 +51,18 @@ impl Facets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::filter::tests::filter;
 
     #[test]
     fn a_group_has_the_facets_of_its_members() {
         let a = Facets::of([("namespace", "prod"), ("alert_name", "A")]);
         let mut both = a.clone();
         both.add(&Facets::of([("namespace", "test")]));
-        let asked = IncidentFilter { namespace: Some("prod".into()), ..IncidentFilter::default() };
+        let asked = filter(&[("namespace", "prod")]);
         let mut added = both.clone();
         added.add(&Facets::of_filter(&asked));
         assert_eq!(added, both);
-        let other = IncidentFilter { cluster: Some("prod".into()), ..IncidentFilter::default() };
+        let other = filter(&[("cluster", "prod")]);
         added.add(&Facets::of_filter(&other));
         assert_ne!(added, both, "a value counts in its column only");
         assert!(Facets::of_filter(&IncidentFilter::default()).is_empty() && !a.is_empty());

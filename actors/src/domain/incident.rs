@@ -6,21 +6,21 @@
 
 use super::audit_id::AuditId;
 use super::bucket::Bucket;
+use super::facts::{FactValue, STATED, stated};
 use super::remediation::RemediationAudit;
-use super::severity::Severity;
 use super::status::Status;
 use chrono::{DateTime, Utc};
 
-/// A fact and the audit that states it.
+/// A value and the audit that states it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Fact<T> {
+pub struct Stated<T> {
     pub value: T,
     pub by: AuditId,
 }
 
 /// Status, duration, error, start and end go together: all of them from one audit.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Outcome<'a> {
+pub struct ExecutionFacts<'a> {
     pub status: Status,
     pub duration_ms: Option<i64>,
     pub error_message: Option<&'a str>,
@@ -35,25 +35,20 @@ pub struct IncidentFacts<'a> {
     pub remediation_request_id: &'a str,
     /// The server's clock when the last of them was received.
     pub received_at: DateTime<Utc>,
-    pub alert_name: Option<Fact<&'a str>>,
-    pub severity: Option<Fact<Severity>>,
-    pub action_type: Option<Fact<&'a str>>,
-    pub namespace: Option<Fact<&'a str>>,
-    pub cluster: Option<Fact<&'a str>>,
-    pub environment: Option<Fact<&'a str>>,
-    pub alert_fingerprint: Option<Fact<&'a str>>,
-    pub target_resource: Option<Fact<&'a str>>,
-    pub model_used: Option<Fact<&'a str>>,
-    pub confidence: Option<Fact<f64>>,
-    pub outcome: Option<Fact<Outcome<'a>>>,
+    /// In the order of the facts that audits state by themselves (`domain/facts.rs`).
+    pub stated: [Option<Stated<FactValue<'a>>>; STATED],
+    pub execution: Option<Stated<ExecutionFacts<'a>>>,
 }
 
 impl<'a> IncidentFacts<'a> {
     /// What one audit states.
     pub fn of(audit: &'a RemediationAudit) -> Self {
         let by = audit.envelope.id;
-        let text = |value: &'a Option<String>| value.as_deref().map(|value| Fact { value, by });
-        let outcome = Outcome {
+        let mut facts = [None; STATED];
+        for (held, fact) in facts.iter_mut().zip(stated()) {
+            *held = fact.stated.and_then(|stated| stated(audit)).map(|value| Stated { value, by });
+        }
+        let execution = ExecutionFacts {
             status: audit.status,
             duration_ms: audit.duration_ms,
             error_message: audit.error_message.as_deref(),
@@ -64,38 +59,22 @@ impl<'a> IncidentFacts<'a> {
             bucket: audit.envelope.bucket(),
             remediation_request_id: &audit.remediation_request_id,
             received_at: audit.envelope.received_at,
-            alert_name: text(&audit.alert_name),
-            severity: audit.stated_severity().map(|value| Fact { value, by }),
-            action_type: text(&audit.action_type),
-            namespace: text(&audit.namespace),
-            cluster: text(&audit.cluster),
-            environment: text(&audit.environment),
-            alert_fingerprint: text(&audit.alert_fingerprint),
-            target_resource: text(&audit.target_resource),
-            model_used: text(&audit.model_used),
-            confidence: audit.confidence.map(|value| Fact { value, by }),
-            outcome: audit.status_stated.then_some(Fact { value: outcome, by }),
+            stated: facts,
+            execution: audit.status_stated.then_some(Stated { value: execution, by }),
         }
     }
 
     /// Takes in what another audit of the same request states, which came later.
     pub fn merge(&mut self, later: Self) {
         self.received_at = self.received_at.max(later.received_at);
-        merge(&mut self.alert_name, later.alert_name);
-        merge(&mut self.severity, later.severity);
-        merge(&mut self.action_type, later.action_type);
-        merge(&mut self.namespace, later.namespace);
-        merge(&mut self.cluster, later.cluster);
-        merge(&mut self.environment, later.environment);
-        merge(&mut self.alert_fingerprint, later.alert_fingerprint);
-        merge(&mut self.target_resource, later.target_resource);
-        merge(&mut self.model_used, later.model_used);
-        merge(&mut self.confidence, later.confidence);
-        merge(&mut self.outcome, later.outcome);
+        for (held, later) in self.stated.iter_mut().zip(later.stated) {
+            merge(held, later);
+        }
+        merge(&mut self.execution, later.execution);
     }
 }
 
-fn merge<T>(held: &mut Option<Fact<T>>, other: Option<Fact<T>>) {
+fn merge<T>(held: &mut Option<Stated<T>>, other: Option<Stated<T>>) {
     if let Some(other) = other
         && held.as_ref().is_none_or(|held| other.by > held.by)
     {

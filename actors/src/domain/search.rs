@@ -1,6 +1,6 @@
 //! What a search asks for.
 
-use super::filter::{FILTERS, IncidentFilter};
+use super::filter::{IncidentFilter, filters, search_filters};
 use super::invalid::{Invalid, Reason};
 use super::json::{Fault, Json, parse_members, parse_members_of};
 use super::time::parse_rfc3339;
@@ -36,19 +36,6 @@ pub const MAX_LIMIT: usize = 100;
 pub const MAX_QUERY: usize = 64 * 1024;
 
 const NAMES: [&str; 7] = ["query", "incident_id", "filters", "limit", "min_similarity", "half_life", "as_of"];
-/// [`FILTERS`] as they are named in an error.
-const FILTER_NAMES: [&str; 9] = [
-    "filters.alert_name",
-    "filters.severity",
-    "filters.action_type",
-    "filters.namespace",
-    "filters.cluster",
-    "filters.status",
-    "filters.remediation_request_id",
-    "filters.since",
-    "filters.until",
-];
-
 impl Search {
     /// Reads the body of a search; the first fault in the order of its fields is reported.
     ///
@@ -58,7 +45,7 @@ impl Search {
         let members = parse_members(body).map_err(|error| Invalid::body(error.to_string()))?;
         let unknown = members.iter().find(|(name, _)| !NAMES.contains(&name.as_str()));
         let unknown = unknown.map(|(name, _)| Invalid::unnamed(name, "is not a field of a search"));
-        let mut members = Members(members);
+        let mut members = SearchMembers(members);
         let query = members.text("query", MAX_QUERY)?;
         let incident = members.take("incident_id")?.map(|value| incident_id(&value)).transpose()?;
         let about = match (query, incident) {
@@ -135,7 +122,7 @@ pub fn as_of(text: &str) -> Result<DateTime<Utc>, Invalid> {
 fn filter(value: Json) -> Result<IncidentFilter, Invalid> {
     let Json::Object(members) = value else { return Err(Invalid::wrong("filters", "must be an object")) };
     let mut filter = IncidentFilter::default();
-    for (name, full) in FILTERS.iter().zip(FILTER_NAMES) {
+    for (name, full) in search_filters() {
         let Some((_, value)) = members.iter().find(|(member, _)| member == name) else { continue };
         match value {
             Json::Null => {}
@@ -144,7 +131,7 @@ fn filter(value: Json) -> Result<IncidentFilter, Invalid> {
             _ => return Err(Invalid::wrong(full, "must be a string")),
         }
     }
-    match members.iter().find(|(name, _)| !FILTERS.contains(&name.as_str())) {
+    match members.iter().find(|(name, _)| !filters().contains(&name.as_str())) {
         Some((name, _)) => Err(Invalid::unnamed(&format!("filters.{name}"), "is not a filter")),
         None => Ok(filter),
     }
@@ -152,8 +139,8 @@ fn filter(value: Json) -> Result<IncidentFilter, Invalid> {
 
 /// Which filter cannot be read.
 fn faulty_filter(body: &[u8]) -> Option<Invalid> {
-    let mut members = Members(parse_members_of(body, "filters")?);
-    FILTERS.iter().zip(FILTER_NAMES).find_map(|(name, full)| {
+    let mut members = SearchMembers(parse_members_of(body, "filters")?);
+    search_filters().find_map(|(name, full)| {
         let fault = members.take(name).err()?;
         Some(within(full, name, fault))
     })
@@ -166,9 +153,9 @@ fn within(full: &'static str, name: &str, invalid: Invalid) -> Invalid {
 }
 
 /// The members of a body that have not been read yet.
-struct Members(Vec<(String, Result<Json, Fault>)>);
+struct SearchMembers(Vec<(String, Result<Json, Fault>)>);
 
-impl Members {
+impl SearchMembers {
     /// `null` is as good as absent.
     fn take(&mut self, name: &'static str) -> Result<Option<Json>, Invalid> {
         let mut values = Vec::new();
@@ -233,6 +220,6 @@ mod tests {
         let search = Search::parse(body.as_bytes()).expect("valid");
         assert_eq!((search.limit, search.min_similarity), (5, Some(0.0)));
         assert_eq!(search.half_life, Some(Duration::from_secs(90 * 86_400)));
-        assert!(search.filter.severity.is_some() && search.filter.since.is_some() && search.as_of.is_some());
+        assert!(search.filter.facts().count() == 1 && search.filter.since.is_some() && search.as_of.is_some());
     }
 }

@@ -2,33 +2,25 @@
 
 use super::bucket::Bucket;
 use super::content::ContentHasher;
+use super::facts::{COUNTED, counted};
 use super::filter::IncidentFilter;
 use std::collections::BTreeMap;
 
-/// The counted dimensions, in the order of their columns and bits.
-pub const DIMENSIONS: [&str; 5] = ["alert_name", "alert_severity", "action_type", "namespace", "cluster_name"];
+/// A value for each counted fact; `None` where it is not known, or not of the set.
+pub type Values<T> = [Option<T>; COUNTED];
 
-/// A value for each dimension; `None` where it is not known, or not of the set.
-pub type Values<T> = [Option<T>; 5];
-
-/// A set of dimensions, one bit each.
+/// A set of counted facts, one bit each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DimensionSet(u8);
 
 impl DimensionSet {
     /// Every combination, from which any total can be summed up.
-    pub const ALL: Self = DimensionSet(0b11111);
+    pub const ALL: Self = DimensionSet((1 << COUNTED) - 1);
 
-    /// The sets whose totals are kept ready beside it: none, each alone, alert and severity.
-    const READY: [Self; 7] = [
-        DimensionSet(0),
-        DimensionSet(0b1),
-        DimensionSet(0b10),
-        DimensionSet(0b100),
-        DimensionSet(0b1000),
-        DimensionSet(0b10000),
-        DimensionSet(0b11),
-    ];
+    /// The sets whose totals are kept ready beside it: none, each alone, and the first two (alert and severity).
+    pub fn ready() -> impl Iterator<Item = Self> {
+        [0, 0b11].into_iter().chain((0..COUNTED).map(|fact| 1 << fact)).map(DimensionSet)
+    }
 
     pub fn bits(self) -> i32 {
         self.0.into()
@@ -39,7 +31,7 @@ impl DimensionSet {
     }
 
     pub fn is_ready(self) -> bool {
-        Self::READY.contains(&self)
+        Self::ready().any(|set| set == self)
     }
 
     /// The dimensions that have a value.
@@ -63,8 +55,8 @@ impl DimensionSet {
     pub fn key(self, values: &Values<&str>) -> (Bucket, [u8; 16]) {
         let mut hasher = ContentHasher::new("total");
         hasher.integer("dimensions", Some(self.0.into()));
-        for (name, value) in DIMENSIONS.iter().zip(values) {
-            hasher.text(name, *value);
+        for (fact, value) in counted().zip(values) {
+            hasher.text(fact.column, *value);
         }
         let digest = hasher.finish();
         let mut key = [0; 16];
@@ -73,21 +65,16 @@ impl DimensionSet {
     }
 }
 
-/// The values that a filter asks for.
-pub fn values_of(filter: &IncidentFilter) -> Values<&str> {
-    [
-        filter.alert_name.as_deref(),
-        filter.severity.map(|severity| severity.as_str()),
-        filter.action_type.as_deref(),
-        filter.namespace.as_deref(),
-        filter.cluster.as_deref(),
-    ]
-}
-
-/// Whether a filter asks for counted dimensions only.
-pub fn is_counted(filter: &IncidentFilter) -> bool {
-    let IncidentFilter { status, remediation_request_id, since, until, .. } = filter;
-    status.is_none() && remediation_request_id.is_none() && since.is_none() && until.is_none()
+/// The values that a filter asks for, and whether it asks for nothing else.
+pub fn values_of(filter: &IncidentFilter) -> (Values<&str>, bool) {
+    let mut values = Values::default();
+    let mut asked = 0;
+    for (value, fact) in values.iter_mut().zip(counted()) {
+        *value = filter.facts().find(|(asked, _)| asked.column == fact.column).map(|(_, value)| value);
+        asked += usize::from(value.is_some());
+    }
+    let rest = filter.without_facts();
+    (values, rest == IncidentFilter::default() && filter.facts().count() == asked)
 }
 
 /// One row of the totals, or what is to be added to it.
@@ -106,7 +93,7 @@ pub fn sum_up<'a>(changes: &[(Values<&'a str>, i64)], with_all: bool) -> Vec<Tot
     let all = with_all.then_some(DimensionSet::ALL);
     let mut sums: BTreeMap<(DimensionSet, Values<&'a str>), i64> = BTreeMap::new();
     for (values, delta) in changes {
-        for set in DimensionSet::READY.into_iter().chain(all) {
+        for set in DimensionSet::ready().chain(all) {
             let picked = set.pick(values);
             if set == DimensionSet::ALL || DimensionSet::of(&picked) == set {
                 *sums.entry((set, picked)).or_default() += delta;

@@ -6,7 +6,7 @@
 
 use super::concepts::Concepts;
 use super::feature::hash_feature;
-use super::{DIMENSIONS, Embedding, Features};
+use super::{Embedding, Features, VECTOR_LENGTH};
 use crate::domain::audit_text::AuditText;
 use rust_stemmers::{Algorithm, Stemmer};
 use sha2::{Digest, Sha256};
@@ -100,11 +100,11 @@ impl Builtin {
             }
         }
         let for_vector = weightiest(for_vector);
-        let mut vector = vec![0f32; DIMENSIONS];
+        let mut vector = vec![0f32; VECTOR_LENGTH];
         for (feature, value) in &for_vector {
             let hash = hash_feature(feature);
             let sign = if hash >> 63 == 0 { 1.0 } else { -1.0 };
-            vector[(hash % DIMENSIONS as u64) as usize] += sign * value; // below DIMENSIONS
+            vector[(hash % VECTOR_LENGTH as u64) as usize] += sign * value; // below VECTOR_LENGTH
         }
         let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
         // Features may cancel each other out; then there is no direction either.

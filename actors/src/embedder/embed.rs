@@ -44,10 +44,10 @@ impl EmbedderActor {
         }
         if !self.engines.contains_key(space) {
             let settings = self.settings.as_ref().and_then(|settings| settings.of_space(space));
-            let settings = settings.ok_or(ActorError::Unavailable("this embedder is not configured"))?;
+            let settings = settings.ok_or_else(|| EngineFault::Settings("it is not configured".into()))?;
             let engine = settings.make().map_err(|error| {
                 tracing::error!(error, "the embedder cannot be used");
-                ActorError::Unavailable("the embedder cannot be used")
+                EngineFault::Settings(error)
             })?;
             self.engines.insert(space.to_owned(), engine);
         }
@@ -55,14 +55,7 @@ impl EmbedderActor {
         // A text without anything in it has no direction, whatever a model makes of it.
         let told: Vec<AuditText> = texts.iter().filter(|text| !text.is_blank()).cloned().collect();
         let made = if told.is_empty() { Ok(Vec::new()) } else { engine.embed(&told, &self.builtin) };
-        let made = made.map_err(|error| {
-            tracing::warn!(%error, space, "the embedder failed");
-            match error {
-                EngineFault::Gone(_) => ActorError::NotFound,
-                _ => ActorError::Unavailable("the embedder does not answer"),
-            }
-        })?;
-        let mut made = made.into_iter();
+        let mut made = made?.into_iter();
         Ok(texts.iter().map(|text| if text.is_blank() { None } else { made.next() }).collect())
     }
 }

@@ -5,7 +5,7 @@ use crate::domain::audit_text::AuditText;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum EngineFault {
     /// It may work later.
     #[error("it does not answer: {0}")]
@@ -19,6 +19,18 @@ pub enum EngineFault {
     /// It will not work with these settings.
     #[error("{0}")]
     Settings(String),
+}
+
+impl EngineFault {
+    /// For clients.
+    pub fn words(&self) -> &'static str {
+        match self {
+            EngineFault::Away(_) => "the embedder does not answer",
+            EngineFault::Gone(_) => "the embedder has no such model: reindex is needed",
+            EngineFault::Refused(_) => "the embedder refuses this text",
+            EngineFault::Settings(_) => "the embedder cannot be used",
+        }
+    }
 }
 
 pub(super) trait Engine {

@@ -1,7 +1,7 @@
 //! An embedder behind an OpenAI-compatible endpoint.
 
 use super::engine::{Engine, EngineFault, embedding, told};
-use super::{Builtin, DIMENSIONS, Embedding};
+use super::{Builtin, Embedding, VECTOR_LENGTH};
 use crate::domain::audit_text::AuditText;
 use reqwest::{Client, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -96,7 +96,8 @@ async fn ask(client: &Client, settings: &HttpSettings, inputs: &[String]) -> Res
 
 async fn ask_once(client: &Client, settings: &HttpSettings, inputs: &[String]) -> Result<Vec<Vec<f32>>, EngineFault> {
     let away = |error: reqwest::Error| EngineFault::Away(error.without_url().to_string());
-    let body = json!({"model": settings.model, "input": inputs, "dimensions": DIMENSIONS, "encoding_format": "float"});
+    let body =
+        json!({"model": settings.model, "input": inputs, "dimensions": VECTOR_LENGTH, "encoding_format": "float"});
     let mut request = client.post(&settings.url).json(&body);
     if let Some(key) = &settings.key {
         request = request.bearer_auth(key.expose_secret());
@@ -112,9 +113,9 @@ async fn ask_once(client: &Client, settings: &HttpSettings, inputs: &[String]) -
     }
     let mut answer: Answer = answer.json().await.map_err(away)?;
     answer.data.sort_by_key(|vector| vector.index);
-    if let Some(wrong) = answer.data.iter().find(|vector| vector.embedding.len() != DIMENSIONS) {
+    if let Some(wrong) = answer.data.iter().find(|vector| vector.embedding.len() != VECTOR_LENGTH) {
         return Err(EngineFault::Settings(format!(
-            "it gives vectors of {} numbers, {DIMENSIONS} are needed",
+            "it gives vectors of {} numbers, {VECTOR_LENGTH} are needed",
             wrong.embedding.len()
         )));
     }

@@ -1,7 +1,7 @@
 //! all-MiniLM-L6-v2, on this machine. A vector is the model's 384 numbers and the words hashed to 384, at 0.8 and 0.2 of its square.
 
 use super::engine::{Engine, EngineFault, embedding, of_length_one, told};
-use super::{Builtin, DIMENSIONS, Embedding};
+use super::{Builtin, Embedding, VECTOR_LENGTH};
 use crate::domain::audit_text::AuditText;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -13,7 +13,7 @@ use tokenizers::{PaddingParams, Tokenizer, TruncationParams};
 const TOKENS: usize = 256;
 /// Texts of one pass.
 const AT_ONCE: usize = 8;
-const HALF: usize = DIMENSIONS / 2;
+const HALF: usize = VECTOR_LENGTH / 2;
 const MODEL_SHARE: f32 = 0.8;
 
 pub(super) struct MiniLm {

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// Numbers of a vector.
-pub const DIMENSIONS: usize = 768;
+pub const VECTOR_LENGTH: usize = 768;
 
 /// A vector of length 1, the features of its text, and the pattern of all texts that have them.
 #[derive(Debug, Clone, PartialEq)]

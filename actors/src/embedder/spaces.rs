@@ -6,9 +6,9 @@ use std::sync::{Arc, RwLock};
 
 /// The embedder that is configured, and the one whose vectors the store is searched by. Clones share it.
 #[derive(Clone)]
-pub struct Spaces(Arc<Inner>);
+pub struct Spaces(Arc<SpacesInner>);
 
-struct Inner {
+struct SpacesInner {
     configured: Space,
     /// As the vector store says; `None` until it was asked.
     active: RwLock<Option<String>>,
@@ -16,7 +16,7 @@ struct Inner {
 
 impl Spaces {
     pub fn new(configured: Space) -> Self {
-        Spaces(Arc::new(Inner { configured, active: RwLock::new(None) }))
+        Spaces(Arc::new(SpacesInner { configured, active: RwLock::new(None) }))
     }
 
     pub fn configured(&self) -> &Space {

@@ -11,14 +11,13 @@ impl Handler<Drain> for PgWriterActor {
     type Result = ResponseFuture<Result<(), ActorError>>;
 
     fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
-        let running = self.running.take();
+        self.pool = None;
+        self.queue.drain();
+        let ended = std::mem::take(&mut self.ended);
         Box::pin(async move {
-            if let Some(running) = running {
-                drop(running.lanes);
-                for ended in running.ended {
-                    // An error means that the lane has ended otherwise.
-                    let _ = ended.await;
-                }
+            for ended in ended {
+                // An error means that the lane has ended otherwise.
+                let _ = ended.await;
             }
             Ok(())
         })

@@ -1,86 +1,77 @@
 //! One transaction for many audits, in two or three round trips: statements that do not need each other's answers are
 //! sent together.
 
-use super::columns::column;
 use super::{Audit, PgWriterSettings, window_start};
-use crate::db::pool::Connection;
-use crate::db::sqlstate::{self, Fault};
+use crate::db::columns::column;
+use crate::db::connection::Connection;
+use crate::db::template::sql;
+use crate::db::transaction::Transaction;
 use crate::domain::attributes::Attributes;
 use crate::domain::audit::Recognition;
 use crate::domain::audit_id::AuditId;
 use crate::domain::bucket::Bucket;
-use crate::domain::incident::{Fact, IncidentFacts};
+use crate::domain::facts::{FactKind, stated};
+use crate::domain::incident::{ExecutionFacts, IncidentFacts, Stated};
 use crate::domain::remediation::{RemediationAudit, UNKNOWN};
 use crate::domain::severity::{Priority, Severity};
 use crate::domain::workflow::WorkflowAudit;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::join;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 use uuid::Uuid;
 
 /// What became of one audit of a flush that was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum Disposition {
     New,
     /// It repeats this audit.
     Replay(AuditId),
     KeyReused,
 }
 
-/// How long the process that writes an audit has for its vector before others may make up for it.
-pub(super) const CLAIM: TimeDelta = TimeDelta::seconds(10);
-
 /// Writes the audits, no two of which are the same, and says of each in order what became of it.
 ///
 /// # Errors
 /// PostgreSQL's first one; then nothing of the flush was written, unless the connection was lost in the COMMIT.
 pub(super) async fn flush(
-    connection: &mut Connection,
+    tx: &mut Transaction<'_>,
     audits: &[&Audit],
     settings: &PgWriterSettings,
     now: DateTime<Utc>,
-) -> Result<Vec<Outcome>, Error> {
-    let statements = Statements::prepare(connection).await?;
-    connection.in_transaction = true;
-    let flush = Flush { client: &connection.client, statements, audits, settings, now };
-    let result = flush.run().await;
-    let ended = match &result {
-        Ok(_) => true,
-        // Also a connection to a server that has become a standby is of no use.
-        Err(error) if sqlstate::fault(error) == Fault::Unavailable => false,
-        Err(_) => connection.client.batch_execute("ROLLBACK").await.is_ok(),
-    };
-    connection.in_transaction = !ended;
-    result
+) -> Result<Vec<Disposition>, Error> {
+    let statements = Statements::prepare(tx).await?;
+    Flush { client: tx.client(), statements, audits, settings, now }.run(tx).await
 }
 
 macro_rules! statements {
-    ($($name:ident),*) => {
+    ($($name:ident = $file:literal),* $(,)?) => {
         struct Statements { $($name: Statement,)* }
 
         impl Statements {
             async fn prepare(connection: &mut Connection) -> Result<Self, Error> {
-                Ok(Statements { $($name: connection.prepare(include_str!(concat!(stringify!($name), ".sql"))).await?,)* })
+                Ok(Statements { $($name: connection.prepare(sql!($file)).await?,)* })
             }
         }
     };
 }
 
 statements!(
-    claim_keys,
-    read_keys,
-    insert_remediation_audits,
-    insert_workflow_audits,
-    insert_incident_ids,
-    upsert_incidents,
-    link_workflows,
-    insert_outbox
+    claim_keys = "claim_keys.sql",
+    read_keys = "read_keys.sql",
+    insert_remediation_audits = "insert_remediation_audits.sql",
+    insert_workflow_audits = "insert_workflow_audits.sql",
+    bury_stale = "bury_stale.sql",
+    insert_incident_ids = "insert_incident_ids.sql",
+    upsert_incidents = "upsert_incidents.sql",
+    link_workflows = "link_workflows.sql",
+    insert_outbox = "../outbox/insert.sql",
 );
 
 struct Flush<'a> {
-    client: &'a Client,
+    client: Arc<Client>,
     statements: Statements,
     audits: &'a [&'a Audit],
     settings: &'a PgWriterSettings,
@@ -88,50 +79,37 @@ struct Flush<'a> {
 }
 
 impl Flush<'_> {
-    async fn run(&self) -> Result<Vec<Outcome>, Error> {
-        let mut outcomes = vec![Outcome::New; self.audits.len()];
-        let keyed = self.audits.iter().any(|audit| audit.envelope().recognition.key().is_some());
-        if keyed {
-            self.keys(&mut outcomes).await?;
+    async fn run(&self, tx: &mut Transaction<'_>) -> Result<Vec<Disposition>, Error> {
+        let mut dispositions = vec![Disposition::New; self.audits.len()];
+        if self.audits.iter().any(|audit| audit.envelope().recognition.key().is_some()) {
+            self.keys(&mut dispositions).await?;
         }
-        let new = self.new_audits(&outcomes);
-        // The transaction begins with the keys, or here.
-        let (begun, ids, remediations, workflows) =
-            join!(self.begin(!keyed), self.incident_ids(&new.0), self.remediations(&new.0), self.workflows(&new.1));
-        begun?;
+        let new = self.new_audits(&dispositions);
+        let (ids, remediations, workflows) =
+            join!(self.incident_ids(&new.0), self.remediations(&new.0), self.workflows(&new.1));
         ids?;
         let inserted: HashSet<String> = remediations?.iter().chain(workflows?.iter()).map(|row| row.get(0)).collect();
-        for (outcome, audit) in outcomes.iter_mut().zip(self.audits) {
+        for (disposition, audit) in dispositions.iter_mut().zip(self.audits) {
             let id = audit.envelope().id;
-            if *outcome == Outcome::New && !inserted.contains(&id.to_string()) {
-                *outcome = Outcome::Replay(id);
+            if *disposition == Disposition::New && !inserted.contains(&id.to_string()) {
+                *disposition = Disposition::Replay(id);
             }
         }
-        let new = self.new_audits(&outcomes);
-        let (incidents, links, outbox, committed) = join!(
-            self.incidents(&new.0),
-            self.links(&new.1),
-            self.outbox(&new.0),
-            // After an error PostgreSQL answers COMMIT with success and rolls back: each result counts.
-            self.client.batch_execute("COMMIT"),
-        );
-        incidents?;
-        links?;
-        outbox?;
-        committed?;
-        Ok(outcomes)
-    }
-
-    async fn begin(&self, needed: bool) -> Result<(), Error> {
-        if needed { self.client.batch_execute("BEGIN").await } else { Ok(()) }
+        let new = self.new_audits(&dispositions);
+        tx.last(async {
+            let (incidents, links, outbox) = join!(self.incidents(&new.0), self.links(&new.1), self.outbox(&new.0));
+            incidents.and(links).and(outbox)
+        })
+        .await?;
+        Ok(dispositions)
     }
 
     /// The audits that are not known to be replays.
-    fn new_audits(&self, outcomes: &[Outcome]) -> (Vec<&RemediationAudit>, Vec<&WorkflowAudit>) {
+    fn new_audits(&self, dispositions: &[Disposition]) -> (Vec<&RemediationAudit>, Vec<&WorkflowAudit>) {
         let (mut remediations, mut workflows) = (Vec::new(), Vec::new());
-        for (audit, outcome) in self.audits.iter().zip(outcomes) {
+        for (audit, disposition) in self.audits.iter().zip(dispositions) {
             match audit {
-                _ if *outcome != Outcome::New => {}
+                _ if *disposition != Disposition::New => {}
                 Audit::Remediation(audit) => remediations.push(&**audit),
                 Audit::Workflow(audit) => workflows.push(&**audit),
             }
@@ -140,7 +118,7 @@ impl Flush<'_> {
     }
 
     /// Claims the keys, and finds out which are held by other audits.
-    async fn keys(&self, outcomes: &mut [Outcome]) -> Result<(), Error> {
+    async fn keys(&self, dispositions: &mut [Disposition]) -> Result<(), Error> {
         struct KeyRow<'a> {
             bucket: i32,
             key: &'a [u8],
@@ -175,25 +153,23 @@ impl Flush<'_> {
         let over = window_start(self.now, self.settings.replay_window);
         let claim: [&(dyn ToSql + Sync); 7] = [&buckets, &keys, &windowed, &contents, &ids, &received, &over];
         let read: [&(dyn ToSql + Sync); 2] = [&buckets, &keys];
-        let (begun, claimed, read) = join!(
-            self.client.batch_execute("BEGIN"),
+        let (claimed, read) = join!(
             self.client.execute(&self.statements.claim_keys, &claim),
             self.client.query(&self.statements.read_keys, &read),
         );
-        begun?;
         claimed?;
         let read = read?;
         let holders: HashMap<&[u8], &Row> = read.iter().map(|row| (row.get("key"), row)).collect();
-        for (audit, outcome) in self.audits.iter().zip(outcomes) {
+        for (audit, disposition) in self.audits.iter().zip(dispositions) {
             let envelope = audit.envelope();
             let Some(holder) = envelope.recognition.key().and_then(|key| holders.get(&key[..])) else {
                 continue;
             };
             let held_by: Option<AuditId> = holder.get::<_, &str>("audit_id").parse().ok();
-            *outcome = match held_by {
-                Some(id) if id == envelope.id => Outcome::New,
-                Some(id) if holder.get::<_, &[u8]>("content") == envelope.content => Outcome::Replay(id),
-                _ => Outcome::KeyReused,
+            *disposition = match held_by {
+                Some(id) if id == envelope.id => Disposition::New,
+                Some(id) if holder.get::<_, &[u8]>("content") == envelope.content => Disposition::Replay(id),
+                _ => Disposition::KeyReused,
             };
         }
         Ok(())
@@ -276,14 +252,19 @@ impl Flush<'_> {
         let buckets: Vec<i32> = first.keys().map(|(bucket, _)| *bucket).collect();
         let names: Vec<&str> = first.keys().map(|(_, name)| *name).collect();
         let times: Vec<DateTime<Utc>> = first.into_values().collect();
-        self.query(&self.statements.insert_incident_ids, &[&buckets, &names, &times, &self.kept_from()])
-            .await
-            .map(|_| ())
+        let params: [&(dyn ToSql + Sync); 3] = [&buckets, &names, &times];
+        let (buried, opened) = join!(
+            self.bury_stale(&buckets, &names),
+            self.client.execute(&self.statements.insert_incident_ids, &params),
+        );
+        buried?;
+        opened.map(|_| ())
     }
 
-    /// Incidents from before then are as good as gone.
-    fn kept_from(&self) -> DateTime<Utc> {
-        self.settings.window.kept_from(self.now).unwrap_or(DateTime::UNIX_EPOCH)
+    /// Takes away incidents that are older than what is kept, so that their requests open new ones.
+    async fn bury_stale(&self, buckets: &[i32], names: &[&str]) -> Result<(), Error> {
+        let Some(kept_from) = self.settings.window.kept_from(self.now) else { return Ok(()) };
+        self.client.execute(&self.statements.bury_stale, &[&buckets, &names, &kept_from]).await.map(|_| ())
     }
 
     async fn incidents(&self, audits: &[&RemediationAudit]) -> Result<(), Error> {
@@ -301,42 +282,24 @@ impl Flush<'_> {
             return Ok(());
         }
         let rows: Vec<&IncidentFacts<'_>> = incidents.values().collect();
-        self.query(
-            &self.statements.upsert_incidents,
-            &[
-                &column(&rows, |i| i.bucket.get()),
-                &column(&rows, |i| i.remediation_request_id),
-                &column(&rows, |i| value(i.alert_name)),
-                &column(&rows, |i| stated_by(i.alert_name)),
-                &column(&rows, |i| value(i.severity).map(Severity::as_str)),
-                &column(&rows, |i| stated_by(i.severity)),
-                &column(&rows, |i| value(i.action_type)),
-                &column(&rows, |i| stated_by(i.action_type)),
-                &column(&rows, |i| value(i.namespace)),
-                &column(&rows, |i| stated_by(i.namespace)),
-                &column(&rows, |i| value(i.cluster)),
-                &column(&rows, |i| stated_by(i.cluster)),
-                &column(&rows, |i| value(i.environment)),
-                &column(&rows, |i| stated_by(i.environment)),
-                &column(&rows, |i| value(i.alert_fingerprint)),
-                &column(&rows, |i| stated_by(i.alert_fingerprint)),
-                &column(&rows, |i| value(i.target_resource)),
-                &column(&rows, |i| stated_by(i.target_resource)),
-                &column(&rows, |i| value(i.model_used)),
-                &column(&rows, |i| stated_by(i.model_used)),
-                &column(&rows, |i| value(i.confidence)),
-                &column(&rows, |i| stated_by(i.confidence)),
-                &column(&rows, |i| value(i.outcome).map(|o| o.status.as_str())),
-                &column(&rows, |i| value(i.outcome).and_then(|o| o.start_time)),
-                &column(&rows, |i| value(i.outcome).and_then(|o| o.end_time)),
-                &column(&rows, |i| value(i.outcome).and_then(|o| o.duration_ms)),
-                &column(&rows, |i| value(i.outcome).and_then(|o| o.error_message)),
-                &column(&rows, |i| stated_by(i.outcome)),
-                &column(&rows, |i| i.received_at),
-            ],
-        )
-        .await
-        .map(|_| ())
+        let buckets = column(&rows, |i| i.bucket.get());
+        let requests = column(&rows, |i| i.remediation_request_id);
+        let mut params: Vec<&(dyn ToSql + Sync)> = vec![&buckets, &requests];
+        let facts: Vec<FactColumn<'_>> =
+            stated().enumerate().map(|(at, fact)| FactColumn::of(&rows, at, fact.kind)).collect();
+        params.extend(facts.iter().flat_map(FactColumn::params));
+        let execution = column(&rows, |i| i.execution.map(|execution| execution.value));
+        let execution: Vec<&Option<ExecutionFacts<'_>>> = execution.iter().collect();
+        let statuses = column(&execution, |e| e.map(|e| e.status.as_str()));
+        let starts = column(&execution, |e| e.and_then(|e| e.start_time));
+        let ends = column(&execution, |e| e.and_then(|e| e.end_time));
+        let durations = column(&execution, |e| e.and_then(|e| e.duration_ms));
+        let errors = column(&execution, |e| e.and_then(|e| e.error_message));
+        let by = column(&rows, |i| stated_by(i.execution));
+        let received = column(&rows, |i| i.received_at);
+        let last: [&(dyn ToSql + Sync); 7] = [&statuses, &starts, &ends, &durations, &errors, &by, &received];
+        params.extend(last);
+        self.client.execute(&self.statements.upsert_incidents, &params).await.map(|_| ())
     }
 
     async fn links(&self, audits: &[&WorkflowAudit]) -> Result<(), Error> {
@@ -358,16 +321,15 @@ impl Flush<'_> {
 
     /// Also an audit without text may change the facts that searches filter by.
     async fn outbox(&self, audits: &[&RemediationAudit]) -> Result<(), Error> {
-        if !self.settings.embed || audits.is_empty() {
-            return Ok(());
-        }
+        let Some(claim) = self.settings.embedding_claim.filter(|_| !audits.is_empty()) else { return Ok(()) };
+        let claimed_until: DateTime<Utc> = self.now + TimeDelta::from_std(claim).unwrap_or(TimeDelta::zero());
         self.query(
             &self.statements.insert_outbox,
             &[
                 &column(audits, |a| a.envelope.bucket().get()),
                 &column(audits, |a| a.envelope.id.to_string()),
                 &column(audits, |a| a.envelope.received_at),
-                &column(audits, |_| self.now + CLAIM),
+                &column(audits, |_| claimed_until),
             ],
         )
         .await
@@ -375,10 +337,38 @@ impl Flush<'_> {
     }
 }
 
-fn value<T>(fact: Option<Fact<T>>) -> Option<T> {
-    fact.map(|fact| fact.value)
+/// The values of one fact, and the audits that state them.
+struct FactColumn<'a> {
+    values: FactValues<'a>,
+    by: Vec<Option<Uuid>>,
 }
 
-fn stated_by<T>(fact: Option<Fact<T>>) -> Option<Uuid> {
-    fact.map(|fact| fact.by.uuid())
+enum FactValues<'a> {
+    Texts(Vec<Option<&'a str>>),
+    Numbers(Vec<Option<f64>>),
+}
+
+impl<'a> FactColumn<'a> {
+    /// `at`: its place among the facts that audits state by themselves.
+    fn of(rows: &[&'a IncidentFacts<'a>], at: usize, kind: FactKind) -> Self {
+        let value = |row: &IncidentFacts<'a>| row.stated[at].map(|stated| stated.value);
+        let values = match kind {
+            FactKind::Number => FactValues::Numbers(column(rows, |row| value(row)?.number())),
+            FactKind::Text | FactKind::Severity | FactKind::Status => {
+                FactValues::Texts(column(rows, |row| value(row)?.text()))
+            }
+        };
+        FactColumn { values, by: column(rows, |row| stated_by(row.stated[at])) }
+    }
+
+    fn params(&self) -> [&(dyn ToSql + Sync); 2] {
+        match &self.values {
+            FactValues::Texts(texts) => [texts, &self.by],
+            FactValues::Numbers(numbers) => [numbers, &self.by],
+        }
+    }
+}
+
+fn stated_by<T>(stated: Option<Stated<T>>) -> Option<Uuid> {
+    stated.map(|stated| stated.by.uuid())
 }

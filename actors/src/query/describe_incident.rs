@@ -30,11 +30,11 @@ impl Handler<DescribeIncident> for QueryActor {
             let row = match message.as_of {
                 None => {
                     let statement = connection.prepare(include_str!("describe_incident.sql")).await?;
-                    connection.client.query_opt(&statement, &[&bucket, &message.id]).await?
+                    connection.client().query_opt(&statement, &[&bucket, &message.id]).await?
                 }
                 Some(as_of) => {
                     let statement = connection.prepare(include_str!("describe_incident_as_of.sql")).await?;
-                    connection.client.query_opt(&statement, &[&bucket, &message.id, &as_of]).await?
+                    connection.client().query_opt(&statement, &[&bucket, &message.id, &as_of]).await?
                 }
             };
             Ok(row.map(|row| IncidentDescription {

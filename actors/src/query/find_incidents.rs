@@ -1,8 +1,8 @@
 use super::QueryActor;
 use super::incident::{Incident, columns};
 use super::recurrence::recurred;
-use crate::db::pool::Connection;
-use crate::db::statement::{Source, Statement, Value, conditions, where_all};
+use crate::db::connection::Connection;
+use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, where_all};
 use crate::domain::bucket::Bucket;
 use crate::domain::filter::IncidentFilter;
 use crate::domain::outcome::Outcome;
@@ -59,26 +59,26 @@ async fn find(connection: &mut Connection, message: &FindIncidents) -> Result<Ve
     Ok(found.collect())
 }
 
-fn statement(message: &FindIncidents) -> Statement<'_> {
+fn statement(message: &FindIncidents) -> ComposedStatement<'_> {
     let window = i64::try_from(message.recurrence_window.as_secs()).unwrap_or(i64::MAX / 2);
     let mut values = vec![
-        Value::Buckets(message.ids.iter().map(|(id, _)| Bucket::of_incident(*id).get()).collect()),
-        Value::Numbers(message.ids.iter().map(|(id, _)| *id).collect()),
-        Value::Times(message.ids.iter().map(|(_, time)| *time).collect()),
-        Value::Number(window),
+        SqlValue::Buckets(message.ids.iter().map(|(id, _)| Bucket::of_incident(*id).get()).collect()),
+        SqlValue::Numbers(message.ids.iter().map(|(id, _)| *id).collect()),
+        SqlValue::Times(message.ids.iter().map(|(_, time)| *time).collect()),
+        SqlValue::Number(window),
     ];
     let (source, seen) = match message.as_of {
         None => (include_str!("incidents_by_id.part"), String::new()),
         Some(as_of) => {
-            values.push(Value::Time(as_of));
+            values.push(SqlValue::Time(as_of));
             (include_str!("incidents_as_of.part"), " AND o.created_at <= $5".to_owned())
         }
     };
-    let clauses = conditions(&message.filter, Source::Incidents, &mut values);
+    let clauses = conditions(&message.filter, FactSource::OfIncidents, &mut values);
     let (columns, recurred) = (columns(true), recurred(4, &seen));
     let sql = format!(
         "-- query.find_incidents\nSELECT {columns}, {recurred} AS recurred\nFROM ({source}) AS t{}",
         where_all(&clauses)
     );
-    Statement { sql, values }
+    ComposedStatement { sql, values }
 }

@@ -1,5 +1,6 @@
+use super::QueryActor;
 use super::rows::{AuditRecord, REMEDIATION_COLUMNS, WORKFLOW_COLUMNS};
-use super::{Connection, QueryActor};
+use crate::db::connection::Connection;
 use crate::domain::audit_id::AuditId;
 use crate::error::ActorError;
 use actix::prelude::*;
@@ -32,8 +33,8 @@ async fn get(connection: &mut Connection, id: AuditId) -> Result<Option<AuditRec
     let workflow = connection.prepare(&sql("workflow_audit", WORKFLOW_COLUMNS)).await?;
     let (bucket, id) = (id.bucket().get(), id.to_string());
     let params: [&(dyn ToSql + Sync); 2] = [&bucket, &id];
-    let (remediation, workflow) =
-        join!(connection.client.query_opt(&remediation, &params), connection.client.query_opt(&workflow, &params),);
+    let client = connection.client();
+    let (remediation, workflow) = join!(client.query_opt(&remediation, &params), client.query_opt(&workflow, &params));
     let remediation = remediation?.as_ref().map(AuditRecord::remediation);
     Ok(remediation.or(workflow?.as_ref().map(AuditRecord::workflow)))
 }

@@ -1,6 +1,7 @@
+use super::QueryActor;
 use super::incident::{Incident, columns};
 use super::rows::{AuditRecord, REMEDIATION_COLUMNS, raw_json};
-use super::{Connection, QueryActor};
+use crate::db::connection::Connection;
 use crate::domain::bucket::Bucket;
 use crate::domain::time::serialize;
 use crate::error::ActorError;
@@ -52,14 +53,14 @@ async fn get(connection: &mut Connection, id: i64) -> Result<Option<IncidentDeta
     let sql = include_str!("get_incident.sql").replace("{columns}", &columns(false));
     let statement = connection.prepare(&sql).await?;
     let bucket = Bucket::of_incident(id).get();
-    let Some(row) = connection.client.query_opt(&statement, &[&bucket, &id]).await? else {
+    let Some(row) = connection.client().query_opt(&statement, &[&bucket, &id]).await? else {
         return Ok(None);
     };
     let incident = Incident::new(row);
     let row = incident.row();
     let sql = include_str!("list_audits.sql").replace("{columns}", REMEDIATION_COLUMNS);
     let statement = connection.prepare(&sql).await?;
-    let audits = connection.client.query(&statement, &[&bucket, &incident.remediation_request_id()]).await?;
+    let audits = connection.client().query(&statement, &[&bucket, &incident.remediation_request_id()]).await?;
     Ok(Some(IncidentDetail {
         reasoning: row.get("reasoning"),
         priority: row.get("priority"),

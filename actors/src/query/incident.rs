@@ -9,7 +9,7 @@ use tokio_postgres::types::{FromSql, Type};
 
 /// How a column is written.
 #[derive(Clone, Copy)]
-enum Kind {
+enum FieldKind {
     Integer,
     Number,
     Text,
@@ -18,25 +18,25 @@ enum Kind {
 
 /// The fields in their order: name in JSON, column of the table `t`, kind. What is not known yet is `null`; `duration` is in
 /// milliseconds.
-const FIELDS: [(&str, &str, Kind); 18] = [
-    ("id", "t.id", Kind::Integer),
-    ("alert_name", "t.alert_name", Kind::Text),
-    ("alert_severity", "t.alert_severity", Kind::Text),
-    ("action_type", "t.action_type", Kind::Text),
-    ("action_timestamp", "t.action_timestamp", Kind::Time),
-    ("execution_status", "t.execution_status", Kind::Text),
-    ("namespace", "t.namespace", Kind::Text),
-    ("cluster_name", "t.cluster_name", Kind::Text),
-    ("environment", "t.environment", Kind::Text),
-    ("alert_fingerprint", "t.alert_fingerprint", Kind::Text),
-    ("target_resource", "t.target_resource", Kind::Text),
-    ("remediation_request_id", "t.correlation_id", Kind::Text),
-    ("model_used", "t.model_used", Kind::Text),
-    ("model_confidence", "t.model_confidence", Kind::Number),
-    ("start_time", "t.start_time", Kind::Time),
-    ("end_time", "t.end_time", Kind::Time),
-    ("duration", "t.duration_ms", Kind::Integer),
-    ("error_message", "t.error_message", Kind::Text),
+const FIELDS: [(&str, &str, FieldKind); 18] = [
+    ("id", "t.id", FieldKind::Integer),
+    ("alert_name", "t.alert_name", FieldKind::Text),
+    ("alert_severity", "t.alert_severity", FieldKind::Text),
+    ("action_type", "t.action_type", FieldKind::Text),
+    ("action_timestamp", "t.action_timestamp", FieldKind::Time),
+    ("execution_status", "t.execution_status", FieldKind::Text),
+    ("namespace", "t.namespace", FieldKind::Text),
+    ("cluster_name", "t.cluster_name", FieldKind::Text),
+    ("environment", "t.environment", FieldKind::Text),
+    ("alert_fingerprint", "t.alert_fingerprint", FieldKind::Text),
+    ("target_resource", "t.target_resource", FieldKind::Text),
+    ("remediation_request_id", "t.correlation_id", FieldKind::Text),
+    ("model_used", "t.model_used", FieldKind::Text),
+    ("model_confidence", "t.model_confidence", FieldKind::Number),
+    ("start_time", "t.start_time", FieldKind::Time),
+    ("end_time", "t.end_time", FieldKind::Time),
+    ("duration", "t.duration_ms", FieldKind::Integer),
+    ("error_message", "t.error_message", FieldKind::Text),
 ];
 const ID: usize = 0;
 const ACTION_TIMESTAMP: usize = 4;
@@ -103,13 +103,13 @@ impl<'a> FromSql<'a> for Raw<'a> {
 }
 
 /// Writes a value of a column of this kind. Whole numbers, times and floats have eight bytes; writing into memory cannot fail.
-fn write(kind: Kind, raw: &[u8], out: &mut Vec<u8>) {
+fn write(kind: FieldKind, raw: &[u8], out: &mut Vec<u8>) {
     let eight = || raw.try_into().unwrap_or_default();
     match kind {
-        Kind::Text => write_text(raw, out),
-        Kind::Time => Micros(i64::from_be_bytes(eight())).write_json(out),
-        Kind::Integer => drop(serde_json::to_writer(out, &i64::from_be_bytes(eight()))),
-        Kind::Number => drop(serde_json::to_writer(out, &f64::from_be_bytes(eight()))),
+        FieldKind::Text => write_text(raw, out),
+        FieldKind::Time => Micros(i64::from_be_bytes(eight())).write_json(out),
+        FieldKind::Integer => drop(serde_json::to_writer(out, &i64::from_be_bytes(eight()))),
+        FieldKind::Number => drop(serde_json::to_writer(out, &f64::from_be_bytes(eight()))),
     }
 }
 
@@ -130,10 +130,10 @@ impl Serialize for Incident {
         let mut map = to.serialize_map(Some(FIELDS.len()))?;
         for (at, (name, _, kind)) in FIELDS.iter().enumerate() {
             match kind {
-                Kind::Integer => map.serialize_entry(name, &self.0.get::<_, Option<i64>>(at))?,
-                Kind::Number => map.serialize_entry(name, &self.0.get::<_, Option<f64>>(at))?,
-                Kind::Text => map.serialize_entry(name, &self.0.get::<_, Option<&str>>(at))?,
-                Kind::Time => {
+                FieldKind::Integer => map.serialize_entry(name, &self.0.get::<_, Option<i64>>(at))?,
+                FieldKind::Number => map.serialize_entry(name, &self.0.get::<_, Option<f64>>(at))?,
+                FieldKind::Text => map.serialize_entry(name, &self.0.get::<_, Option<&str>>(at))?,
+                FieldKind::Time => {
                     let time: Option<DateTime<Utc>> = self.0.get(at);
                     map.serialize_entry(name, &time.map(crate::domain::time::format_rfc3339))?;
                 }

@@ -1,10 +1,10 @@
 use super::QueryActor;
 use super::incident::{Incident, columns};
 use super::pipeline::Ask;
-use crate::db::statement::{Source, Statement, Value, conditions, where_all};
+use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, where_all};
 use crate::domain::cursor::Cursor;
 use crate::domain::filter::IncidentFilter;
-use crate::domain::totals::{DimensionSet, is_counted, values_of};
+use crate::domain::totals::{DimensionSet, values_of};
 use crate::error::ActorError;
 use crate::waiting::Waiting;
 use actix::prelude::*;
@@ -60,10 +60,8 @@ impl Handler<ListIncidents> for QueryActor {
             && (!message.total || is_quick_total(&message.filter));
         let kind = Rc::new(message);
         let asked = kind.clone();
-        let read = |waiting: Waiting| {
-            let read = async move |ask: Ask<'_>| list(ask, &asked).await.map(Arc::new);
-            self.read_either(name, quick, waiting, read)
-        };
+        let read = async move |ask: Ask<'_>| list(ask, &asked).await.map(Arc::new);
+        let read = |waiting: Waiting| waiting.scope(|| self.read_either(name, quick, read));
         Box::pin(self.counted("list_incidents", self.pages.join(kind, Waiting::current(), read)))
     }
 }
@@ -107,12 +105,14 @@ async fn list(ask: Ask<'_>, message: &ListIncidents) -> Result<IncidentPage, Err
 
 /// Whether a total is one or two rows away.
 fn is_quick_total(filter: &IncidentFilter) -> bool {
-    is_counted(filter) && DimensionSet::of(&values_of(filter)).is_ready()
+    let (values, is_counted) = values_of(filter);
+    is_counted && DimensionSet::of(&values).is_ready()
 }
 
 /// Whether two or more counted dimensions are asked for, and nothing else.
 fn is_several(filter: &IncidentFilter) -> bool {
-    is_counted(filter) && values_of(filter).iter().flatten().count() > 1
+    let (values, is_counted) = values_of(filter);
+    is_counted && values.iter().flatten().count() > 1
 }
 
 /// Limits that have a statement of their own: with a number in it PostgreSQL plans for a short page.
@@ -120,37 +120,38 @@ const LIMITS: [i64; 9] = [1, 10, 20, 25, 50, 100, 200, 500, 1000];
 
 /// The statement of an exact total. Where only counted dimensions are asked for it is read from the totals, and from the deltas
 /// that are not folded into them yet: in one statement, so in one snapshot.
-fn total_statement(filter: &IncidentFilter) -> Statement<'_> {
+fn total_statement(filter: &IncidentFilter) -> ComposedStatement<'_> {
     let mut values = Vec::new();
-    let clauses = conditions(filter, Source::Incidents, &mut values);
-    let wanted = values_of(filter);
+    let clauses = conditions(filter, FactSource::OfIncidents, &mut values);
+    let (wanted, is_counted) = values_of(filter);
     let set = DimensionSet::of(&wanted);
-    let sql = if !is_counted(filter) {
+    let sql = if !is_counted {
         format!("-- query.count_incidents\nSELECT count(*)\nFROM resource_action_traces AS t{}", where_all(&clauses))
     } else {
         let kept = if set.is_ready() {
             let (bucket, key) = set.key(&wanted);
-            values.push(Value::Bucket(bucket.get()));
-            values.push(Value::Key(key.to_vec()));
+            values.push(SqlValue::Bucket(bucket.get()));
+            values.push(SqlValue::Key(key.to_vec()));
             let (bucket, key) = (values.len() - 1, values.len());
             format!("SELECT t.total FROM incident_totals AS t WHERE t.bucket = ${bucket} AND t.key = ${key}")
         } else {
             let and: String = clauses.iter().map(|clause| format!(" AND {clause}")).collect();
-            format!("SELECT sum(t.total) FROM incident_totals AS t WHERE t.dimensions = 31{and}")
+            let all = DimensionSet::ALL.bits();
+            format!("SELECT sum(t.total) FROM incident_totals AS t WHERE t.dimensions = {all}{and}")
         };
         let pending = format!("SELECT sum(t.delta) FROM incident_deltas AS t{}", where_all(&clauses));
         format!("-- query.total_incidents\nSELECT (COALESCE(({kept}), 0) + COALESCE(({pending}), 0))::bigint")
     };
-    Statement { sql, values }
+    ComposedStatement { sql, values }
 }
 
 /// The statement of a page.
-fn page_statement(message: &ListIncidents) -> Statement<'_> {
+fn page_statement(message: &ListIncidents) -> ComposedStatement<'_> {
     let mut values = Vec::new();
-    let mut clauses = conditions(&message.filter, Source::Incidents, &mut values);
+    let mut clauses = conditions(&message.filter, FactSource::OfIncidents, &mut values);
     if let PageStart::After(cursor) = message.start {
-        values.push(Value::Time(cursor.action_timestamp));
-        values.push(Value::Number(cursor.id));
+        values.push(SqlValue::Time(cursor.action_timestamp));
+        values.push(SqlValue::Number(cursor.id));
         clauses.push(format!("(t.action_timestamp, t.id) < (${}, ${})", values.len() - 1, values.len()));
     }
     // One more than asked for tells whether there is more. A few are thrown away where the limit is an odd one.
@@ -164,8 +165,8 @@ fn page_statement(message: &ListIncidents) -> Statement<'_> {
     if let PageStart::Offset(offset) = message.start
         && offset > 0
     {
-        values.push(Value::Number(offset));
+        values.push(SqlValue::Number(offset));
         sql.push_str(&format!(" OFFSET ${}", values.len()));
     }
-    Statement { sql, values }
+    ComposedStatement { sql, values }
 }

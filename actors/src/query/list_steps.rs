@@ -1,5 +1,6 @@
+use super::QueryActor;
 use super::rows::{WORKFLOW_COLUMNS, WorkflowRecord};
-use super::{Connection, QueryActor};
+use crate::db::connection::Connection;
 use crate::domain::bucket::Bucket;
 use crate::error::ActorError;
 use actix::prelude::*;
@@ -46,7 +47,7 @@ async fn list(connection: &mut Connection, message: &ListSteps) -> Result<Steps,
     let bucket = Bucket::of(&message.workflow_id).get();
     let page_params: [&(dyn ToSql + Sync); 4] = [&bucket, &message.workflow_id, &message.limit, &message.offset];
     let count_params: [&(dyn ToSql + Sync); 2] = [&bucket, &message.workflow_id];
-    let client = &connection.client;
+    let client = connection.client();
     let (rows, total) = join!(client.query(&page, &page_params), client.query_one(&count, &count_params));
     Ok(Steps { steps: rows?.iter().map(WorkflowRecord::from_row).collect(), total: total?.get(0) })
 }

@@ -22,50 +22,49 @@ pub use incident::Incident;
 pub use list_incidents::{IncidentPage, ListIncidents, PageStart};
 pub use list_steps::{ListSteps, Steps};
 pub use rows::{AuditRecord, RemediationRecord, WorkflowRecord};
-pub use success_rate::{Dimension, GetSuccessRate, SuccessRate, SuccessRates};
+pub use success_rate::{GetSuccessRate, SuccessRate, SuccessRates};
 pub use timeline::{GetTimeline, Timeline};
 
-use crate::db::pool::{Connection, Pool, PoolSettings};
-use crate::db::sqlstate;
-use crate::db::timed::timed_raw;
+use crate::db::connection::Connection;
+use crate::db::pool::{Pool, PoolSettings};
+use crate::db::sqlstate::DatabaseFault;
 use crate::error::ActorError;
 use crate::handle::{Probe, common_handlers};
 use crate::metrics::Metrics;
 use crate::supervise::Alive;
-use crate::waiting::{Waiting, awaited_handlers};
+use crate::waiting::{awaited_handlers, left};
 use actix::prelude::*;
 use pipeline::{Ask, Pipeline};
 use share::Sharing;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::time::error::Elapsed;
-use tokio::time::timeout;
 use tokio_postgres::Error;
 
 pub struct QueryActor {
-    pool: PoolSettings,
+    settings: PoolSettings,
     metrics: Metrics,
-    running: Option<Running>,
+    pools: Option<Pools>,
     pages: Sharing<Rc<ListIncidents>, Arc<IncidentPage>>,
     _alive: Alive,
 }
 
 /// What lives on the actor's own runtime.
 #[derive(Clone)]
-struct Running {
-    pool: Pool,
-    pipeline: Arc<Pipeline>,
+struct Pools {
+    /// A connection for one read at a time.
+    own: Pool,
+    shared: Arc<Pipeline>,
 }
 
 /// A short read that takes longer than this gets a connection of its own, where others do not wait behind it.
 const QUICK: Duration = Duration::from_millis(250);
-/// A connection whose answers are this late is taken for lost.
+/// A shared connection whose answers are this late is taken for lost.
 const LOST: Duration = Duration::from_secs(2);
 
 impl QueryActor {
-    pub fn new(pool: PoolSettings, metrics: Metrics, alive: Alive) -> Self {
-        QueryActor { pool, metrics, running: None, pages: Sharing::new(), _alive: alive }
+    pub fn new(settings: PoolSettings, metrics: Metrics, alive: Alive) -> Self {
+        QueryActor { settings, metrics, pools: None, pages: Sharing::new(), _alive: alive }
     }
 
     /// Runs a read on a connection of the pool, and counts it under the name of its operation. `transaction` is the name
@@ -80,14 +79,11 @@ impl QueryActor {
         T: 'static,
         F: AsyncFnOnce(&mut Connection) -> Result<T, Error> + 'static,
     {
-        let (running, metrics, limit) = (self.running(), self.metrics.clone(), self.limit());
-        let waiting = Waiting::current();
+        let (pools, limit) = (self.pools(), self.limit());
         Box::pin(self.counted(operation, async move {
-            let running = running?;
-            let mut connection = running.pool.get_awaited(&waiting).await?;
-            let read = async |own: &mut Connection| timeout(limit, timed_raw(&metrics, transaction, read(own))).await;
-            let answer = connection.while_awaited(waiting, read).await?;
-            given(answer, transaction, &mut connection)
+            let pools = pools?;
+            let mut connection = pools.own.get().await?;
+            Ok(connection.autocommit(transaction, limit, async |tx| read(tx).await).await?)
         }))
     }
 
@@ -96,30 +92,28 @@ impl QueryActor {
         &self,
         transaction: &'static str,
         quick: bool,
-        waiting: Waiting,
         read: F,
     ) -> impl Future<Output = Result<T, ActorError>> + 'static + use<T, F>
     where
         T: 'static,
         F: AsyncFn(Ask<'_>) -> Result<T, Error> + 'static,
     {
-        let (running, metrics, limit) = (self.running(), self.metrics.clone(), self.limit());
+        let (pools, limit) = (self.pools(), self.limit());
         async move {
-            let running = running?;
+            let pools = pools?;
             if quick {
-                let shared = running.pipeline.get().await?;
-                match timeout(LOST, timed_raw(&metrics, transaction, read(Ask::Shared(&shared)))).await {
-                    Ok(Err(error)) if sqlstate::is_timeout(&error) => {}
-                    Ok(result) => return result.map_err(|error| sqlstate::handle(&error, transaction)),
-                    Err(_) => running.pipeline.discard(&shared).await,
+                let shared = pools.shared.get().await?;
+                match shared.read(transaction, LOST, read(Ask::Shared(&shared))).await {
+                    Err(error) if error.fault == DatabaseFault::Cancelled => {}
+                    // Where the request itself has no time left, the connection is not to blame.
+                    Err(error) if error.fault == DatabaseFault::Late && !left().is_zero() => {
+                        pools.shared.discard(&shared).await;
+                    }
+                    result => return Ok(result?),
                 }
             }
-            let mut connection = running.pool.get_awaited(&waiting).await?;
-            let read = async |own: &mut Connection| {
-                timeout(limit, timed_raw(&metrics, transaction, read(Ask::own(own)))).await
-            };
-            let answer = connection.while_awaited(waiting, read).await?;
-            given(answer, transaction, &mut connection)
+            let mut connection = pools.own.get().await?;
+            Ok(connection.autocommit(transaction, limit, async |tx| read(Ask::own(tx)).await).await?)
         }
     }
 
@@ -147,25 +141,12 @@ impl QueryActor {
 
     /// How long an answer may take: the server gives a statement up before.
     fn limit(&self) -> Duration {
-        self.pool.statement_timeout.unwrap_or(LOST) + LOST
+        self.settings.statement_timeout.unwrap_or(LOST) + LOST
     }
 
-    fn running(&self) -> Result<Running, ActorError> {
-        self.running.clone().ok_or(ActorError::Unavailable("the query actor is starting"))
+    fn pools(&self) -> Result<Pools, ActorError> {
+        self.pools.clone().ok_or(ActorError::Unavailable("the query actor is starting"))
     }
-}
-
-/// What came of a read; a connection that did not answer is not used again.
-fn given<T>(
-    answer: Result<Result<T, Error>, Elapsed>,
-    transaction: &'static str,
-    connection: &mut Connection,
-) -> Result<T, ActorError> {
-    let Ok(result) = answer else {
-        connection.in_transaction = true;
-        return Err(ActorError::Unavailable("PostgreSQL does not answer"));
-    };
-    result.map_err(|error| sqlstate::handle(&error, transaction))
 }
 
 impl Actor for QueryActor {
@@ -175,12 +156,13 @@ impl Actor for QueryActor {
         // At most half of the connections are shared, one for two cores; the others are for one read at a time. More backends than
         // cores only wait for each other (docs/performance.md).
         let cores = std::thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(2));
-        let shared = (self.pool.max / 2).min(cores / 2).max(1);
-        let own = PoolSettings { max: (self.pool.max - shared).max(1), ..self.pool.clone() };
-        let quick = PoolSettings { statement_timeout: Some(QUICK), ..self.pool.clone() };
-        let pipeline = Pipeline::new(Pool::new(&quick, &self.metrics), shared, self.pool.max_lifetime);
-        self.running = Some(Running { pool: Pool::new(&own, &self.metrics), pipeline: Arc::new(pipeline) });
-        self.metrics.pool_connections_max.with_label_values(&[self.pool.name]).set(self.pool.max.into());
+        let settings = &self.settings;
+        let shared = (settings.max / 2).min(cores / 2).max(1);
+        let own = PoolSettings { max: (settings.max - shared).max(1), ..settings.clone() };
+        let quick = PoolSettings { statement_timeout: Some(QUICK), ..settings.clone() };
+        let shared = Pipeline::new(Pool::new(&quick, &self.metrics), shared, settings.max_lifetime);
+        self.pools = Some(Pools { own: Pool::new(&own, &self.metrics), shared: Arc::new(shared) });
+        self.metrics.pool_connections_max.with_label_values(&[settings.name]).set(settings.max.into());
     }
 }
 
@@ -191,7 +173,7 @@ impl Handler<Probe> for QueryActor {
     type Result = ResponseFuture<Result<(), ActorError>>;
 
     fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
-        let running = self.running();
-        Box::pin(async move { running?.pool.probe().await })
+        let pools = self.pools();
+        Box::pin(async move { pools?.own.probe().await })
     }
 }

@@ -1,8 +1,11 @@
 //! A few connections that many short reads share: requests are sent one after the other without waiting for answers, which costs
 //! PostgreSQL far less than a connection for each.
 
-use crate::db::pool::{Connection, Pool};
-use crate::error::ActorError;
+use crate::db::connection::Connection;
+use crate::db::pool::Pool;
+use crate::db::sqlstate::{DatabaseError, DatabaseFault};
+use crate::db::transaction::bounded;
+use crate::waiting::Waiting;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -11,11 +14,19 @@ use tokio_postgres::{Client, Error, Statement};
 /// The shared connections.
 pub(super) struct Pipeline {
     pool: Pool,
-    slots: Vec<Mutex<Option<Arc<Shared>>>>,
+    slots: Vec<Mutex<Slot>>,
     max_lifetime: Duration,
 }
 
-/// One of them.
+/// The place of one of them.
+#[derive(Default)]
+struct Slot {
+    shared: Option<Arc<Shared>>,
+    /// When the last try to connect ended in vain. A read that came before then does not try again: it would only lengthen the line.
+    failed: Option<Instant>,
+}
+
+/// A connection that many reads share.
 pub(super) struct Shared {
     connection: Mutex<Connection>,
     /// The same connection's: for sending while another request prepares.
@@ -23,44 +34,75 @@ pub(super) struct Shared {
     born: Instant,
 }
 
-impl Pipeline {
-    pub fn new(pool: Pool, connections: u32, max_lifetime: Duration) -> Self {
-        Pipeline { pool, slots: (0..connections).map(|_| Mutex::new(None)).collect(), max_lifetime }
-    }
-
-    /// The one with the fewest requests under way.
-    pub async fn get(&self) -> Result<Arc<Shared>, ActorError> {
-        let load = |slot: &&Mutex<Option<Arc<Shared>>>| match slot.try_lock() {
-            Ok(slot) => slot.as_ref().map_or(0, Arc::strong_count),
-            // It is being connected.
-            Err(_) => usize::MAX,
-        };
-        let Some(slot) = self.slots.iter().min_by_key(load) else {
-            return Err(ActorError::Unavailable("no shared connections"));
-        };
-        let mut slot = slot.lock().await;
-        match &*slot {
-            Some(shared) if !shared.client.is_closed() && shared.born.elapsed() < self.max_lifetime => {
-                Ok(shared.clone())
-            }
-            _ => {
-                let connection = self.pool.dedicated().await?;
-                let client = connection.client.clone();
-                let shared = Arc::new(Shared { connection: Mutex::new(connection), client, born: Instant::now() });
-                *slot = Some(shared.clone());
-                Ok(shared)
-            }
-        }
+impl Shared {
+    /// Runs a read here, within the same bounds as a read on a connection of its own.
+    pub async fn read<T>(
+        &self,
+        transaction: &'static str,
+        limit: Duration,
+        read: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, DatabaseError> {
+        let state = self.connection.lock().await.state().clone();
+        let read = async { read.await.map_err(|error| DatabaseError::new(transaction, error)) };
+        bounded(&state, transaction, limit, read).await
     }
 }
 
 impl Pipeline {
-    /// Has the next one who asks connect anew.
+    pub fn new(pool: Pool, connections: u32, max_lifetime: Duration) -> Self {
+        Pipeline { pool, slots: (0..connections).map(|_| Mutex::default()).collect(), max_lifetime }
+    }
+
+    /// The one with the fewest requests under way, for as long as the current request waits.
+    ///
+    /// # Errors
+    /// `Unreachable` when it cannot be connected; `Abandoned` when nobody waits any more.
+    pub async fn get(&self) -> Result<Arc<Shared>, DatabaseError> {
+        tokio::select! {
+            biased;
+            () = Waiting::current().over() => Err(self.pool.fault(DatabaseFault::Abandoned)),
+            shared = self.connected() => shared,
+        }
+    }
+
+    async fn connected(&self) -> Result<Arc<Shared>, DatabaseError> {
+        let load = |slot: &&Mutex<Slot>| match slot.try_lock() {
+            Ok(slot) => slot.shared.as_ref().map_or(0, Arc::strong_count),
+            // It is being connected.
+            Err(_) => usize::MAX,
+        };
+        let came = Instant::now();
+        let slot = self.slots.iter().min_by_key(load).ok_or_else(|| self.pool.fault(DatabaseFault::Busy))?;
+        let mut slot = slot.lock().await;
+        if let Some(shared) = &slot.shared
+            && !shared.client.is_closed()
+            && shared.born.elapsed() < self.max_lifetime
+        {
+            return Ok(shared.clone());
+        }
+        if slot.failed.is_some_and(|failed| came <= failed) {
+            return Err(self.pool.fault(DatabaseFault::Unreachable));
+        }
+        match self.pool.dedicated().await {
+            Ok(connection) => {
+                let client = connection.client();
+                let shared = Arc::new(Shared { connection: Mutex::new(connection), client, born: Instant::now() });
+                *slot = Slot { shared: Some(shared.clone()), failed: None };
+                Ok(shared)
+            }
+            Err(error) => {
+                slot.failed = Some(Instant::now());
+                Err(error)
+            }
+        }
+    }
+
+    /// Has the next read connect anew.
     pub async fn discard(&self, lost: &Arc<Shared>) {
         for slot in &self.slots {
             let mut slot = slot.lock().await;
-            if slot.as_ref().is_some_and(|shared| Arc::ptr_eq(shared, lost)) {
-                *slot = None;
+            if slot.shared.as_ref().is_some_and(|shared| Arc::ptr_eq(shared, lost)) {
+                slot.shared = None;
             }
         }
     }
@@ -74,7 +116,7 @@ pub(super) enum Ask<'a> {
 
 impl<'a> Ask<'a> {
     pub fn own(connection: &'a mut Connection) -> Self {
-        let client = connection.client.clone();
+        let client = connection.client().clone();
         Ask::Own(Mutex::new(connection), client)
     }
 

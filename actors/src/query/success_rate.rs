@@ -1,7 +1,8 @@
 use super::QueryActor;
 use super::recurrence::recurred;
-use crate::db::pool::Connection;
-use crate::db::statement::{Source, Statement, Value, conditions, where_all};
+use crate::db::connection::Connection;
+use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, where_all};
+use crate::domain::facts::Fact;
 use crate::domain::filter::IncidentFilter;
 use crate::domain::outcome::{ENOUGH, Tally};
 use crate::error::ActorError;
@@ -15,41 +16,11 @@ use tokio_postgres::Error;
 #[rtype(result = "Result<SuccessRates, ActorError>")]
 pub struct GetSuccessRate {
     pub filter: IncidentFilter,
-    /// At least one, none twice.
-    pub group_by: Vec<Dimension>,
+    /// Counted facts: at least one, none twice.
+    pub group_by: Vec<&'static Fact>,
     /// Groups, those of most remediations first.
     pub limit: i64,
     pub recurrence_window: Duration,
-}
-
-/// What remediations can be grouped by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dimension {
-    AlertName,
-    Severity,
-    ActionType,
-    Namespace,
-    Cluster,
-}
-
-impl Dimension {
-    pub const ALL: [Dimension; 5] =
-        [Dimension::AlertName, Dimension::Severity, Dimension::ActionType, Dimension::Namespace, Dimension::Cluster];
-
-    /// The filter's name, and the column.
-    fn names(self) -> (&'static str, &'static str) {
-        match self {
-            Dimension::AlertName => ("alert_name", "alert_name"),
-            Dimension::Severity => ("severity", "alert_severity"),
-            Dimension::ActionType => ("action_type", "action_type"),
-            Dimension::Namespace => ("namespace", "namespace"),
-            Dimension::Cluster => ("cluster", "cluster_name"),
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        self.names().0
-    }
 }
 
 #[derive(Debug)]
@@ -61,9 +32,9 @@ pub struct SuccessRates {
 /// One group. Only remediations that are over count: completed, failed (or rolled back) and recurred.
 #[derive(Debug, Serialize)]
 pub struct SuccessRate {
-    /// The values of the dimensions, under the names of the filters.
+    /// The values of these facts, under the names of the filters.
     #[serde(flatten)]
-    pub group: serde_json::Map<String, serde_json::Value>,
+    pub group: serde_json::Map<String, serde_json::SqlValue>,
     pub n: u64,
     pub completed: u64,
     pub failed: u64,
@@ -91,10 +62,10 @@ async fn get(connection: &mut Connection, message: &GetSuccessRate) -> Result<Su
     let more = rows.len() > limit;
     rows.truncate(limit);
     let groups = rows.iter().map(|row| {
-        let group = message.group_by.iter().map(|dimension| {
-            let (name, column) = dimension.names();
-            (name.to_owned(), row.get::<_, Option<String>>(column).into())
-        });
+        let group = message
+            .group_by
+            .iter()
+            .filter_map(|fact| Some((fact.filter?.to_owned(), row.get::<_, Option<String>>(fact.column).into())));
         let count = |name: &str| row.get::<_, i64>(name).unsigned_abs();
         let tally = Tally { completed: count("completed"), failed: count("failed"), recurred: count("recurred") };
         SuccessRate {
@@ -112,12 +83,13 @@ async fn get(connection: &mut Connection, message: &GetSuccessRate) -> Result<Su
     Ok(SuccessRates { groups: groups.collect(), more })
 }
 
-fn statement(message: &GetSuccessRate) -> Statement<'_> {
+fn statement(message: &GetSuccessRate) -> ComposedStatement<'_> {
     let window = i64::try_from(message.recurrence_window.as_secs()).unwrap_or(i64::MAX / 2);
-    let mut values = vec![Value::Number(window), Value::Number(message.limit + 1)];
+    let mut values = vec![SqlValue::Number(window), SqlValue::Number(message.limit + 1)];
     let mut clauses = vec!["t.execution_status IN ('completed', 'failed', 'rolled_back')".to_owned()];
-    clauses.extend(conditions(&message.filter, Source::Incidents, &mut values));
-    let columns: Vec<&str> = message.group_by.iter().map(|dimension| dimension.names().1).collect();
+    clauses.extend(conditions(&message.filter, FactSource::OfIncidents, &mut values));
+    let columns: Vec<&str> = message.group_by.iter().map(|fact| fact.column).collect();
+    let facts = columns.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ");
     let (columns, recurred, conditions) = (columns.join(", "), recurred(1, ""), where_all(&clauses));
     let sql = format!(
         "-- query.success_rate
@@ -128,13 +100,12 @@ SELECT
     count(*) FILTER (WHERE s.recurred) AS recurred,
     percentile_cont(0.5) WITHIN GROUP (ORDER BY s.duration_ms) AS median_duration
 FROM (
-    SELECT t.alert_name, t.alert_severity, t.action_type, t.namespace, t.cluster_name, t.execution_status, t.duration_ms,
-        {recurred} AS recurred
+    SELECT {facts}, t.execution_status, t.duration_ms, {recurred} AS recurred
     FROM resource_action_traces AS t{conditions}
 ) AS s
 GROUP BY {columns}
 ORDER BY n DESC, {columns}
 LIMIT $2"
     );
-    Statement { sql, values }
+    ComposedStatement { sql, values }
 }

@@ -1,5 +1,6 @@
+use super::QueryActor;
 use super::rows::{AuditRecord, REMEDIATION_COLUMNS, WORKFLOW_COLUMNS};
-use super::{Connection, QueryActor};
+use crate::db::connection::Connection;
 use crate::domain::bucket::Bucket;
 use crate::domain::time::serialize;
 use crate::error::ActorError;
@@ -45,13 +46,13 @@ impl Handler<GetTimeline> for QueryActor {
 async fn get(connection: &mut Connection, id: i64) -> Result<Option<Timeline>, Error> {
     let head = connection.prepare(include_str!("timeline.sql")).await?;
     let bucket = Bucket::of_incident(id).get();
-    let Some(head) = connection.client.query_opt(&head, &[&bucket, &id]).await? else { return Ok(None) };
+    let Some(head) = connection.client().query_opt(&head, &[&bucket, &id]).await? else { return Ok(None) };
     let request: String = head.get("correlation_id");
     let workflows: Vec<String> = head.get::<_, Option<Vec<String>>>("workflows").unwrap_or_default();
     let buckets: Vec<i32> = workflows.iter().map(|workflow| Bucket::of(workflow).get()).collect();
     let audits = connection.prepare(&include_str!("list_audits.sql").replace("{columns}", REMEDIATION_COLUMNS)).await?;
     let steps = connection.prepare(&include_str!("timeline_steps.sql").replace("{columns}", WORKFLOW_COLUMNS)).await?;
-    let client = &connection.client;
+    let client = connection.client();
     let audits = client.query(&audits, &[&bucket, &request]).await?;
     let steps = client.query(&steps, &[&buckets, &workflows]).await?;
     let steps_total = steps.first().map_or(0, |row| row.get("steps_total"));

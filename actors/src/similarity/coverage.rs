@@ -1,9 +1,10 @@
 //! How much of the memory a search has looked at.
 
-use crate::db::pool::Connection;
+use super::plan::LIMIT;
+use crate::db::connection::Connection;
+use crate::db::sqlstate::DatabaseError;
 use serde::Serialize;
 use std::time::{Duration, Instant};
-use tokio_postgres::Error;
 
 /// What was searched.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,9 +20,9 @@ pub struct Coverage {
     pub min_similarity: f64,
 }
 
-/// Counts of the vector store, which are taken anew now and then.
+/// StoreCounts of the vector store, which are taken anew now and then.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Counts {
+pub(super) struct StoreCounts {
     embedder: String,
     pub searched: i64,
     pub patterns: i64,
@@ -32,18 +33,21 @@ pub(super) struct Counts {
 const SHARE: u32 = 20;
 const LEAST: Duration = Duration::from_millis(500);
 
-impl Counts {
+impl StoreCounts {
     pub fn are_fresh(&self, embedder: &str) -> bool {
         self.embedder == embedder && self.until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Counts the incidents of the store, and the patterns of an embedder.
-    pub async fn take(connection: &mut Connection, embedder: &str, bucket: i32) -> Result<Self, Error> {
-        let statement = connection.prepare(include_str!("count_searched.sql")).await?;
+    /// StoreCounts the incidents of the store, and the patterns of an embedder.
+    pub async fn take(connection: &mut Connection, embedder: &str, bucket: i32) -> Result<Self, DatabaseError> {
         let started = Instant::now();
-        let row = connection.client.query_one(&statement, &[&embedder, &bucket]).await?;
+        let count = connection.autocommit("similarity.count_searched", LIMIT, async |tx| {
+            let statement = tx.prepare(include_str!("count_searched.sql")).await?;
+            tx.client().query_one(&statement, &[&embedder, &bucket]).await
+        });
+        let row = count.await?;
         let until = Instant::now() + (started.elapsed() * SHARE).max(LEAST);
         let embedder = embedder.to_owned();
-        Ok(Counts { embedder, searched: row.get("searched"), patterns: row.get("patterns"), until: Some(until) })
+        Ok(StoreCounts { embedder, searched: row.get("searched"), patterns: row.get("patterns"), until: Some(until) })
     }
 }

@@ -1,12 +1,13 @@
 //! What patterns say, kept: a pattern never changes.
 
+use super::plan::LIMIT;
 use super::score::Profile;
-use crate::db::pool::Connection;
+use crate::db::connection::Connection;
+use crate::db::sqlstate::DatabaseError;
 use crate::embedder::hash_feature;
 use moka::sync::Cache;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio_postgres::Error;
 use uuid::Uuid;
 
 /// What a pattern says.
@@ -53,7 +54,7 @@ impl KnownFeatures {
         connection: &mut Connection,
         embedder: &str,
         patterns: &[Uuid],
-    ) -> Result<HashMap<Uuid, Arc<PatternFeatures>>, Error> {
+    ) -> Result<HashMap<Uuid, Arc<PatternFeatures>>, DatabaseError> {
         let name: Arc<str> = embedder.into();
         let mut features = HashMap::with_capacity(patterns.len());
         let mut unknown = Vec::new();
@@ -66,8 +67,11 @@ impl KnownFeatures {
         if unknown.is_empty() {
             return Ok(features);
         }
-        let statement = connection.prepare(include_str!("read_features.sql")).await?;
-        for row in connection.client.query(&statement, &[&embedder, &unknown]).await? {
+        let read = connection.autocommit("similarity.read_features", LIMIT, async |tx| {
+            let statement = tx.prepare(include_str!("read_features.sql")).await?;
+            tx.client().query(&statement, &[&embedder, &unknown]).await
+        });
+        for row in read.await? {
             let pattern: Uuid = row.get("pattern");
             let read = Arc::new(PatternFeatures::new(row.get("terms"), row.get("weights")));
             self.0.insert((name.clone(), pattern), read.clone());

@@ -1,35 +1,25 @@
-use super::candidates::{Candidate, Candidates, Plan, Reach, Wanted};
-use super::check_recall::Sample;
-use super::coverage::{Counts, Coverage};
-use super::features::KnownFeatures;
-use super::held_patterns::HeldPatterns;
+use super::coverage::{Coverage, StoreCounts};
+use super::harvest::Candidate;
+use super::plan::{Plan, QueryVector, Reach, Scope};
+use super::rank::{Candidates, Wanted};
 use super::score::Why;
 use super::summary::Summary;
-use super::{SimilarityActor, SimilaritySettings};
-use crate::db::pool::{Connection, Pool};
-use crate::db::timed::timed;
+use super::{Parts, SimilarityActor};
+use crate::db::pool::Pool;
 use crate::domain::audit_text::AuditText;
 use crate::domain::bucket::Bucket;
-use crate::domain::facets::Facets;
 use crate::domain::filter::IncidentFilter;
 use crate::domain::outcome::Outcome;
 use crate::domain::search::{About, MAX_LIMIT, Search};
-use crate::domain::time::Clock;
-use crate::embedder::{Embed, EmbedderActor, Embedding, Space};
+use crate::embedder::{Embed, Embedding, Space};
 use crate::error::ActorError;
-use crate::handle::Handle;
-use crate::metrics::Metrics;
 use crate::query::{
-    DescribeIncident, FindIncidents, FoundIncident, Incident, IncidentDescription, ListIncidents, PageStart, QueryActor,
+    DescribeIncident, FindIncidents, FoundIncident, Incident, IncidentDescription, ListIncidents, PageStart,
 };
-use crate::waiting::Waiting;
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
-use pgvector::{SparseVector, Vector};
 use serde::Serialize;
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -73,34 +63,9 @@ impl Handler<FindSimilar> for SimilarityActor {
     type Result = ResponseFuture<Result<Similar, ActorError>>;
 
     fn handle(&mut self, message: FindSimilar, _: &mut Self::Context) -> Self::Result {
-        let searcher = Searcher {
-            settings: self.settings.clone(),
-            pool: self.running.clone(),
-            embedder: self.embedder.clone(),
-            query: self.query.clone(),
-            metrics: self.metrics.clone(),
-            clock: self.clock.clone(),
-            counts: self.counts.clone(),
-            sample: self.sample.clone(),
-            known: self.known.clone(),
-            held: self.held.clone(),
-        };
-        Box::pin(async move { searcher.find(message.0).await })
+        let (parts, pool) = (self.parts.clone(), self.pool());
+        Box::pin(async move { parts.find(&pool?, message.0).await })
     }
-}
-
-/// What one search needs of the actor.
-struct Searcher {
-    settings: SimilaritySettings,
-    pool: Option<Pool>,
-    embedder: Handle<EmbedderActor>,
-    query: Handle<QueryActor>,
-    metrics: Metrics,
-    clock: Clock,
-    counts: Rc<RefCell<Counts>>,
-    sample: Rc<RefCell<Sample>>,
-    known: Rc<KnownFeatures>,
-    held: Rc<HeldPatterns>,
 }
 
 /// A candidate and its score.
@@ -110,37 +75,27 @@ struct Scored {
     recency: Option<f64>,
 }
 
-impl Searcher {
-    async fn find(self, search: Search) -> Result<Similar, ActorError> {
+/// What was found: the candidates of the last look, and the best incidents among them that fit.
+struct Gathered {
+    candidates: Candidates,
+    fitting: Vec<(Scored, FoundIncident)>,
+    /// Whether every pattern was compared.
+    is_exhaustive: bool,
+}
+
+impl Parts {
+    async fn find(&self, pool: &Pool, search: Search) -> Result<Similar, ActorError> {
         let off = ActorError::Unavailable("there is no embedder: EMBEDDER is off");
         let space = self.settings.spaces.as_ref().ok_or(off)?.searched()?;
-        let pool = self.pool.clone().ok_or(ActorError::Unavailable("the similarity actor is starting"))?;
         let asked = self.describe(&search.about, search.as_of).await?;
         let embedding = self.embed(&space, &asked.text).await?;
-        let waiting = Waiting::current();
-        let mut connection = pool.get_awaited(&waiting).await.map_err(|error| match error {
-            ActorError::Unavailable(_) => ActorError::Unavailable("the vector store does not answer"),
-            error => error,
-        })?;
-        let search =
-            async |connection: &mut Connection| self.search(connection, &search, &space, asked, embedding).await;
-        connection.while_awaited(waiting, search).await?
-    }
-
-    async fn search(
-        &self,
-        connection: &mut Connection,
-        search: &Search,
-        space: &Space,
-        asked: IncidentDescription,
-        embedding: Option<Arc<Embedding>>,
-    ) -> Result<Similar, ActorError> {
-        let counts = self.counts(connection, space).await?;
+        let counts = self.counts(pool, &space).await?;
         let min_similarity = search.min_similarity.unwrap_or(space.min_similarity);
+        let searched = counts.searched;
         let coverage = |incidents: i64, exhaustive| Coverage {
             incidents,
-            searched: counts.searched.min(incidents),
-            pending: (incidents - counts.searched).max(0),
+            searched: searched.min(incidents),
+            pending: (incidents - searched).max(0),
             exhaustive,
             embedder: space.id.clone(),
             min_similarity,
@@ -149,44 +104,44 @@ impl Searcher {
             let coverage = coverage(self.count_incidents().await?, true);
             return Ok(Similar { data: Vec::new(), summary: Summary::default(), coverage });
         };
-        let vector = Vector::from(embedding.vector.clone());
-        let words = space.sparse.then(|| SparseVector::from_dense(&embedding.vector));
-        let filter = on_facts(search);
-        let facets = Facets::of_filter(&filter);
         let wanted = Wanted {
-            embedder: &space.id,
             embedding: &embedding,
-            vector: &vector,
-            filter: &filter,
-            facets: &facets,
-            as_of: search.as_of,
-            min_similarity,
-            patterns: counts.patterns,
-            incidents: counts.searched,
-            known: &self.known,
-            held: Some(&self.held),
-            words: words.as_ref(),
+            vector: QueryVector::new(&space, &embedding),
+            scope: Scope::of(&search, min_similarity),
+            counts,
         };
-        let gathered = self.gather(connection, &wanted, search);
-        // Both to their end: a connection is not given back in the middle of a statement.
-        let (gathered, incidents) = futures_util::join!(gathered, self.count_incidents());
-        let ((candidates, fitting, exhaustive), incidents) = (gathered?, incidents?);
-        if !exhaustive {
+        let (gathered, incidents) = futures_util::join!(self.gather(pool, &wanted, &search), self.count_incidents());
+        let (Gathered { candidates, fitting, is_exhaustive }, incidents) = (gathered?, incidents?);
+        if !is_exhaustive {
             self.sample.borrow_mut().add(embedding.clone());
         }
         let summed: Vec<&FoundIncident> = fitting.iter().map(|(_, found)| found).collect();
         let summary = Summary::of(&summed);
-        let shown: Vec<(Scored, FoundIncident)> = fitting.into_iter().take(search.limit).collect();
+        let shown = fitting.into_iter().take(search.limit).collect();
+        let data = self.hits(pool, &space, shown, &candidates, &asked).await?;
+        Ok(Similar { data, summary, coverage: coverage(incidents, is_exhaustive) })
+    }
+
+    async fn hits(
+        &self,
+        pool: &Pool,
+        space: &Space,
+        shown: Vec<(Scored, FoundIncident)>,
+        candidates: &Candidates,
+        asked: &IncidentDescription,
+    ) -> Result<Vec<Hit>, ActorError> {
         let pattern = |scored: &Scored| candidates.patterns[scored.candidate.pattern].id;
         let ids: Vec<Uuid> = shown.iter().map(|(scored, _)| pattern(scored)).collect();
-        let features =
-            timed(&self.metrics, "similarity.read_features", self.known.get(connection, &space.id, &ids)).await?;
-        let data = shown.into_iter().map(|(scored, found)| {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut connection = pool.get().await.map_err(ActorError::VectorStore)?;
+        let features = self.known.get(&mut connection, &space.id, &ids).await.map_err(ActorError::VectorStore)?;
+        let hits = shown.into_iter().map(|(scored, found)| {
             let words = features.get(&pattern(&scored)).map(|features| candidates.query.shared(features.iter()));
-            hit(scored, found, words.unwrap_or_default(), &candidates, &asked)
+            hit(scored, found, words.unwrap_or_default(), candidates, asked)
         });
-        let data = data.collect();
-        Ok(Similar { data, summary, coverage: coverage(incidents, exhaustive) })
+        Ok(hits.collect())
     }
 
     async fn describe(&self, about: &About, as_of: Option<DateTime<Utc>>) -> Result<IncidentDescription, ActorError> {
@@ -201,20 +156,17 @@ impl Searcher {
 
     async fn embed(&self, space: &Space, text: &AuditText) -> Result<Option<Arc<Embedding>>, ActorError> {
         let ask = Embed { space: space.id.clone(), texts: vec![text.clone()] };
-        let embeddings = self.embedder.call(ask).await.map_err(|error| match error {
-            ActorError::NotFound => ActorError::Unavailable("the embedder has no such model: reindex is needed"),
-            error => error,
-        });
-        Ok(embeddings?.pop().flatten())
+        Ok(self.embedder.call(ask).await?.pop().flatten())
     }
 
-    async fn counts(&self, connection: &mut Connection, space: &Space) -> Result<Counts, ActorError> {
+    async fn counts(&self, pool: &Pool, space: &Space) -> Result<StoreCounts, ActorError> {
         let known = self.counts.borrow().clone();
         if known.are_fresh(&space.id) {
             return Ok(known);
         }
-        let take = Counts::take(connection, &space.id, Bucket::of("").get());
-        let counts = timed(&self.metrics, "similarity.count_searched", take).await?;
+        let mut connection = pool.get().await.map_err(ActorError::VectorStore)?;
+        let take = StoreCounts::take(&mut connection, &space.id, Bucket::of("").get());
+        let counts = take.await.map_err(ActorError::VectorStore)?;
         *self.counts.borrow_mut() = counts.clone();
         Ok(counts)
     }
@@ -226,16 +178,11 @@ impl Searcher {
         Ok(page.total.unwrap_or(0))
     }
 
-    /// The best incidents that fit, more and more of them until there are enough or no others.
-    async fn gather(
-        &self,
-        connection: &mut Connection,
-        wanted: &Wanted<'_>,
-        search: &Search,
-    ) -> Result<(Candidates, Vec<(Scored, FoundIncident)>, bool), ActorError> {
-        let name = "similarity.find_similar";
-        let mut plan = timed(&self.metrics, name, wanted.plan(connection)).await?;
-        let kind = if plan == Plan::Index { "index" } else { "exhaustive" };
+    /// The best incidents that fit, more and more of them until there are enough or no others. No connection of the vector store is
+    /// held while the incidents are read: the two pools never wait for each other.
+    async fn gather(&self, pool: &Pool, wanted: &Wanted<'_>, search: &Search) -> Result<Gathered, ActorError> {
+        let mut plan = self.plan(pool, wanted).await?;
+        let kind = if plan.is_exhaustive() { "exhaustive" } else { "index" };
         self.metrics.searches_total.with_label_values(&[kind]).inc();
         let enough = search.limit.max(SUMMED_UP);
         let mut last = None;
@@ -248,22 +195,34 @@ impl Searcher {
                 // Where age counts, an incident of a less alike pattern may come before one of a better.
                 enough: search.half_life.is_none().then_some(enough_of_all),
             };
-            let candidates = timed(&self.metrics, name, wanted.look(connection, plan, reach)).await?;
+            let candidates = self.look(pool, wanted, plan, reach).await?;
             let scored = self.score(&candidates, search);
             let fitting = self.fitting(scored, search, enough).await?;
-            let done = candidates.complete || fitting.len() >= enough;
+            let is_done = candidates.is_complete || fitting.len() >= enough;
             // What was not found although it may be there was not searched.
-            let exhaustive = plan != Plan::Index && done;
-            last = Some((candidates, fitting, exhaustive));
-            if done {
+            let is_exhaustive = plan.is_exhaustive() && is_done;
+            last = Some(Gathered { candidates, fitting, is_exhaustive });
+            if is_done {
                 break;
             }
-            if !wanted.is_unfiltered() {
+            if !wanted.scope.is_unfiltered() {
                 // What is near does not fit: those that fit are compared, however many they are.
                 plan = Plan::OfMatching;
             }
         }
         last.ok_or(ActorError::Internal)
+    }
+
+    async fn plan(&self, pool: &Pool, wanted: &Wanted<'_>) -> Result<Plan, ActorError> {
+        let mut connection = pool.get().await.map_err(ActorError::VectorStore)?;
+        let (is_sparse, counts) = (wanted.vector.sparse.is_some(), &wanted.counts);
+        let plan = Plan::choose(&mut connection, &wanted.scope, is_sparse, counts.patterns, counts.searched);
+        plan.await.map_err(ActorError::VectorStore)
+    }
+
+    async fn look(&self, pool: &Pool, wanted: &Wanted<'_>, plan: Plan, reach: Reach) -> Result<Candidates, ActorError> {
+        let mut connection = pool.get().await.map_err(ActorError::VectorStore)?;
+        wanted.look(&mut connection, self, plan, reach).await.map_err(ActorError::VectorStore)
     }
 
     /// Best first; of two with the same score the nearer, of two as near the newer.
@@ -319,17 +278,6 @@ impl Searcher {
         }
         fitting.truncate(enough);
         Ok(fitting)
-    }
-}
-
-/// The filter that the vector store can answer. Of the past it knows no facts, but when an incident began.
-fn on_facts(search: &Search) -> IncidentFilter {
-    match search.as_of {
-        None => search.filter.clone(),
-        Some(_) => {
-            let IncidentFilter { remediation_request_id, since, until, .. } = search.filter.clone();
-            IncidentFilter { remediation_request_id, since, until, ..IncidentFilter::default() }
-        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Similar incidents: asks the embedder for a text's vector, the vector store for patterns that are near it and their incidents, and
 //! the query actor for the incidents themselves (docs/recall.md).
 
-mod candidates;
 mod check_recall;
 mod coverage;
 mod features;
 mod find_similar;
-mod held_patterns;
+mod harvest;
+mod nearest;
+mod plan;
+mod rank;
 mod read_active;
 mod score;
 mod summary;
@@ -27,9 +29,9 @@ use crate::supervise::Alive;
 use crate::waiting::awaited_handlers;
 use actix::prelude::*;
 use check_recall::Sample;
-use coverage::Counts;
+use coverage::StoreCounts;
 use features::KnownFeatures;
-use held_patterns::{HeldPatterns, hold_patterns};
+use nearest::{HeldPatterns, hold_patterns};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -44,17 +46,22 @@ pub struct SimilaritySettings {
 }
 
 pub struct SimilarityActor {
+    parts: Rc<Parts>,
+    pool: Option<Pool>,
+    _alive: Alive,
+}
+
+/// What all searches share.
+struct Parts {
     settings: SimilaritySettings,
     embedder: Handle<EmbedderActor>,
     query: Handle<QueryActor>,
     metrics: Metrics,
     clock: Clock,
-    counts: Rc<RefCell<Counts>>,
-    sample: Rc<RefCell<Sample>>,
-    known: Rc<KnownFeatures>,
-    held: Rc<HeldPatterns>,
-    running: Option<Pool>,
-    _alive: Alive,
+    counts: RefCell<StoreCounts>,
+    sample: RefCell<Sample>,
+    known: KnownFeatures,
+    held: HeldPatterns,
 }
 
 impl SimilarityActor {
@@ -66,20 +73,22 @@ impl SimilarityActor {
         clock: Clock,
         alive: Alive,
     ) -> Self {
-        let (counts, sample, known, held) = (Rc::default(), Rc::default(), Rc::default(), Rc::default());
-        SimilarityActor {
+        let parts = Parts {
             settings,
             embedder,
             query,
             metrics,
             clock,
-            counts,
-            sample,
-            known,
-            held,
-            running: None,
-            _alive: alive,
-        }
+            counts: RefCell::default(),
+            sample: RefCell::default(),
+            known: KnownFeatures::default(),
+            held: HeldPatterns::default(),
+        };
+        SimilarityActor { parts: Rc::new(parts), pool: None, _alive: alive }
+    }
+
+    fn pool(&self) -> Result<Pool, ActorError> {
+        self.pool.clone().ok_or(ActorError::Unavailable("the similarity actor is starting"))
     }
 }
 
@@ -87,32 +96,29 @@ impl Actor for SimilarityActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.running = Some(Pool::new(&self.settings.pool, &self.metrics));
+        self.pool = Some(Pool::new(&self.parts.settings.pool, &self.parts.metrics));
         ctx.run_interval(read_active::EVERY, |actor, _| {
-            if let (Some(pool), Some(spaces)) = (&actor.running, &actor.settings.spaces) {
-                let (pool, metrics, spaces) = (pool.clone(), actor.metrics.clone(), spaces.clone());
-                let held = actor.held.clone();
-                actix::spawn(async move {
-                    if read_active::read_active(&pool, &metrics, &spaces).await {
-                        hold_patterns(&pool, &metrics, &spaces, &held).await;
-                    }
-                });
+            if let (Some(pool), true) = (actor.pool.clone(), actor.parts.settings.spaces.is_some()) {
+                let parts = actor.parts.clone();
+                actix::spawn(async move { parts.keep_up(&pool).await });
             }
         });
         ctx.run_interval(check_recall::EVERY, |actor, _| {
-            let queries = actor.sample.borrow_mut().take();
-            let space = actor.settings.spaces.as_ref().and_then(|spaces| spaces.searched().ok());
-            if let (Some(pool), Some(space), false) = (&actor.running, space, queries.is_empty()) {
-                let check = check_recall::check_recall(
-                    pool.clone(),
-                    actor.metrics.clone(),
-                    space.clone(),
-                    queries,
-                    actor.known.clone(),
-                );
-                actix::spawn(check);
+            if let Some(pool) = actor.pool.clone() {
+                let parts = actor.parts.clone();
+                actix::spawn(async move { parts.check_recall(&pool).await });
             }
         });
+    }
+}
+
+impl Parts {
+    /// Learns whose vectors are searched, and keeps the held patterns up with the store.
+    async fn keep_up(&self, pool: &Pool) {
+        let Some(spaces) = &self.settings.spaces else { return };
+        if read_active::read_active(pool, spaces).await {
+            hold_patterns(pool, &self.metrics, spaces, &self.held).await;
+        }
     }
 }
 
@@ -123,7 +129,7 @@ impl Handler<Probe> for SimilarityActor {
     type Result = ResponseFuture<Result<(), ActorError>>;
 
     fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
-        let pool = self.running.clone();
-        Box::pin(async move { pool.ok_or(ActorError::Unavailable("starting"))?.probe().await })
+        let pool = self.pool();
+        Box::pin(async move { pool?.probe().await })
     }
 }

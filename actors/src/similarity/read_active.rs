@@ -1,31 +1,22 @@
 //! Asks the vector store whose vectors are searched; the first service that comes says that it is its own.
 
 use crate::db::pool::Pool;
-use crate::db::timed::timed;
+use crate::db::sqlstate::DatabaseError;
+use crate::db::transaction::Transaction;
 use crate::embedder::Spaces;
-use crate::metrics::Metrics;
 use std::time::Duration;
+use tokio_postgres::Error;
 
 /// How often.
 pub(super) const EVERY: Duration = Duration::from_secs(2);
 
+const LIMIT: Duration = Duration::from_secs(10);
+
 /// Says whether the store has answered.
-pub(super) async fn read_active(pool: &Pool, metrics: &Metrics, spaces: &Spaces) -> bool {
-    let Ok(mut connection) = pool.get().await else { return false };
+pub(super) async fn read_active(pool: &Pool, spaces: &Spaces) -> bool {
     let configured = spaces.configured().id.clone();
-    let active = timed(metrics, "similarity.read_active", async {
-        let read = connection.prepare(include_str!("read_active.sql")).await?;
-        if let Some(row) = connection.client.query_opt(&read, &[]).await? {
-            return Ok(row.get::<_, String>("embedder"));
-        }
-        let set = connection.prepare(include_str!("set_active.sql")).await?;
-        connection.client.execute(&set, &[&vec![0], &vec![configured.as_str()]]).await?;
-        let row = connection.client.query_one(&read, &[]).await?;
-        Ok(row.get("embedder"))
-    })
-    .await;
-    // Where the store does not answer, or is not migrated yet, others say so.
-    let Ok(active) = active else { return false };
+    // Where the store does not answer, or is not migrated yet, its probe says so.
+    let Ok(active) = ask(pool, &configured).await else { return false };
     if spaces.set_active(&active) {
         if active == configured {
             tracing::info!(embedder = active, "searches by the configured embedder");
@@ -38,4 +29,19 @@ pub(super) async fn read_active(pool: &Pool, metrics: &Metrics, spaces: &Spaces)
         }
     }
     true
+}
+
+async fn ask(pool: &Pool, configured: &str) -> Result<String, DatabaseError> {
+    let mut connection = pool.get().await?;
+    connection.autocommit("similarity.read_active", LIMIT, async |tx| read_or_set(tx, configured).await).await
+}
+
+async fn read_or_set(tx: &mut Transaction<'_>, configured: &str) -> Result<String, Error> {
+    let read = tx.prepare(include_str!("read_active.sql")).await?;
+    if let Some(row) = tx.client().query_opt(&read, &[]).await? {
+        return Ok(row.get("embedder"));
+    }
+    let set = tx.prepare(include_str!("set_active.sql")).await?;
+    tx.client().execute(&set, &[&vec![0], &vec![configured]]).await?;
+    Ok(tx.client().query_one(&read, &[]).await?.get("embedder"))
 }

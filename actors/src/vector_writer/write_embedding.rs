@@ -1,5 +1,5 @@
 use super::{Jobs, VectorWriterActor};
-use crate::pg_writer::EmbeddingJob;
+use crate::domain::embedding_job::EmbeddingJob;
 use actix::prelude::*;
 
 /// Asks for the vectors of audits that are committed. Nothing is answered: what cannot be taken in stays in the outbox.
@@ -16,8 +16,8 @@ impl Handler<WriteEmbedding> for VectorWriterActor {
         let count = message.jobs.len() as u64; // usize fits into 64 bits
         let kib = u32::try_from(message.jobs.iter().map(EmbeddingJob::kib).sum::<usize>()).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(kib).ok();
-        let taken = match (&self.running, room) {
-            (Some(running), Some(room)) => running.jobs.try_send(Jobs { jobs: message.jobs, room }).is_ok(),
+        let taken = match (&self.jobs, room) {
+            (Some(jobs), Some(room)) => jobs.try_send(Jobs { audits: message.jobs, room }).is_ok(),
             _ => false,
         };
         if !taken {

@@ -1,26 +1,28 @@
 //! One transaction of the vector store.
 
 use super::add_facets::add_facets;
-use super::patterns_lock::begin_writing;
-use crate::db::pool::{Connection, Pool};
-use crate::db::timed::timed;
+use crate::db::locks::Lock;
+use crate::db::pool::Pool;
+use crate::db::sqlstate::DatabaseError;
+use crate::db::template::sql;
+use crate::db::transaction::{Share, Transaction};
 use crate::domain::audit_id::AuditId;
 use crate::domain::bucket::Bucket;
+use crate::domain::copied_facts::CopiedFacts;
+use crate::domain::facts::copied;
 use crate::embedder::{Embedding, Space};
-use crate::error::ActorError;
-use crate::metrics::Metrics;
-use crate::pg_writer::CopiedFacts;
 use chrono::{DateTime, Utc};
 use futures_util::join;
 use pgvector::{SparseVector, Vector};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_postgres::Error;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 /// The vector of one audit.
-pub(super) struct AuditVector<'a> {
+pub struct AuditVector<'a> {
     pub id: AuditId,
     pub remediation_request_id: &'a str,
     pub received_at: DateTime<Utc>,
@@ -28,36 +30,39 @@ pub(super) struct AuditVector<'a> {
 }
 
 /// What is written together.
-pub(super) struct Batch<'a> {
+pub struct Batch<'a> {
     /// The embedder that made the vectors.
     pub space: &'a Space,
     pub vectors: Vec<AuditVector<'a>>,
     /// Of the incidents that the audits belong to, those without a vector too.
-    pub facts: Vec<CopiedFacts>,
+    pub facts: &'a [CopiedFacts],
     pub now: DateTime<Utc>,
 }
 
+/// How long it may take: a batch that takes longer is written in halves.
+const LIMIT: Duration = Duration::from_secs(10);
+/// How long to wait while patterns that no incident has are deleted.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 impl Batch<'_> {
     /// Writes it; vectors that are there stay as they are.
-    pub async fn write(&self, pool: &Pool, metrics: &Metrics) -> Result<(), ActorError> {
+    ///
+    /// # Errors
+    /// Why nothing was written.
+    pub async fn write(&self, pool: &Pool) -> Result<(), DatabaseError> {
         let mut connection = pool.get().await?;
-        timed(metrics, "vector_writer.write_vectors", async {
-            let result = self.transaction(&mut connection).await;
-            connection.or_undone(result).await
-        })
-        .await
+        connection.transaction("vector_writer.write_vectors", LIMIT, async |tx| self.write_all(tx).await).await
     }
 
-    async fn transaction(&self, connection: &mut Connection) -> Result<(), Error> {
-        let write_vectors = connection.prepare(include_str!("write_vectors.sql")).await?;
-        let write_facts = connection.prepare(include_str!("write_facts.sql")).await?;
-        let write_incident_patterns = connection.prepare(include_str!("write_incident_patterns.sql")).await?;
-        connection.in_transaction = true;
-        self.patterns(connection).await?;
+    async fn write_all(&self, tx: &mut Transaction<'_>) -> Result<(), Error> {
+        let write_vectors = tx.prepare(include_str!("write_vectors.sql")).await?;
+        let write_facts = tx.prepare(sql!("write_facts.sql")).await?;
+        let write_incident_patterns = tx.prepare(include_str!("write_incident_patterns.sql")).await?;
+        self.patterns(tx).await?;
         let vectors = self.vector_columns();
-        let facts = FactColumns::of(&self.facts);
+        let facts = FactColumns::of(self.facts);
         let incidents = self.incident_columns();
-        let client = &connection.client;
+        let client = tx.client();
         let embedder = self.space.id.as_str();
         let (vectors, facts, incidents) =
             (vectors.params(&embedder, &self.now), facts.params(), incidents.params(&embedder));
@@ -71,16 +76,13 @@ impl Batch<'_> {
         incidents?;
         let (buckets, incidents): (Vec<i32>, Vec<i64>) =
             self.facts.iter().map(|facts| (facts.bucket, facts.incident_id)).unzip();
-        add_facets(connection, &buckets, &incidents).await?;
-        connection.client.batch_execute("COMMIT").await?;
-        connection.in_transaction = false;
-        Ok(())
+        add_facets(tx, &buckets, &incidents).await
     }
 
-    /// Begins, writes the patterns, and counts the features of those that are new.
-    async fn patterns(&self, connection: &mut Connection) -> Result<(), Error> {
-        let write_patterns = connection.prepare(include_str!("write_patterns.sql")).await?;
-        let count_terms = connection.prepare(include_str!("count_terms.sql")).await?;
+    /// Writes the patterns, and counts the features of those that are new.
+    async fn patterns(&self, tx: &mut Transaction<'_>) -> Result<(), Error> {
+        let write_patterns = tx.prepare(include_str!("write_patterns.sql")).await?;
+        let count_terms = tx.prepare(include_str!("count_terms.sql")).await?;
         let embedder = self.space.id.as_str();
         let patterns: BTreeMap<(i32, Uuid), &Embedding> = self
             .vectors
@@ -97,22 +99,22 @@ impl Batch<'_> {
         let weights = |e: &&Embedding| e.features.weights.iter().map(f32::to_string).collect::<Vec<_>>().join(" ");
         let weights: Vec<String> = patterns.values().map(weights).collect();
         let params: [&(dyn ToSql + Sync); 7] = [&buckets, &embedder, &ids, &embeddings, &self.now, &terms, &weights];
-        let client = &connection.client;
-        let (begun, new) = join!(begin_writing(client), client.query(&write_patterns, &params));
-        begun?;
+        let client = tx.client();
+        let (locked, new) =
+            join!(tx.lock(Lock::Patterns, Share::Shared, PATIENCE), client.query(&write_patterns, &params));
+        locked?;
         let new: HashSet<Uuid> = new?.iter().map(|row| row.get("pattern")).collect();
         if new.is_empty() {
             return Ok(());
         }
         if self.space.sparse {
-            let words = connection.prepare(include_str!("write_pattern_words.sql")).await?;
+            let words = tx.prepare(include_str!("write_pattern_words.sql")).await?;
             let rows = || patterns.iter().filter(|(key, _)| new.contains(&key.1));
             let buckets: Vec<i32> = rows().map(|(key, _)| key.0).collect();
             let ids: Vec<Uuid> = rows().map(|(key, _)| key.1).collect();
             let vectors: Vec<SparseVector> = rows().map(|(_, e)| SparseVector::from_dense(&e.vector)).collect();
-            connection.client.execute(&words, &[&buckets, &embedder, &ids, &vectors]).await?;
+            client.execute(&words, &[&buckets, &embedder, &ids, &vectors]).await?;
         }
-        let client = &connection.client;
         let mut counts: BTreeMap<(i32, &str), i64> = BTreeMap::new();
         for embedding in patterns.values().filter(|embedding| new.contains(&embedding.pattern)) {
             for term in embedding.features.terms.iter().map(String::as_str).chain([""]) {
@@ -194,36 +196,29 @@ struct FactColumns<'a> {
     incidents: Vec<i64>,
     requests: Vec<&'a str>,
     times: Vec<DateTime<Utc>>,
-    texts: [Vec<Option<&'a str>>; 5],
-    statuses: Vec<&'a str>,
     revisions: Vec<i64>,
+    /// A column for each copied fact.
+    values: Vec<Vec<Option<&'a str>>>,
 }
 
 impl<'a> FactColumns<'a> {
     fn of(facts: &'a [CopiedFacts]) -> Self {
-        let text = |value: fn(&CopiedFacts) -> &Option<String>| facts.iter().map(|f| value(f).as_deref()).collect();
+        let column = |at: usize| facts.iter().map(|facts| facts.values.get(at)?.as_deref()).collect();
         FactColumns {
             buckets: facts.iter().map(|facts| facts.bucket).collect(),
             incidents: facts.iter().map(|facts| facts.incident_id).collect(),
             requests: facts.iter().map(|facts| facts.correlation_id.as_str()).collect(),
             times: facts.iter().map(|facts| facts.action_timestamp).collect(),
-            texts: [
-                text(|facts| &facts.alert_name),
-                text(|facts| &facts.alert_severity),
-                text(|facts| &facts.action_type),
-                text(|facts| &facts.namespace),
-                text(|facts| &facts.cluster_name),
-            ],
-            statuses: facts.iter().map(|facts| facts.execution_status.as_str()).collect(),
             revisions: facts.iter().map(|facts| facts.revision).collect(),
+            values: (0..copied().count()).map(column).collect(),
         }
     }
 
+    /// For `write_facts.sql`.
     fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
-        let mut params: Vec<&(dyn ToSql + Sync)> = vec![&self.buckets, &self.incidents, &self.requests, &self.times];
-        params.extend(self.texts.iter().map(|column| column as &(dyn ToSql + Sync)));
-        params.push(&self.statuses);
-        params.push(&self.revisions);
+        let mut params: Vec<&(dyn ToSql + Sync)> =
+            vec![&self.buckets, &self.incidents, &self.requests, &self.times, &self.revisions];
+        params.extend(self.values.iter().map(|column| column as &(dyn ToSql + Sync)));
         params
     }
 }

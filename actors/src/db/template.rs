@@ -1,0 +1,93 @@
+//! SQL whose lists of columns come from the table of facts (`domain/facts.rs`).
+//!
+//! `{counted|TEXT}` stands for TEXT once for each counted fact, with commas between; `{stated|…}` and `{copied|…}` do the same for the
+//! facts that an audit states by themselves, and for those that the vector store keeps a copy of. `{counted OR|…}` and `{counted AND|…}`
+//! put that word between. In TEXT, `@` is the column, `#type` its type `#bit` its bit and `#place` its place
+//! among the facts of the list, from 1. `$*` is the number of
+//! the next parameter, wherever it stands. `{all}` is the set of all counted facts as a number, `{ready}` the rows of the smaller sets,
+//! `{}` itself.
+
+use crate::domain::facts::{Fact, FactKind, copied, counted, stated};
+use crate::domain::totals::DimensionSet;
+use std::fmt::Write;
+
+/// The statement that a template stands for.
+pub(crate) fn fill(template: &str) -> String {
+    let mut text = String::with_capacity(template.len() * 2);
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (list, after) = after.split_once('}').unwrap_or((after, ""));
+        text.push_str(before);
+        match list {
+            "" => text.push_str("{}"),
+            "all" => _ = write!(text, "{}", DimensionSet::ALL.bits()),
+            "ready" => text.push_str(&ready()),
+            list => text.push_str(&expand(list)),
+        }
+        rest = after;
+    }
+    text.push_str(rest);
+    number(&text)
+}
+
+/// A statement from a file beside the caller, filled once.
+macro_rules! sql {
+    ($file:literal) => {{
+        static SQL: std::sync::LazyLock<String> =
+            std::sync::LazyLock::new(|| $crate::db::template::fill(include_str!($file)));
+        SQL.as_str()
+    }};
+}
+pub(crate) use sql;
+
+fn expand(list: &str) -> String {
+    let (head, item) = list.split_once('|').unwrap_or((list, "@"));
+    let (name, between) =
+        head.split_once(' ').map_or((head, ", ".to_owned()), |(name, word)| (name, format!(" {word} ")));
+    let facts: Vec<&Fact> = match name {
+        "counted" => counted().collect(),
+        "stated" => stated().collect(),
+        "copied" => copied().collect(),
+        other => panic!("no list of facts is called {other}"),
+    };
+    let items = facts.iter().enumerate().map(|(at, fact)| {
+        let kind = if fact.kind == FactKind::Number { "float8" } else { "text" };
+        item.replace('@', fact.column)
+            .replace("#type", kind)
+            .replace("#bit", &(1 << at).to_string())
+            .replace("#place", &(at + 1).to_string())
+    });
+    items.collect::<Vec<_>>().join(&between)
+}
+
+/// The smaller sets of counted facts as rows of VALUES.
+fn ready() -> String {
+    DimensionSet::ready().map(|set| format!("({})", set.bits())).collect::<Vec<_>>().join(", ")
+}
+
+/// Gives each `$*` its number.
+fn number(text: &str) -> String {
+    let mut parts = text.split("$*");
+    let mut numbered = parts.next().unwrap_or_default().to_owned();
+    for (at, part) in parts.enumerate() {
+        _ = write!(numbered, "${}", at + 1);
+        numbered.push_str(part);
+    }
+    numbered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_come_from_the_table() {
+        let columns: Vec<&str> = counted().map(|fact| fact.column).collect();
+        assert_eq!(fill("a, {counted|t.@}"), format!("a, t.{}", columns.join(", t.")));
+        assert_eq!(fill("{counted OR|@}"), columns.join(" OR "));
+        assert!(fill("($*::int[], {counted|$*::#type[]})").starts_with("($1::int[], $2::text[], $3::text[], "));
+        assert!(fill("{stated|@ #type}").ends_with("model_confidence float8"));
+        assert!(fill("{counted|@ #bit}").starts_with("alert_name 1, alert_severity 2, action_type 4"));
+        assert_eq!(fill("{all} {ready}"), "31 (0), (3), (1), (2), (4), (8), (16)");
+    }
+}

@@ -1,0 +1,138 @@
+//! The facts of an incident: one table, from which the filters of lists and searches, the facets of patterns, the totals, the groups of
+//! success rates and the lists of columns in SQL (`db/template.rs`) come. A new filter is a name in its line of this table; the copy of
+//! the fact in the vector store, and what is counted, need a migration beside it (CONTRIBUTING.md, "A filter").
+
+use super::remediation::RemediationAudit;
+use super::severity::{self, Severity};
+use super::status::{self, Status};
+
+/// One fact of an incident.
+#[derive(Debug)]
+pub struct Fact {
+    /// The name of its filter, in a query and in the `filters` of a search; `None` where nobody can filter by it.
+    pub filter: Option<&'static str>,
+    /// The filter as an error of a search names it.
+    pub in_search: &'static str,
+    /// Its column of `resource_action_traces`. But for the status a column `…_by` beside it bears the audit that stated it last.
+    pub column: &'static str,
+    pub kind: FactKind,
+    /// Whether totals are kept of it (`domain/totals.rs`), and success rates can be grouped by it.
+    pub counted: bool,
+    /// Whether the vector store has an index of its copy.
+    pub indexed: bool,
+    /// What an audit states of it. Status, times, duration and error go together, and have a rule of their own (`domain/incident.rs`).
+    pub stated: Option<fn(&RemediationAudit) -> Option<FactValue<'_>>>,
+}
+
+/// What its values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FactKind {
+    Text,
+    /// One of four words.
+    Severity,
+    /// One of six words, or a synonym of them.
+    Status,
+    Number,
+}
+
+/// A value that an audit states.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum FactValue<'a> {
+    Text(&'a str),
+    Number(f64),
+}
+
+impl<'a> FactValue<'a> {
+    pub fn text(self) -> Option<&'a str> {
+        match self {
+            FactValue::Text(text) => Some(text),
+            FactValue::Number(_) => None,
+        }
+    }
+
+    pub fn number(self) -> Option<f64> {
+        match self {
+            FactValue::Text(_) => None,
+            FactValue::Number(number) => Some(number),
+        }
+    }
+}
+
+macro_rules! facts {
+    (count $($column:literal)*) => { [$($column),*].len() };
+    (filter none) => { (None::<&'static str>, "") };
+    (filter $filter:literal) => { (Some($filter), concat!("filters.", $filter)) };
+    (stated none) => { None };
+    (stated $stated:expr) => { Some($stated) };
+    ($($filter:tt | $column:literal | $kind:ident | $counted:literal | $indexed:literal | $stated:tt;)*) => {
+        /// All of them, in the order of the contract's filters.
+        pub static FACTS: [Fact; facts!(count $($column)*)] = [$(Fact {
+            filter: facts!(filter $filter).0,
+            in_search: facts!(filter $filter).1,
+            column: $column,
+            kind: FactKind::$kind,
+            counted: $counted,
+            indexed: $indexed,
+            stated: facts!(stated $stated),
+        }),*];
+    };
+}
+
+facts! {
+    // filter        | column                 | kind     | counted | indexed | stated
+    "alert_name"     | "alert_name"           | Text     | true    | true    | (|audit| text(&audit.alert_name));
+    "severity"       | "alert_severity"       | Severity | true    | false   | (|audit| Some(FactValue::Text(audit.stated_severity()?.as_str())));
+    "action_type"    | "action_type"          | Text     | true    | true    | (|audit| text(&audit.action_type));
+    "namespace"      | "namespace"            | Text     | true    | true    | (|audit| text(&audit.namespace));
+    "cluster"        | "cluster_name"         | Text     | true    | true    | (|audit| text(&audit.cluster));
+    "status"         | "execution_status"     | Status   | false   | false   | none;
+    none             | "environment"          | Text     | false   | false   | (|audit| text(&audit.environment));
+    none             | "alert_fingerprint"    | Text     | false   | false   | (|audit| text(&audit.alert_fingerprint));
+    none             | "target_resource"      | Text     | false   | false   | (|audit| text(&audit.target_resource));
+    none             | "model_used"           | Text     | false   | false   | (|audit| text(&audit.model_used));
+    none             | "model_confidence"     | Number   | false   | false   | (|audit| Some(FactValue::Number(audit.confidence?)));
+}
+
+fn text(value: &Option<String>) -> Option<FactValue<'_>> {
+    value.as_deref().map(FactValue::Text)
+}
+
+/// How many facts are counted, and how many an audit states by themselves.
+pub const COUNTED: usize = how_many().0;
+pub const STATED: usize = how_many().1;
+
+const fn how_many() -> (usize, usize) {
+    let (mut counted, mut stated, mut at) = (0, 0, 0);
+    while at < FACTS.len() {
+        counted += FACTS[at].counted as usize; // 0 or 1
+        stated += FACTS[at].stated.is_some() as usize; // as above
+        at += 1;
+    }
+    (counted, stated)
+}
+
+/// Those of which totals are kept, in the order of their bits.
+pub fn counted() -> impl Iterator<Item = &'static Fact> + Clone {
+    FACTS.iter().filter(|fact| fact.counted)
+}
+
+/// Those that audits state by themselves, in the order of `IncidentFacts::stated`.
+pub fn stated() -> impl Iterator<Item = &'static Fact> + Clone {
+    FACTS.iter().filter(|fact| fact.stated.is_some())
+}
+
+/// Those that can be filtered by: the vector store keeps a copy of them.
+pub fn copied() -> impl Iterator<Item = &'static Fact> + Clone {
+    FACTS.iter().filter(|fact| fact.filter.is_some())
+}
+
+impl Fact {
+    /// The value that a filter's text means, in the form in which it is stored.
+    pub(super) fn parse_word(&self, value: &str) -> Result<Option<&'static str>, &'static str> {
+        match self.kind {
+            FactKind::Text | FactKind::Number => Ok(None),
+            FactKind::Severity => Severity::parse_strict(value).map(|word| Some(word.as_str())).ok_or(severity::WORDS),
+            FactKind::Status => Status::parse(value).map(|word| Some(word.as_str())).ok_or(status::WORDS),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+use super::{DroppedIncident, LIMIT};
+use crate::db::locks::Lock;
+use crate::db::transaction::Transaction;
+use crate::error::ActorError;
+use crate::pg_writer::PgWriterActor;
+use actix::prelude::*;
+use chrono::{DateTime, Utc};
+use tokio_postgres::Error;
+
+/// Deletes what belongs to dropped incidents: their ids, audits, outbox rows, steps and ties. Answers `false` where another process is at
+/// it.
+#[derive(Message)]
+#[rtype(result = "Result<bool, ActorError>")]
+pub struct ForgetIncidents {
+    pub incidents: Vec<DroppedIncident>,
+    pub kept_from: DateTime<Utc>,
+}
+
+impl Handler<ForgetIncidents> for PgWriterActor {
+    type Result = ResponseFuture<Result<bool, ActorError>>;
+
+    fn handle(&mut self, message: ForgetIncidents, _: &mut Self::Context) -> Self::Result {
+        let pool = self.pool();
+        Box::pin(async move {
+            let pool = pool?;
+            let mut connection = pool.get().await?;
+            let forget = async |tx: &mut Transaction<'_>| forget(tx, &message).await;
+            Ok(connection.transaction("retention.forget_incidents", LIMIT, forget).await?)
+        })
+    }
+}
+
+async fn forget(tx: &mut Transaction<'_>, message: &ForgetIncidents) -> Result<bool, Error> {
+    if !tx.try_lock(Lock::Retention).await? {
+        return Ok(false);
+    }
+    let client = tx.client();
+    let (reopened, given): (Vec<&DroppedIncident>, Vec<&DroppedIncident>) =
+        message.incidents.iter().partition(|incident| incident.correlation_id.is_none());
+    let (buckets, ids): (Vec<i32>, Vec<i64>) = reopened.iter().map(|incident| (incident.bucket, incident.id)).unzip();
+    client.execute(include_str!("forget_reopened.sql"), &[&buckets, &ids]).await?;
+
+    let buckets: Vec<i32> = given.iter().map(|incident| incident.bucket).collect();
+    let requests: Vec<Option<&str>> = given.iter().map(|incident| incident.correlation_id.as_deref()).collect();
+    let ids: Vec<i64> = given.iter().map(|incident| incident.id).collect();
+    let (audit_buckets, audits): (Vec<i32>, Vec<&str>) =
+        given.iter().flat_map(|incident| incident.audit_ids.iter().map(|id| (incident.bucket, id.as_str()))).unzip();
+    // First the ids, and then only what belongs to those that were still there.
+    let gone = client.query(include_str!("forget_ids.sql"), &[&buckets, &requests, &ids]).await?;
+    let buckets: Vec<i32> = gone.iter().map(|row| row.get("bucket")).collect();
+    let requests: Vec<&str> = gone.iter().map(|row| row.get("correlation_id")).collect();
+    client.execute(include_str!("../outbox/clear.sql"), &[&audit_buckets, &audits]).await?;
+    client.execute(include_str!("forget_audits.sql"), &[&audit_buckets, &audits]).await?;
+    client.execute(include_str!("forget_steps.sql"), &[&buckets, &requests, &message.kept_from]).await?;
+    client.execute(include_str!("forget_ties.sql"), &[&buckets, &requests]).await?;
+    Ok(true)
+}

@@ -1,0 +1,57 @@
+//! The patterns nearest to a vector: compared in memory where all patterns are held there, else by the vector store, by one of three plans.
+
+mod held;
+mod in_store;
+mod keep_up;
+
+pub(super) use held::HeldPatterns;
+pub(super) use in_store::{nearest_in_store, with_rare_words};
+pub(super) use keep_up::hold_patterns;
+
+use super::plan::{Plan, QueryVector, Reach, Scope};
+use crate::db::connection::Connection;
+use crate::db::sqlstate::DatabaseError;
+use held::Asked;
+use uuid::Uuid;
+
+/// Patterns and their similarities, 0…1, nearest first.
+pub(super) type Near = Vec<(Uuid, f64)>;
+
+/// The patterns nearest to the vector.
+pub(super) async fn nearest(
+    connection: &mut Connection,
+    held: &HeldPatterns,
+    vector: &QueryVector<'_>,
+    scope: &Scope,
+    plan: Plan,
+    reach: Reach,
+) -> Result<Near, DatabaseError> {
+    match nearest_held(connection, held, vector, scope, plan, reach).await? {
+        Some(near) => Ok(near),
+        None => nearest_in_store(connection, vector, scope, plan, reach.patterns).await,
+    }
+}
+
+/// As [`nearest`], in memory; `None` where the patterns are not held.
+async fn nearest_held(
+    connection: &mut Connection,
+    held: &HeldPatterns,
+    vector: &QueryVector<'_>,
+    scope: &Scope,
+    plan: Plan,
+    reach: Reach,
+) -> Result<Option<Near>, DatabaseError> {
+    let Some(words) = vector.sparse.as_ref().filter(|_| plan != Plan::Index && held.is_of(vector.embedder)) else {
+        return Ok(None);
+    };
+    let among = match plan {
+        Plan::OfMatching => Some(in_store::list_matching(connection, vector, scope).await?),
+        Plan::Scan | Plan::Index => None,
+    };
+    if !keep_up::catch_up(connection, held, vector.embedder).await? {
+        return Ok(None);
+    }
+    let most = usize::try_from(reach.patterns).unwrap_or(usize::MAX);
+    let asked = Asked { words, facets: &scope.facets, among, least: scope.min_similarity, most };
+    Ok(held.nearest(vector.embedder, &asked))
+}

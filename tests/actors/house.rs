@@ -1,0 +1,104 @@
+//! The rules of the house that a compiler does not know: one way to a transaction, one table of facts, one name for one thing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The sources of the actors, with their text up to their tests.
+fn sources() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("actors/src");
+    let (mut found, mut folders) = (Vec::new(), vec![root]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs" || ending == "sql" || ending == "part") {
+                let text = fs::read_to_string(&path).expect("text");
+                // Without the tests at its end.
+                let code = text.split("#[cfg(test)]\n").next().unwrap_or_default().to_owned();
+                found.push((path, code));
+            }
+        }
+    }
+    assert!(found.len() > 100, "the sources are there");
+    found
+}
+
+/// The lines of code that have one of these words, outside of the files that may have them.
+fn lines_with(words: &[&str], allowed: &[&str]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (path, code) in sources() {
+        if allowed.iter().any(|file| path.ends_with(file)) {
+            continue;
+        }
+        let code = code.lines().filter(|line| !["//", "-- "].iter().any(|mark| line.trim_start().starts_with(mark)));
+        let found = code.filter(|line| words.iter().any(|word| line.contains(word)));
+        lines.extend(found.map(|line| format!("{}: {}", path.display(), line.trim())));
+    }
+    lines
+}
+
+#[test]
+fn transactions_begin_and_end_in_one_place() {
+    let words = ["BEGIN", "COMMIT", "ROLLBACK", "\"40001\"", "\"40P01\""];
+    assert_eq!(lines_with(&words, &["db/transaction.rs"]), Vec::<String>::new());
+    assert_eq!(lines_with(&["__private"], &[]), Vec::<String>::new());
+    let locks = lines_with(&["pg_advisory", "pg_try_advisory"], &["db/transaction.rs"]);
+    let others: Vec<&String> = locks.iter().filter(|line| !line.contains("migrate")).collect();
+    assert_eq!(others, Vec::<&String>::new(), "locks are taken by their names");
+}
+
+/// Whoever adds a fact adds a line to the table, and no list of columns elsewhere.
+#[test]
+fn lists_of_facts_come_from_the_table() {
+    let lists = ["alert_name, alert_severity", "t.alert_name, t.alert_severity", "\"alert_severity\""];
+    // What readers get under the names of the published API, and the past as the audits of then make it.
+    let allowed = ["domain/facts.rs", "query/incident.rs", "query/incidents_as_of.part"];
+    assert_eq!(lines_with(&lists, &allowed), Vec::<String>::new());
+}
+
+#[test]
+fn one_name_is_one_type() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, code) in sources() {
+        for line in code.lines() {
+            let line = line.trim_start();
+            let line = line.strip_prefix("pub").map_or(line, |rest| {
+                let rest = rest.strip_prefix('(').and_then(|rest| rest.split_once(')')).map_or(rest, |(_, rest)| rest);
+                rest.trim_start()
+            });
+            let name = ["struct ", "enum ", "trait ", "type "].iter().find_map(|kind| line.strip_prefix(kind));
+            let Some(name) = name else { continue };
+            let name: String = name.chars().take_while(|c| c.is_alphanumeric()).collect();
+            // Names that a trait gives, or that live within one function.
+            if !["Type", "Result", "Context", "Connection", "Error", "Err", "Target"].contains(&name.as_str()) {
+                places.entry(name).or_default().push(path.display().to_string());
+            }
+        }
+    }
+    let twice: Vec<_> = places.into_iter().filter(|(_, places)| places.len() > 1).collect();
+    assert!(twice.is_empty(), "{twice:#?}");
+}
+
+/// Only pg_writer, the owner of the partitions, and retention name them; only totals folds.
+#[test]
+fn rooms_do_not_reach_up() {
+    for (room, above) in [
+        ("domain", vec!["pg_writer", "outbox", "totals", "retention", "query", "similarity", "vector_writer", "auth"]),
+        ("db", vec!["pg_writer", "outbox", "totals", "retention", "query", "similarity", "vector_writer", "auth"]),
+        ("totals", vec!["pg_writer", "outbox", "retention", "query", "similarity", "vector_writer"]),
+        ("pg_writer", vec!["outbox", "retention", "query", "similarity", "vector_writer"]),
+        ("vector_writer", vec!["outbox", "retention", "query", "similarity", "pg_writer"]),
+        ("query", vec!["pg_writer", "outbox", "retention", "similarity", "vector_writer"]),
+        ("outbox", vec!["retention", "query", "similarity"]),
+        ("embedder", vec!["pg_writer", "outbox", "retention", "query", "similarity", "vector_writer", "totals"]),
+    ] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("actors/src").join(room);
+        for (path, code) in sources().into_iter().filter(|(path, _)| path.starts_with(&root)) {
+            for above in &above {
+                assert!(!code.contains(&format!("use crate::{above}")), "{} uses {above}", path.display());
+            }
+        }
+    }
+}
