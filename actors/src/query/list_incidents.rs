@@ -64,7 +64,7 @@ impl Handler<ListIncidents> for QueryActor {
             let read = async move |ask: Ask<'_>| list(ask, &asked).await.map(Arc::new);
             self.read_either(name, quick, waiting, read)
         };
-        Box::pin(self.counted("list_incidents", self.pages.join(kind, Waiting::current(), read)))
+        Box::pin(self.counted("list_incidents", self.pages.ask(kind, Waiting::current(), read)))
     }
 }
 

@@ -10,7 +10,6 @@ mod list_steps;
 mod pipeline;
 mod recurrence;
 mod rows;
-mod share;
 mod success_rate;
 mod timeline;
 
@@ -31,11 +30,11 @@ use crate::db::timed::timed_raw;
 use crate::error::ActorError;
 use crate::handle::{Probe, common_handlers};
 use crate::metrics::Metrics;
+use crate::single_flight::{Joining, SingleFlight};
 use crate::supervise::Alive;
 use crate::waiting::{Waiting, awaited_handlers};
 use actix::prelude::*;
 use pipeline::{Ask, Pipeline};
-use share::Sharing;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,7 +46,7 @@ pub struct QueryActor {
     pool: PoolSettings,
     metrics: Metrics,
     running: Option<Running>,
-    pages: Sharing<Rc<ListIncidents>, Arc<IncidentPage>>,
+    pages: SingleFlight<Rc<ListIncidents>, Arc<IncidentPage>>,
     _alive: Alive,
 }
 
@@ -65,7 +64,7 @@ const LOST: Duration = Duration::from_secs(2);
 
 impl QueryActor {
     pub fn new(pool: PoolSettings, metrics: Metrics, alive: Alive) -> Self {
-        QueryActor { pool, metrics, running: None, pages: Sharing::new(), _alive: alive }
+        QueryActor { pool, metrics, running: None, pages: SingleFlight::new(Joining::BeforeStart), _alive: alive }
     }
 
     /// Runs a read on a connection of the pool, and counts it under the name of its operation. `transaction` is the name
