@@ -119,3 +119,45 @@ async fn ask_once(client: &Client, settings: &HttpSettings, inputs: &[String]) -
     }
     Ok(answer.data.into_iter().map(|vector| vector.embedding).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// An endpoint that answers every request with this status, and counts them.
+    fn endpoint(status: &'static str) -> std::io::Result<(SocketAddr, Arc<AtomicUsize>)> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let (address, asked) = (listener.local_addr()?, Arc::<AtomicUsize>::default());
+        let count = asked.clone();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                count.fetch_add(1, Ordering::SeqCst);
+                let (mut request, mut part) = (Vec::new(), [0; 4096]);
+                // The JSON of a request is an object.
+                while !request.ends_with(b"}") {
+                    match stream.read(&mut part) {
+                        Ok(0) | Err(_) => break,
+                        Ok(length) => request.extend_from_slice(&part[..length]),
+                    }
+                }
+                // A client that has gone is not told.
+                let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            }
+        });
+        Ok((address, asked))
+    }
+
+    #[tokio::test]
+    async fn only_an_endpoint_that_is_away_is_asked_again() {
+        for (status, tries) in [("503 Service Unavailable", TRIES), ("400 Bad Request", 1), ("404 Not Found", 1)] {
+            let (address, asked) = endpoint(status).expect("a port of loopback is free");
+            let settings = HttpSettings { url: format!("http://{address}/"), model: "model".into(), key: None };
+            let fault = check_endpoint(&settings).await.expect_err(status);
+            assert_eq!(asked.load(Ordering::SeqCst), tries, "{status}: {fault}");
+        }
+    }
+}
