@@ -15,6 +15,7 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use actix_web_prom::PrometheusMetricsBuilder;
+use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
 use data_storage_actors::auth::{AccessRules, AuthSettings, RateLimit, TokenSource};
 use data_storage_actors::check::check_database;
 use data_storage_actors::db::DatabaseConfig;
@@ -297,8 +298,14 @@ async fn metrics_text(registry: Registry) -> HttpResponse {
     }
 }
 
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Between tries to migrate, which have no end: 200 ms, doubling up to 2.5 s. Each is up to twice as long, so that replicas that
+/// failed together do not try again together.
+const MIGRATION_PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(200))
+    .with_max_delay(LONGEST_PAUSE)
+    .with_jitter()
+    .without_max_times();
+const LONGEST_PAUSE: Duration = Duration::from_millis(2500);
 
 /// Migrates the audit database as soon as it is there. A replica that is up to date lets reads begin without it.
 async fn migrate_audit(
@@ -317,7 +324,7 @@ async fn migrate_audit(
             on_ready();
         }
     };
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = MIGRATION_PAUSES.build();
     loop {
         match migrate(&databases.write, Schema::Audit, clock()).await {
             Ok(()) => {
@@ -335,8 +342,7 @@ async fn migrate_audit(
             health.read_database.set(true);
             ready();
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
     }
 }
 
@@ -345,13 +351,11 @@ async fn replica_is_current(database: &DatabaseConfig) -> bool {
     matches!(timeout(Duration::from_secs(3), check).await, Ok(Ok(true)))
 }
 
-/// Migrates the vector store whenever it is there; nobody waits for it.
+/// Migrates the vector store as soon as it is there. Nothing waits for this.
 async fn migrate_vector(database: DatabaseConfig, health: Arc<Health>, clock: Clock) {
-    let mut pause = FIRST_PAUSE;
-    while let Err(error) = migrate(&database, Schema::Vector, clock()).await {
-        tracing::warn!(%error, "the vector store cannot be migrated yet");
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+    let once = || migrate(&database, Schema::Vector, clock());
+    let report = |error: &MigrateError, _| tracing::warn!(%error, "the vector store cannot be migrated yet");
+    if once.retry(MIGRATION_PAUSES).notify(report).await.is_ok() {
+        health.vector_migrated.store(true, Ordering::Relaxed);
     }
-    health.vector_migrated.store(true, Ordering::Relaxed);
 }

@@ -16,6 +16,7 @@ pub mod query;
 pub mod reindex;
 pub mod retention;
 pub mod similarity;
+mod single_flight;
 pub mod supervise;
 pub mod totals;
 pub mod vector_writer;

@@ -1,19 +1,26 @@
-//! Brings dead actors back. A panic in a handler closes an actor's address for good, and actix's own `Supervisor` does
-//! not survive it either; so somebody outside holds the other end of a thread that breaks when the actor is dropped.
+//! Brings dead actors back. A panic in a handler closes an actor's address for good, and actix's own `Supervisor` does not survive
+//! it either. So a task outside of the actor holds one end of a channel and the actor the other one, which closes when the actor is
+//! dropped.
 
 use crate::handle::Handle;
 use actix::{Actor, Addr};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use std::iter::once;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-/// Held by an actor as long as it lives; its supervisor notices when it is dropped.
+/// Held by an actor as long as the actor lives. The supervisor notices when it is dropped.
 pub struct Alive {
     _line: oneshot::Sender<()>,
 }
 
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Before the second restart in a row, the third and so on: from 50 ms on, doubling.
+const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(50))
+    .with_max_delay(LONGEST_PAUSE)
+    .without_max_times();
 /// An actor that lived this long has recovered.
 const RECOVERED: Duration = Duration::from_secs(60);
 /// After this many restarts in a row liveness fails.
@@ -30,14 +37,14 @@ where
     handle.set_address(Some(start(Alive { _line: line })));
     let mut started = Instant::now();
     actix::spawn(async move {
-        let mut in_a_row = 0;
+        let (mut in_a_row, mut pauses) = (0, restart_pauses());
         loop {
             tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => return handle.set_stopping(),
                 _ = &mut died => {}
                 () = tokio::time::sleep_until(started + RECOVERED), if in_a_row > 0 => {
-                    in_a_row = 0;
+                    (in_a_row, pauses) = (0, restart_pauses());
                     handle.set_broken(false);
                     continue;
                 }
@@ -47,7 +54,7 @@ where
             handle.set_broken(in_a_row >= GIVE_UP);
             handle.metrics().actor_restarts_total.with_label_values(&[handle.name()]).inc();
             tracing::error!(actor = handle.name(), restarts = in_a_row, "actor died; restarting it");
-            tokio::time::sleep(pause(in_a_row)).await;
+            tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
             let (line, next) = oneshot::channel();
             died = next;
             started = Instant::now();
@@ -56,10 +63,19 @@ where
     });
 }
 
-/// None before the first restart in a row, then doubling.
-fn pause(in_a_row: u32) -> Duration {
-    match in_a_row {
-        0 | 1 => Duration::ZERO,
-        n => (FIRST_PAUSE * 2u32.saturating_pow(n - 2).min(1000)).min(LONGEST_PAUSE),
+/// The pauses before restarts in a row, without end. There is none before the first.
+fn restart_pauses() -> impl Iterator<Item = Duration> {
+    once(Duration::ZERO).chain(PAUSES.build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let millis: Vec<u128> = restart_pauses().take(10).map(|pause| pause.as_millis()).collect();
+        assert_eq!(millis, [0, 50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        assert_eq!(restart_pauses().nth(10_000), Some(LONGEST_PAUSE));
     }
 }

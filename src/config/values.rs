@@ -1,6 +1,7 @@
-//! How one setting is read from its text. What is wrong with it is said in words that follow the name of its variable.
+//! How one setting is read from its text. An error is worded so that it follows the name of the variable.
 
 use chrono::TimeDelta;
+use data_storage_actors::domain::span;
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -31,13 +32,8 @@ pub(super) fn permits(text: &str) -> Result<usize, String> {
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-    units
-        .iter()
-        .find_map(|(unit, millis)| {
-            let n: u64 = text.strip_suffix(unit)?.parse().ok()?;
-            Some(Duration::from_millis(n.checked_mul(*millis)?))
-        })
+    // A setting may have a plus sign.
+    span::parse(text.strip_prefix('+').unwrap_or(text))
         .filter(|duration| *duration <= Duration::from_secs(100 * 366 * 86_400))
         .ok_or_else(|| "must be a duration, like 500ms, 5s, 10m, 24h or 400d".into())
 }
@@ -70,6 +66,9 @@ mod tests {
     fn durations_and_sizes() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("400d"), Ok(Duration::from_secs(400 * 86_400)));
+        assert_eq!(duration("+5s"), duration("5s"));
+        assert_eq!(duration("36600d"), Ok(Duration::from_secs(36_600 * 86_400)));
+        assert!(duration("36601d").is_err() && duration("++5s").is_err() && duration("1h30m").is_err());
         assert!(duration("5").is_err() && duration("-5s").is_err() && duration("99999999999d").is_err());
         assert_eq!((bytes("64KiB"), bytes("1 MiB")), (Ok(65_536), Ok(1 << 20)));
         assert!(bytes("0").is_err() && bytes("2GiB").is_err());

@@ -2,6 +2,7 @@ use super::token::Token;
 use super::{AuthActor, Source, limits};
 use crate::domain::identity::Identity;
 use crate::error::ActorError;
+use crate::waiting::Waiting;
 use actix::prelude::*;
 use futures_util::future::Either;
 use std::net::IpAddr;
@@ -11,7 +12,7 @@ use std::net::IpAddr;
 #[rtype(result = "Result<Identity, ActorError>")]
 pub struct Authenticate {
     pub token: Token,
-    /// The address of the socket that it came from: what causes a review is limited for each.
+    /// The address of the socket that the token came from. The token reviews that one address causes are limited.
     pub peer: IpAddr,
 }
 
@@ -31,7 +32,7 @@ impl AuthActor {
     ) -> impl Future<Output = Result<Option<Identity>, ActorError>> + 'static + use<> {
         let Authenticate { token, peer } = message;
         let digest = token.digest();
-        // It may have been learnt on the way here.
+        // The verdict may have been learnt since the gate looked for one.
         if let Some(verdict) = self.verdicts.of_token(&digest, (self.clock)()) {
             return Either::Left(std::future::ready(Ok(verdict)));
         }
@@ -43,21 +44,18 @@ impl AuthActor {
             }
             Source::Review { reviewer, audiences } => (reviewer.clone(), audiences.clone()),
         };
-        let flight = match self.token_flights.join(&digest) {
-            Some(flight) => flight,
-            None => {
-                if let Some(Err(exceeded)) = self.peers.as_ref().map(|limit| limit.check(&limits::peer_key(peer))) {
-                    self.metrics.rate_limited_total.with_label_values(&["token_review"]).inc();
-                    return Either::Left(std::future::ready(Err(exceeded.into())));
-                }
-                let verdicts = self.verdicts.clone();
-                self.token_flights.start(digest, async move {
-                    let identity = reviewer.review(&token, &audiences).await?;
-                    verdicts.learn_token(digest, identity.clone(), token.expires());
-                    Ok(identity)
-                })
-            }
-        };
-        Either::Right(flight)
+        // A peer that joins a review under way causes none, and uses up nothing of its limit.
+        if !self.token_reviews.can_join(&digest)
+            && let Some(Err(exceeded)) = self.peers.as_ref().map(|limit| limit.check(&limits::peer_key(peer)))
+        {
+            self.metrics.rate_limited_total.with_label_values(&["token_review"]).inc();
+            return Either::Left(std::future::ready(Err(exceeded.into())));
+        }
+        let verdicts = self.verdicts.clone();
+        Either::Right(self.token_reviews.ask(digest, Waiting::current(), |_| async move {
+            let identity = reviewer.review(&token, &audiences).await?;
+            verdicts.learn_token(digest, identity.clone(), token.expires());
+            Ok(identity)
+        }))
     }
 }

@@ -1,6 +1,7 @@
 use super::{AccessRules, AuthActor};
 use crate::domain::identity::{Access, Identity};
 use crate::error::ActorError;
+use crate::waiting::Waiting;
 use actix::prelude::*;
 
 /// May this identity do that?
@@ -28,15 +29,12 @@ impl Handler<Authorize> for AuthActor {
             (AccessRules::Rbac { .. }, None) => return Box::pin(async { Err(ActorError::Internal) }),
         };
         let question = (identity, access);
-        if let Some(flight) = self.access_flights.join(&question) {
-            return Box::pin(flight);
-        }
         let verdicts = self.verdicts.clone();
-        Box::pin(self.access_flights.start(question.clone(), async move {
+        self.access_reviews.ask(question.clone(), Waiting::current(), |_| async move {
             let (identity, access) = question;
             let allowed = reviewer.allows(&identity, access, &namespace).await?;
             verdicts.learn_access(identity, access, allowed);
             Ok(allowed)
-        }))
+        })
     }
 }

@@ -3,7 +3,6 @@
 mod authenticate;
 mod authorize;
 mod cluster;
-mod flights;
 mod gate;
 mod limits;
 mod static_tokens;
@@ -23,10 +22,10 @@ use crate::domain::identity::{Access, Identity};
 use crate::domain::time::Clock;
 use crate::handle::common_handlers;
 use crate::metrics::Metrics;
+use crate::single_flight::{Joining, SingleFlight};
 use crate::supervise::Alive;
 use actix::prelude::*;
 use cluster::Reviewer;
-use flights::Flights;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -97,8 +96,9 @@ pub struct AuthActor {
     access: AccessRules,
     reviewer: Option<Rc<Reviewer>>,
     verdicts: Verdicts,
-    token_flights: Flights<TokenDigest, Option<Identity>>,
-    access_flights: Flights<(Identity, Access), bool>,
+    /// Calls to the API server. Each goes on to its end, whether or not somebody still waits for it: what it learns is kept.
+    token_reviews: SingleFlight<TokenDigest, Option<Identity>>,
+    access_reviews: SingleFlight<(Identity, Access), bool>,
     peers: Option<RateLimit<IpAddr>>,
     metrics: Metrics,
     clock: Clock,
@@ -133,8 +133,8 @@ impl AuthActor {
             source,
             gate,
             reviewer,
-            token_flights: Flights::new(),
-            access_flights: Flights::new(),
+            token_reviews: SingleFlight::new(Joining::UnderWay),
+            access_reviews: SingleFlight::new(Joining::UnderWay),
             metrics,
             clock,
             _alive: alive,

@@ -24,6 +24,7 @@ pub mod parameters;
 pub mod remediation;
 pub mod search;
 pub mod severity;
+pub mod span;
 pub mod status;
 pub mod time;
 pub mod totals;

@@ -3,6 +3,7 @@
 use super::filter::{IncidentFilter, filters, search_filters};
 use super::invalid::{Invalid, Reason};
 use super::json::{Fault, Json, parse_members, parse_members_of};
+use super::span;
 use super::time::parse_rfc3339;
 use chrono::{DateTime, Utc};
 use std::borrow::Cow;
@@ -101,15 +102,8 @@ pub fn min_similarity(text: &str) -> Result<f64, Invalid> {
 /// # Errors
 /// When it is no duration like `90d`, longer than nothing.
 pub fn half_life(text: &str) -> Result<Duration, Invalid> {
-    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-    let millis = units.iter().find_map(|(unit, millis)| {
-        let digits = text.strip_suffix(unit).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
-        digits.parse::<u64>().ok()?.checked_mul(*millis)
-    });
-    match millis {
-        Some(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
-        _ => Err(Invalid::wrong("half_life", "must be a duration, like 12h or 90d")),
-    }
+    let wrong = || Invalid::wrong("half_life", "must be a duration, like 12h or 90d");
+    span::parse(text).filter(|span| !span.is_zero()).ok_or_else(wrong)
 }
 
 /// # Errors

@@ -3,28 +3,30 @@
 use super::engine::{Engine, EngineFault, embedding, told};
 use super::{Builtin, Embedding, VECTOR_LENGTH};
 use crate::domain::audit_text::AuditText;
+use backon::{ExponentialBuilder, Retryable};
 use reqwest::{Client, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use tokio::time::sleep;
 
-/// Where it is. The key cannot be printed.
+/// Where the endpoint is. The key cannot be printed.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
-    /// The whole URL, as `https://host/v1/embeddings`.
+    /// The whole URL, like `https://host/v1/embeddings`.
     pub url: String,
     pub model: String,
     pub key: Option<SecretString>,
 }
 
-/// One try, and how many there are.
+/// How long one try may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
-const TRIES: u32 = 3;
-const PAUSE: Duration = Duration::from_millis(100);
-/// After so many failures in a row nobody asks for this long.
+const TRIES: usize = 3;
+/// Between tries: 50 ms, then 100 ms, each up to twice as long, so that replicas that failed together do not ask again together.
+const PAUSES: ExponentialBuilder =
+    ExponentialBuilder::new().with_min_delay(Duration::from_millis(50)).with_jitter().with_max_times(TRIES - 1);
+/// After this many failures in a row the endpoint is not asked for `BREAK_FOR`.
 const BREAK_AFTER: u32 = 5;
 const BREAK_FOR: Duration = Duration::from_secs(10);
 
@@ -57,7 +59,7 @@ impl Http {
 }
 
 impl Engine for Http {
-    /// While the breaker is open nobody is asked.
+    /// Fails at once while the endpoint is not asked.
     fn embed(&mut self, texts: &[AuditText], words: &Builtin) -> Result<Vec<Embedding>, EngineFault> {
         if self.closed_until.is_some_and(|until| Instant::now() < until) {
             return Err(EngineFault::Away("it failed too often, and is not asked for a while".into()));
@@ -74,24 +76,18 @@ impl Engine for Http {
     }
 }
 
-/// Tries an endpoint out.
+/// Asks an endpoint for the embedding of one word.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with the endpoint.
 pub(super) async fn check_endpoint(settings: &HttpSettings) -> Result<(), EngineFault> {
     let client = Client::builder().timeout(TIMEOUT).build().map_err(|error| EngineFault::Away(error.to_string()))?;
     ask(&client, settings, &["check".to_owned()]).await.map(|_| ())
 }
 
 async fn ask(client: &Client, settings: &HttpSettings, inputs: &[String]) -> Result<Vec<Vec<f32>>, EngineFault> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match ask_once(client, settings, inputs).await {
-            Err(EngineFault::Away(_)) if tries < TRIES => sleep(PAUSE * tries).await,
-            result => return result,
-        }
-    }
+    let once = || ask_once(client, settings, inputs);
+    once.retry(PAUSES).when(|fault| matches!(fault, EngineFault::Away(_))).await
 }
 
 async fn ask_once(client: &Client, settings: &HttpSettings, inputs: &[String]) -> Result<Vec<Vec<f32>>, EngineFault> {
@@ -123,4 +119,46 @@ async fn ask_once(client: &Client, settings: &HttpSettings, inputs: &[String]) -
         return Err(EngineFault::Away(format!("{} vectors for {} texts", answer.data.len(), inputs.len())));
     }
     Ok(answer.data.into_iter().map(|vector| vector.embedding).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// An endpoint that answers every request with this status, and counts them.
+    fn endpoint(status: &'static str) -> std::io::Result<(SocketAddr, Arc<AtomicUsize>)> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let (address, asked) = (listener.local_addr()?, Arc::<AtomicUsize>::default());
+        let count = asked.clone();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                count.fetch_add(1, Ordering::SeqCst);
+                let (mut request, mut part) = (Vec::new(), [0; 4096]);
+                // The JSON of a request is an object.
+                while !request.ends_with(b"}") {
+                    match stream.read(&mut part) {
+                        Ok(0) | Err(_) => break,
+                        Ok(length) => request.extend_from_slice(&part[..length]),
+                    }
+                }
+                // A client that has gone is not told.
+                let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            }
+        });
+        Ok((address, asked))
+    }
+
+    #[tokio::test]
+    async fn only_an_endpoint_that_is_away_is_asked_again() {
+        for (status, tries) in [("503 Service Unavailable", TRIES), ("400 Bad Request", 1), ("404 Not Found", 1)] {
+            let (address, asked) = endpoint(status).expect("a port of loopback is free");
+            let settings = HttpSettings { url: format!("http://{address}/"), model: "model".into(), key: None };
+            let fault = check_endpoint(&settings).await.expect_err(status);
+            assert_eq!(asked.load(Ordering::SeqCst), tries, "{status}: {fault}");
+        }
+    }
 }

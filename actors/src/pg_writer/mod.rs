@@ -116,9 +116,9 @@ impl Audit {
     }
 }
 
-/// How often deltas are folded into the totals where there are any, and how often in any case: a service that ended may have left some.
+/// How often deltas are folded into the totals while this service writes, and how often it is looked for those of others.
 const FOLD: Duration = Duration::from_millis(500);
-const FOLD_AT_LEAST: Duration = Duration::from_secs(60);
+const FOLD_AT_LEAST: Duration = Duration::from_secs(5);
 /// How often windowed keys are forgotten.
 const FORGET: Duration = Duration::from_secs(20);
 /// How often partitions are looked after.

@@ -62,7 +62,7 @@ impl Handler<ListIncidents> for QueryActor {
         let asked = kind.clone();
         let read = async move |ask: Ask<'_>| list(ask, &asked).await.map(Arc::new);
         let read = |waiting: Waiting| waiting.scope(|| self.read_either(name, quick, read));
-        Box::pin(self.counted("list_incidents", self.pages.join(kind, Waiting::current(), read)))
+        Box::pin(self.counted("list_incidents", self.pages.ask(kind, Waiting::current(), read)))
     }
 }
 

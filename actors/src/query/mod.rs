@@ -10,7 +10,6 @@ mod list_steps;
 mod pipeline;
 mod recurrence;
 mod rows;
-mod share;
 mod success_rate;
 mod timeline;
 
@@ -31,11 +30,11 @@ use crate::db::sqlstate::DatabaseFault;
 use crate::error::ActorError;
 use crate::handle::{Probe, common_handlers};
 use crate::metrics::Metrics;
+use crate::single_flight::{Joining, SingleFlight};
 use crate::supervise::Alive;
 use crate::waiting::{awaited_handlers, left};
 use actix::prelude::*;
 use pipeline::{Ask, Pipeline};
-use share::Sharing;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,7 +44,7 @@ pub struct QueryActor {
     settings: PoolSettings,
     metrics: Metrics,
     pools: Option<Pools>,
-    pages: Sharing<Rc<ListIncidents>, Arc<IncidentPage>>,
+    pages: SingleFlight<Rc<ListIncidents>, Arc<IncidentPage>>,
     _alive: Alive,
 }
 
@@ -64,7 +63,7 @@ const LOST: Duration = Duration::from_secs(2);
 
 impl QueryActor {
     pub fn new(settings: PoolSettings, metrics: Metrics, alive: Alive) -> Self {
-        QueryActor { settings, metrics, pools: None, pages: Sharing::new(), _alive: alive }
+        QueryActor { settings, metrics, pools: None, pages: SingleFlight::new(Joining::BeforeStart), _alive: alive }
     }
 
     /// Runs a read on a connection of the pool, and counts it under the name of its operation. `transaction` is the name

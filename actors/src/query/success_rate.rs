@@ -34,7 +34,7 @@ pub struct SuccessRates {
 pub struct SuccessRate {
     /// The values of these facts, under the names of the filters.
     #[serde(flatten)]
-    pub group: serde_json::Map<String, serde_json::SqlValue>,
+    pub group: serde_json::Map<String, serde_json::Value>,
     pub n: u64,
     pub completed: u64,
     pub failed: u64,
