@@ -286,6 +286,7 @@ enum Failure {
 }
 
 /// A pause that two replicas do not share: their process ids and clocks differ.
+#[allow(clippy::disallowed_methods)] // chance, not time: nothing that a test could hold still depends on it
 fn jittered(tries: u32) -> Duration {
     let salt = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
