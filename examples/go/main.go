@@ -291,7 +291,7 @@ func run(ctx context.Context) error {
 		if !group.InsufficientData && group.Rate != nil {
 			rate = fmt.Sprintf("%.0f %% worked", 100**group.Rate)
 		}
-		fmt.Printf("%s with %s: %s of %d\n", group.AlertName, action, rate, group.N)
+		fmt.Printf("%s with %s, %d times: %s\n", group.AlertName, action, group.N, rate)
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ def main() -> None:
 
     for group in service.success_rates("alert_name", "action_type"):
         rate = "too few to say" if group["insufficient_data"] else f"{group['success_rate']:.0%} worked"
-        print(f"{group['alert_name']} with {group['action_type']}: {rate} of {group['n']}")
+        print(f"{group['alert_name']} with {group['action_type']}, {group['n']} times: {rate}")
 
 
 if __name__ == "__main__":

@@ -178,7 +178,7 @@ async function main(): Promise<void> {
   for (const group of await service.successRates("alert_name", "action_type")) {
     const few = group.insufficient_data || group.success_rate === null;
     const rate = few ? "too few to say" : `${Math.round(100 * Number(group.success_rate))} % worked`;
-    console.log(`${group.alert_name} with ${group.action_type}: ${rate} of ${group.n}`);
+    console.log(`${group.alert_name} with ${group.action_type}, ${group.n} times: ${rate}`);
   }
 }
 
