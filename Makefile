@@ -1,74 +1,95 @@
-# The targets that README.md names. Needed: Rust, Python 3 with pip, make.
+# Needed: Rust, Python 3 with pip, make.
 
 PYTHON ?= python3
 CARGO ?= cargo
 
-# The tests of EMBEDDER=minilm, with the model's real weights.
-test-minilm: postgres
-	MINILM_PATH=$$($(PYTHON) scripts/minilm.py) $(CARGO) test --locked --features minilm --release --test api -- embedders
+.PHONY: help check test build run demo postgres check-format lint doc unit walls check-advisories test-minilm test-pgbouncer torture \
+	fuzz bench bench-large bench-recall words clean
 
-# PgBouncer in session mode, Debian's.
-test-pgbouncer: postgres
-	PGBOUNCER=$$($(PYTHON) scripts/pgbouncer.py) $(CARGO) test --locked --test outage pgbouncer -- --include-ignored
+help: ## this list
+	@awk -F ':.*## ' '/^## / { print "\n" substr($$0, 4) } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
-# Service and PostgreSQL killed at random moments: make torture ROUNDS=100
+## Every day
+
+check: check-format lint unit walls ## before each commit: format, lints, unit tests, walls; under a minute when warm
+
+test: check-format lint doc walls postgres ## everything that is promised, on the built program and a real PostgreSQL
+	$(CARGO) test --locked --workspace --quiet --no-fail-fast
+
+build: postgres ## target/release/data-storage
+	$(CARGO) build --release --locked
+
+run: build ## the service with a PostgreSQL of its own; honours LISTEN_ADDR, METRICS_ADDR and EMBEDDED_DIR
+	exec target/release/data-storage serve --embedded
+
+demo: ## a plausible week of incidents, posted to the running service
+	$(PYTHON) tools/demo.py
+
+postgres: ## PostgreSQL 16 with pgvector, into .cache
+	$(PYTHON) tools/postgres.py
+
+clean: ## forget what was built; .cache and data stay
+	$(CARGO) clean
+
+## The parts of `check` and `test`
+
+check-format: ## the formatting, unchanged
+	$(CARGO) fmt --all --check
+
+lint: ## clippy; clippy.toml says what may be called where
+	$(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
+
+doc: ## the documentation of the code, without a warning, into target/doc
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+
+unit: ## the unit tests of both libraries
+	$(CARGO) test --locked --workspace --lib --quiet
+
+# cargo-deny: `cargo install cargo-deny --locked`.
+walls: ## who may depend on what, under which licence and from where (deny.toml); needs cargo-deny
+	@if command -v cargo-deny >/dev/null; then \
+		$(CARGO) deny --locked check bans licenses sources; \
+	elif [ -n "$$REQUIRE_TOOLS" ]; then \
+		echo "cargo-deny is needed here" >&2; exit 1; \
+	else \
+		echo "skipped: walls, as there is no cargo-deny"; \
+	fi
+
+check-advisories: ## known faults of what we depend on; needs cargo-deny and the network
+	$(CARGO) deny --locked check advisories
+
+## More tests
+
+test-minilm: postgres ## EMBEDDER=minilm with the model's real weights
+	MINILM_PATH=$$($(PYTHON) tools/minilm.py) $(CARGO) test --locked --features minilm --release --test api -- embedders
+
+test-pgbouncer: postgres ## PgBouncer in session mode, Debian's
+	PGBOUNCER=$$($(PYTHON) tools/pgbouncer.py) $(CARGO) test --locked --test outage pgbouncer -- --include-ignored
+
 ROUNDS ?= 100
-torture: postgres
+torture: postgres ## service and PostgreSQL killed at random moments; ROUNDS=100
 	ROUNDS=$(ROUNDS) $(CARGO) test --locked --test outage torture -- --nocapture
 
-# Every parser of what a client or an operator wrote, under the fuzzer, so many seconds each; needs cargo-fuzz.
 FUZZ_SECONDS ?= 60
-fuzz:
+fuzz: ## every parser of what others wrote, FUZZ_SECONDS=60 each; needs cargo-fuzz
 	for target in fuzz/seeds/*; do \
 		name=$$(basename $$target); mkdir -p fuzz/corpus/$$name; \
 		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none $$name fuzz/corpus/$$name $$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
 
-# Recall of each embedder beside BM25; http is EMBEDDER_URL's and EMBEDDER_MODEL's, or minilm's model behind an endpoint.
-bench-recall:
-	$(PYTHON) benches/endpoint.py $(CARGO) run --release --locked --features minilm --example bench_recall
+## Figures
 
-# What the built-in embedder knows of words, learned anew: actors/src/embedder/words.txt and words.bin. Debian 12 only, most of an hour.
-words: export CARGO := $(CARGO)
-words:
-	$(PYTHON) benches/words.py
-
-.PHONY: build run demo bench bench-large bench-recall words fuzz test-minilm test-pgbouncer torture test check-format lint walls postgres clean
-
-build: postgres
-	$(CARGO) build --release --locked
-
-# The service with a PostgreSQL of its own; LISTEN_ADDR, METRICS_ADDR and EMBEDDED_DIR are honoured.
-run: build
-	exec target/release/data-storage serve --embedded
-
-# A plausible week of incidents, posted to the running service.
-demo:
-	$(PYTHON) scripts/demo.py
-
-# Ratios to pgbench on the same PostgreSQL; needs wrk and a quiet machine.
-bench: build
+bench: build ## ratios to pgbench on the same PostgreSQL; needs wrk and a quiet machine
 	$(PYTHON) benches/bench.py --rows 1000000 --report docs/benchmarks.md
 
-bench-large: build
+bench-large: build ## the same for lists and totals at ten million rows
 	$(PYTHON) benches/bench.py --rows 10000000 --parts list,total,sizes --report docs/benchmarks.md
 
-postgres:
-	$(PYTHON) scripts/postgres.py
+# http is EMBEDDER_URL's and EMBEDDER_MODEL's, or minilm's model behind an endpoint.
+bench-recall: ## recall of each embedder beside BM25
+	$(PYTHON) benches/endpoint.py $(CARGO) run --release --locked --features minilm --example bench_recall
 
-test: check-format lint walls postgres
-	$(CARGO) test --locked --workspace --quiet --no-fail-fast
-
-check-format:
-	$(CARGO) fmt --all --check
-
-lint:
-	$(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
-
-# The edge depends directly on no database crate, the actors on no actix-web.
-walls:
-	$(PYTHON) scripts/walls.py
-
-clean:
-	$(CARGO) clean
+words: export CARGO := $(CARGO)
+words: ## what the built-in embedder knows of words, learned anew; Debian 12 only, most of an hour
+	$(PYTHON) benches/words.py

@@ -128,7 +128,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def weights() -> Path:
     """The folder of the model's weights."""
-    fetch = [sys.executable, ROOT / "scripts/minilm.py"]
+    fetch = [sys.executable, ROOT / "tools/minilm.py"]
     return Path(subprocess.run(fetch, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
 
 

@@ -2,6 +2,7 @@
 
 use super::{CommandError, PATIENCE, databases};
 use crate::config::Config;
+use data_storage_actors::domain::time::system_clock;
 use data_storage_actors::reindex::{Progress, reindex};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -19,7 +20,7 @@ pub async fn run(config: Config) -> Result<(), CommandError> {
         bar.set_length(progress.of);
         bar.set_position(progress.done);
     };
-    let result = reindex(&databases.write, &databases.vector, &space.id, show).await;
+    let result = reindex(&databases.write, &databases.vector, &space.id, &system_clock(), show).await;
     bar.finish_and_clear();
     if let Some(embedded) = embedded {
         embedded.stop(PATIENCE).await;

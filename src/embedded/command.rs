@@ -79,6 +79,7 @@ impl RunAs {
 
     /// A call of a program as this user, from a folder that it can enter, without the settings of PostgreSQL that our own
     /// environment may have.
+    #[allow(clippy::disallowed_methods)] // no setting is read: what is meant for another PostgreSQL is taken away
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {

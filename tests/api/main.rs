@@ -1,4 +1,5 @@
 //! The REST API from outside, on the built program and a real PostgreSQL.
+#![allow(clippy::disallowed_methods)] // a test reads the time and its own settings where it needs them
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,7 +5,7 @@ use crate::pages::file;
 use std::process::Command;
 
 /// Whether the tool is there.
-fn has(tool: &str) -> bool {
+pub fn has(tool: &str) -> bool {
     let found = Command::new(tool).arg("--help").output().is_ok();
     if !found {
         assert!(std::env::var_os("REQUIRE_TOOLS").is_none(), "{tool} is needed here");

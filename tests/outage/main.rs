@@ -1,4 +1,5 @@
 //! The service under attack: load, crashes, and a PostgreSQL of its own.
+#![allow(clippy::disallowed_methods)] // a test reads the time and its own settings where it needs them
 
 #[path = "../support/mod.rs"]
 mod support;

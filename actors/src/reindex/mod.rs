@@ -1,8 +1,8 @@
 //! Makes up for vectors that were never asked for, as after a time with `EMBEDDER=off`, and fills another embedder's space.
 
 use crate::db::DatabaseConfig;
+use crate::domain::time::Clock;
 use crate::migrate::{MigrateError, connect};
-use chrono::Utc;
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -37,10 +37,11 @@ pub async fn reindex(
     audits: &DatabaseConfig,
     vectors: &DatabaseConfig,
     embedder: &str,
+    clock: &Clock,
     progress: impl Fn(Progress),
 ) -> Result<Reindexed, MigrateError> {
     let (audits, vectors) = (connect(audits).await?, connect(vectors).await?);
-    let mut queued = queue_missing(&audits, &vectors, embedder, &progress).await?;
+    let mut queued = queue_missing(&audits, &vectors, embedder, clock, &progress).await?;
     let active = "-- reindex.active\nSELECT embedder FROM embedding_active WHERE bucket = 0 AND name = 'active'";
     let active: Option<String> = vectors.query_opt(active, &[]).await?.map(|row| row.get(0));
     let Some(before) = active.filter(|active| active != embedder) else {
@@ -50,7 +51,7 @@ pub async fn reindex(
     let mut missing = u64::MAX;
     while missing > 0 {
         wait_below(&audits, 1, &progress).await?;
-        let more = queue_missing(&audits, &vectors, embedder, &progress).await?;
+        let more = queue_missing(&audits, &vectors, embedder, clock, &progress).await?;
         if more >= missing {
             break;
         }
@@ -82,6 +83,7 @@ async fn queue_missing(
     audits: &Client,
     vectors: &Client,
     embedder: &str,
+    clock: &Clock,
     progress: &impl Fn(Progress),
 ) -> Result<u64, Error> {
     let total: i64 = audits.query_one("-- reindex.count\nSELECT count(*) FROM remediation_audit", &[]).await?.get(0);
@@ -101,7 +103,7 @@ async fn queue_missing(
             with_text.into_iter().filter(|(_, id)| !held.contains(id)).unzip();
         if !ids.is_empty() {
             wait_below(audits, MOST_WAITING, progress).await?;
-            queued += audits.execute(&queue, &[&buckets, &ids, &Utc::now()]).await?;
+            queued += audits.execute(&queue, &[&buckets, &ids, &clock()]).await?;
         }
         progress(Progress { what: "audits looked at", done, of: total.unsigned_abs() });
     }

@@ -1,6 +1,7 @@
 //! Recall of each embedder beside BM25: mean reciprocal rank, recall@10 and nDCG@10 over four tasks. On the corpora of tests/data, or on
 //! files of the form of unseen.tsv that are given. `make bench-recall`; minilm needs the feature and MINILM_PATH, http EMBEDDER_URL and
 //! EMBEDDER_MODEL.
+#![allow(clippy::disallowed_methods)] // a tool: the environment is its only settings
 
 #[path = "../tests/recall/corpus.rs"]
 #[allow(dead_code)] // the tests look at more of it
