@@ -1,5 +1,6 @@
-//! Brings dead actors back. A panic in a handler closes an actor's address for good, and actix's own `Supervisor` does
-//! not survive it either; so somebody outside holds the other end of a thread that breaks when the actor is dropped.
+//! Brings dead actors back. A panic in a handler closes the actor's address for good, and actix's own `Supervisor`
+//! does not survive such a panic either. So the supervisor runs outside of the actor: it holds one end of a channel,
+//! and the channel closes when the actor is dropped.
 
 use crate::handle::Handle;
 use actix::{Actor, Addr};
@@ -7,16 +8,17 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-/// Held by an actor as long as it lives; its supervisor notices when it is dropped.
+/// The actor's end of the channel. The actor holds it as long as it lives, and the supervisor notices when it is
+/// dropped.
 pub struct Alive {
     _line: oneshot::Sender<()>,
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// An actor that lived this long has recovered.
+/// An actor that has lived this long counts as recovered.
 const RECOVERED: Duration = Duration::from_secs(60);
-/// After this many restarts in a row liveness fails.
+/// After this many restarts in a row, liveness fails.
 const GIVE_UP: u32 = 10;
 
 /// Starts an actor behind its handle, and starts it again whenever it dies, until `stopping` turns true. `start` is called
@@ -56,7 +58,7 @@ where
     });
 }
 
-/// None before the first restart in a row, then doubling.
+/// The pause before a restart: none before the first restart in a row, then a pause that doubles.
 fn pause(in_a_row: u32) -> Duration {
     match in_a_row {
         0 | 1 => Duration::ZERO,

@@ -3,7 +3,7 @@ use crate::domain::identity::{Access, Identity};
 use crate::error::ActorError;
 use actix::prelude::*;
 
-/// May this identity do that?
+/// Asks whether an identity has a right.
 #[derive(Message)]
 #[rtype(result = "Result<bool, ActorError>")]
 pub struct Authorize {

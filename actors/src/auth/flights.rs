@@ -1,4 +1,4 @@
-//! Equal questions to the API server that come at once are one call.
+//! Requests that ask the API server the same question at the same time share one call.
 
 use crate::error::ActorError;
 use futures_util::FutureExt;
@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 pub(super) type Flight<V> = Shared<LocalBoxFuture<'static, Result<V, ActorError>>>;
 
-/// Calls under way. Each is polled by the actor until it ends, whether or not somebody still waits for it.
+/// The calls under way. The actor polls each call to its end, even if no request waits for the call any more.
 pub(super) struct Flights<K, V: Clone>(Rc<RefCell<HashMap<K, Flight<V>>>>);
 
 impl<K: Clone + Eq + Hash + 'static, V: Clone + 'static> Flights<K, V> {
@@ -22,7 +22,7 @@ impl<K: Clone + Eq + Hash + 'static, V: Clone + 'static> Flights<K, V> {
         self.0.borrow().get(question).cloned()
     }
 
-    /// Begins a call that others may join.
+    /// Begins a call. Later requests with the same question may join the call.
     pub fn start(&self, question: K, call: impl Future<Output = Result<V, ActorError>> + 'static) -> Flight<V> {
         let (under_way, mine) = (self.0.clone(), question.clone());
         let flight = async move {

@@ -11,20 +11,20 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
-/// Where it is. The key cannot be printed.
+/// Where the endpoint is, and what it needs. The key cannot be printed.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
-    /// The whole URL, as `https://host/v1/embeddings`.
+    /// The whole URL, like `https://host/v1/embeddings`.
     pub url: String,
     pub model: String,
     pub key: Option<SecretString>,
 }
 
-/// One try, and how many there are.
+/// How long one try may take, how many tries there are, and the pause after the first try; later pauses are longer.
 const TIMEOUT: Duration = Duration::from_secs(3);
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(100);
-/// After so many failures in a row nobody asks for this long.
+/// After this many failures in a row, the endpoint is not asked for `BREAK_FOR`.
 const BREAK_AFTER: u32 = 5;
 const BREAK_FOR: Duration = Duration::from_secs(10);
 
@@ -39,7 +39,7 @@ struct Vector {
     embedding: Vec<f32>,
 }
 
-/// Lives on the embedder's own thread.
+/// The client of an endpoint. It lives on the embedder's own thread.
 pub(super) struct Http {
     settings: HttpSettings,
     client: Client,
@@ -57,7 +57,7 @@ impl Http {
 }
 
 impl Engine for Http {
-    /// While the breaker is open nobody is asked.
+    /// While the breaker is open, the endpoint is not asked.
     fn embed(&mut self, texts: &[AuditText], words: &Builtin) -> Result<Vec<Embedding>, EngineFault> {
         if self.closed_until.is_some_and(|until| Instant::now() < until) {
             return Err(EngineFault::Away("it failed too often, and is not asked for a while".into()));
@@ -77,7 +77,7 @@ impl Engine for Http {
 /// Tries an endpoint out.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with the endpoint.
 pub(super) async fn check_endpoint(settings: &HttpSettings) -> Result<(), EngineFault> {
     let client = Client::builder().timeout(TIMEOUT).build().map_err(|error| EngineFault::Away(error.to_string()))?;
     ask(&client, settings, &["check".to_owned()]).await.map(|_| ())
