@@ -1,4 +1,4 @@
-//! How one setting is read from its text. What is wrong with it is said in words that follow the name of its variable.
+//! How one setting is read from its text. An error is worded so that it can follow the name of the variable.
 
 use chrono::TimeDelta;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Ids hold times up to the year 2255; fifty years back is before 1970 for nobody.
+/// Audit ids hold times from 1970 to the year 2255. Fifty years before now is never before 1970.
 pub(super) const MAX_AGE_DAYS: i64 = 50 * 365;
 pub(super) const MAX_AHEAD_DAYS: i64 = 366;
 
