@@ -26,8 +26,8 @@ use tokio::time::sleep;
 
 /// The memory of all answers that are longer than [`SHORT`], together, in KiB.
 pub const ROOM_KIB: usize = 128 * 1024;
-/// Most incidents whose audits are read and written out at once. Each may have 16 MiB of text, and takes some times
-/// that.
+/// Most incidents whose audits are read and written out at once. Each may have 16 MiB of text, and takes several times
+/// that much memory.
 pub const ASSEMBLED_AT_ONCE: usize = 8;
 /// How many bytes the socket and the connection's own buffer take at once.
 pub const SHORT: u64 = 64 * 1024;

@@ -105,7 +105,7 @@ async fn unknown_fields_are_kept_to_the_digit() {
     let incident = service.incident_of("rr-u").await;
     let detail = service.read(&format!("/api/v1/incidents/{}", incident["id"])).await;
     assert_eq!(detail["attributes"]["alert-name"], "mine");
-    // Of each field, the value of the latest audit that states it counts.
+    // For each field, the latest audit that states the field counts.
     let more = json!({"remediationRequestID": "rr-u", "alertName": "A", "namespace": "n", "cluster": "c", "zero": 1});
     service.post(Writer::Gateway, &more).await.audit_id();
     let detail = service.read(&format!("/api/v1/incidents/{}", incident["id"])).await;

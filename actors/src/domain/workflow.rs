@@ -28,7 +28,7 @@ pub struct WorkflowAudit {
     pub workflow_id: String,
     pub step_name: String,
     pub step_status: Status,
-    /// Milliseconds; 0 where the body has none.
+    /// Milliseconds; 0 if the body has no duration.
     pub duration_ms: i64,
     pub error_message: Option<String>,
     /// `executedAt`, else the time of receipt.
