@@ -229,8 +229,7 @@ async fn a_rare_fit_is_found_among_many_copies() {
     assert_eq!(requests(&found).len(), 100);
 }
 
-/// The search passes over patterns without any incident that fits. It does not pass over a pattern whose incident fits
-/// since a change.
+/// The search passes over patterns without an incident that fits, but not over one whose incident fits since a change.
 #[tokio::test]
 async fn a_fact_that_changes_opens_its_pattern_to_the_filter() {
     let (service, database) = Service::start().await;
@@ -261,8 +260,7 @@ async fn a_fact_that_changes_opens_its_pattern_to_the_filter() {
     assert_eq!(requests(&search(&service, query("completed")).await), Vec::<&str>::new());
 }
 
-/// A service holds the patterns in memory. It knows what another service writes, changes or deletes as soon as that is
-/// committed.
+/// A service holds the patterns in memory, and knows each change by another service as soon as it is committed.
 #[tokio::test]
 async fn what_another_service_writes_is_known_at_once() {
     let (service, database) = Service::start().await;
@@ -303,8 +301,8 @@ async fn what_another_service_writes_is_known_at_once() {
     assert_eq!(first("an anvil fell from the shelf", "executing").await, None);
 }
 
-/// All copies of one text come before less similar texts, newest first, however many copies there are. A shorter list
-/// is the beginning of a longer one.
+/// All copies of one text come first, newest first, however many there are. A short list is the beginning of a longer
+/// one.
 #[tokio::test]
 async fn copies_come_before_what_is_less_alike() {
     let (service, _database) = Service::start().await;
