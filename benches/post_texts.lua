@@ -1,4 +1,4 @@
--- wrk: posts remediation audits as analyses tell them: many near-copies of few failures, with names and numbers of their own.
+-- wrk: posts remediation audits as analyses write them: many near-copies of few failures, with names and numbers of their own.
 -- Arguments: the token, a name that is new in every run, the file of alert families, how many applications there are.
 local counter, thread_number = 0, 0
 local token, run, applications
@@ -24,7 +24,7 @@ local statuses, actions = {"completed", "completed", "failed", "executing"}, {"s
 
 function request()
    counter = counter + 1
-   -- A few failures are most of them.
+   -- A few failures make most of the audits.
    local family = families[math.ceil(#families * math.random() ^ 3)] or families[1]
    local application = math.random(applications)
    local body = string.format(

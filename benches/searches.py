@@ -1,4 +1,4 @@
-"""Audits as analyses tell them, many near-copies of few failures, and what searching among them costs and finds."""
+"""Fills a service with audits as analyses write them (many near-copies of few failures), and measures what a search costs and finds."""
 
 import json
 import time
@@ -14,11 +14,11 @@ FILTERS = {
     "a cluster and an action (6 %)": {"cluster": "cluster-1", "action_type": "scale"},
     "since a day (1 %)": {"since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 86_400))},
 }
-# Exact, and of the same work: the nearest patterns of one.
+# pgvector's exact search of the same work: the nearest patterns of one.
 BARE = """SET enable_indexscan = off;
 SELECT pattern, 1 - (embedding <=> (SELECT embedding FROM embedding_patterns LIMIT 1)) AS similarity
 FROM embedding_patterns ORDER BY similarity DESC LIMIT 10;"""
-# The similarity of the tenth nearest other incident that fits, compared with every audit's vector.
+# The similarity of the tenth nearest other incident that fits, found by a comparison with the vector of every audit.
 TENTH = """SET enable_indexscan = off; SET enable_bitmapscan = off; SET max_parallel_workers_per_gather = 0;
 WITH asked AS MATERIALIZED (
     SELECT e.embedding FROM audit_embeddings AS e JOIN incident_patterns AS p USING (pattern) WHERE p.incident_id = {id} LIMIT 1
@@ -60,8 +60,8 @@ class Texts:
         return self.service.pgbench(BARE, 8, self.seconds)
 
     def recall(self) -> str:
-        """What part of the true ten nearest is among a hundred hits, by their similarity: near-copies are as near as each other, and
-        hits are in the order of their scores."""
+        """What part of the true ten nearest is among a hundred hits. Hits are in the order of their scores, and near-copies are
+        equally near. So a hit counts if it is as similar as the tenth nearest."""
         found, asked, none = 0, 0, 0
         for name, filters in FILTERS.items():
             if "since" in filters:

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Learns what words mean when operators talk, for the built-in embedder: `make words`, most of an hour. Debian 12 with its package lists.
+"""Learns what words mean when operators talk, for the built-in embedder (`make words`). This takes most of an hour, and needs Debian 12
+with its package lists.
 
-all-MiniLM-L6-v2 and all-mpnet-base-v2 say what each sentence of benches/words/sentences.txt means (they were written for this), and each
-paragraph of some handbooks that Debian packs: 384 and 768 numbers, of which together those directions are kept in which the sentences
-differ most. Each word gets as many numbers, so that those of a text's words add up to the direction of what the models say of the whole.
+all-MiniLM-L6-v2 and all-mpnet-base-v2 say what each sentence of benches/words/sentences.txt means (the sentences were written for this),
+and what each paragraph of some handbooks means that Debian packs. They say it in 384 and 768 numbers. Of these numbers together, the
+directions are kept in which the texts differ most; a sentence weighs four times as much as a paragraph in this choice. Each word gets as many
+numbers as directions are kept. They are learned so that the numbers of a text's words add up to the direction of the text's meaning.
 
-Written: actors/src/embedder/words.bin, a signed byte for each number of each word; and words.txt, first the SHA-256 of the former, then a
-line for each word: how many of 4,000 texts have it, of sentences or of paragraphs, whichever are more. Elsewhere they come out about
-the same, not bit for bit.
+The program writes two files. actors/src/embedder/words.bin has a signed byte for each number of each word. words.txt has the SHA-256 of
+words.bin, then a line for each word that says how many of 4,000 texts have the word: of sentences or of paragraphs, whichever are more.
+On another machine the files come out about the same, but not bit for bit.
 """
 
 import hashlib
@@ -36,19 +38,20 @@ HANDBOOKS = """apache2-doc barbican-doc bind9-doc cinder-doc designate-doc docke
 libvirt-doc manila-doc neutron-doc nova-doc octavia-doc openvswitch-doc pacemaker-doc postfix-doc postgresql-doc-15 senlin-doc slurm-wlm-doc
 swift-doc watcher-doc xen-doc""".split()
 MODELS = {endpoint.MODEL: lambda: endpoint.Model(endpoint.weights()), mpnet.NAME: lambda: mpnet.Mpnet(mpnet.weights())}
-# Of a handbook at most, evenly from its whole length.
+# Most paragraphs of a handbook, taken evenly from its whole length.
 PARAGRAPHS = 1000
 NUMBERS = 96
-# A word is kept that so many sentences have, or so many texts of both kinds.
+# A word is kept if this many sentences have it, or this many texts of both kinds.
 IN_SENTENCES = 2
 IN_TEXTS = 4
 OF_TEXTS = 4000
-# How often a sentence is learned from while a paragraph is once.
+# How often a sentence is learned from, while a paragraph is learned from once.
 WEIGHT = 4
 EPOCHS = 12
 AT_ONCE = 512
 STEP = 0.01
-# How much the likeness of two texts counts beside the meaning of each, and how far words may go from where they begin.
+# How much the likeness of two texts counts beside the meaning of each, and how strongly words are held where they
+# begin.
 PAIRS = 8.0
 HELD = 1e-4
 
@@ -108,7 +111,7 @@ def paragraphs(package: str) -> list[str]:
 
 
 def cached(name: str, key: str, write) -> Path:
-    """A file that was made before of the same, or is now."""
+    """The file for this key. An earlier run made it, or `write` makes it now."""
     file = CACHE / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}-{name}"
     if not file.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -135,7 +138,7 @@ def meanings(name: str, load, texts: list[str]) -> np.ndarray:
 
 
 def words_of(texts: list[str]) -> list[Counter]:
-    """The words of each text as the embedder has them, and how often."""
+    """The words of each text, as the embedder cuts them, and how often the text has each."""
     command = [os.environ.get("CARGO", "cargo"), "run", "--quiet", "--release", "--locked", "--example", "split_words"]
     split = subprocess.run(command, input="\n".join(texts), stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT).stdout.splitlines()
     assert len(split) == len(texts), "a line for each text"
@@ -147,7 +150,7 @@ def of_length_one(rows: np.ndarray) -> np.ndarray:
 
 
 def where_words_begin(weighted, meant: np.ndarray, rarity: np.ndarray) -> np.ndarray:
-    """Where the texts are that have them, a rare one further out."""
+    """The first numbers of each word: where the texts are that have the word. A rare word begins further out."""
     begin = np.zeros((len(rarity), NUMBERS), dtype=np.float32)
     for (places, weights), meaning in zip(weighted, meant, strict=True):
         begin[places] += weights[:, None] * meaning
@@ -155,7 +158,7 @@ def where_words_begin(weighted, meant: np.ndarray, rarity: np.ndarray) -> np.nda
 
 
 def learn(weighted, meant: np.ndarray, begin: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Words' numbers, from texts' words (their places and weights) and what the texts mean (texts × numbers, each of length 1)."""
+    """Learns the numbers of words, from the words of texts (places and weights) and the meanings of texts (texts × numbers, of length 1)."""
     random = np.random.default_rng(1)
     words, mean, square, steps = begin.copy(), np.zeros_like(begin), np.zeros_like(begin), 0
     for epoch in range(EPOCHS):

@@ -1,5 +1,5 @@
-//! All settings: flags and environment variables are one list, read as text by clap and parsed here. Every fault is
-//! found before anything starts, and all are reported together.
+//! All settings. clap reads flags and environment variables from one list, as text; they are parsed here. All faults
+//! are found before anything starts, and are reported together.
 
 mod auth;
 mod settings;
@@ -40,7 +40,7 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
-/// The three databases; two or all of them may be one.
+/// The three databases. Two or all of them may be the same database.
 #[derive(Clone)]
 pub struct DatabaseConfigs {
     pub write: DatabaseConfig,
@@ -51,7 +51,7 @@ pub struct DatabaseConfigs {
 /// Where PostgreSQL is.
 #[derive(Clone)]
 pub enum Databases {
-    /// A private one, still to be started.
+    /// A private PostgreSQL, which is not started yet.
     Embedded {
         dir: Option<PathBuf>,
         programs: Option<PathBuf>,
@@ -67,7 +67,7 @@ pub enum LogFormat {
     Auto,
 }
 
-/// What embeds audits.
+/// Which embedder makes the vectors of audits.
 #[derive(Debug, Clone)]
 pub enum EmbedderConfig {
     Off,
@@ -76,7 +76,7 @@ pub enum EmbedderConfig {
 }
 
 impl EmbedderConfig {
-    /// Whose vectors are written; `None` of nobody.
+    /// The space of the vectors that are written; `None` if there is no embedder.
     pub fn space(&self) -> Option<Space> {
         match self {
             EmbedderConfig::Off => None,
@@ -114,7 +114,7 @@ pub struct Config {
     pub metrics_addr: SocketAddr,
     pub databases: Databases,
     pub auth: AuthConfig,
-    /// Of the REST API; `None`: plain HTTP.
+    /// The TLS files of the REST API; `None` means plain HTTP.
     pub tls: Option<TlsFiles>,
     pub pools: PoolSizes,
     pub pool_max_lifetime: Duration,
@@ -136,14 +136,14 @@ pub struct Config {
     pub log_level: String,
 }
 
-/// The process's ceiling, as the source document has it.
+/// The most connections that a process should open, as the source document has it.
 pub const CONNECTIONS_CEILING: u32 = 50;
 
 impl Config {
-    /// Parses the settings. Where tokens are not asked for (`with_tokens`), what is said of them is ignored.
+    /// Parses the settings. Without `with_tokens`, the settings of tokens and of TLS are ignored.
     ///
     /// # Errors
-    /// Every wrong one, by the name of its variable.
+    /// Every wrong setting, with the name of its variable.
     pub fn parse(settings: &Settings, embedded: bool, with_tokens: bool) -> Result<Self, ConfigErrors> {
         let mut read = Reader::default();
         let s = settings;
@@ -203,12 +203,12 @@ impl Config {
     }
 }
 
-/// What a setting says; an empty one says nothing.
+/// The value of a setting. An empty value counts as not given.
 fn given(value: &Option<String>) -> Option<&str> {
     value.as_deref().map(str::trim).filter(|text| !text.is_empty())
 }
 
-/// Collects faults, so that parsing goes on.
+/// Collects the faults, so that parsing goes on after a fault.
 #[derive(Default)]
 struct Reader {
     errors: Vec<ConfigError>,
@@ -231,13 +231,13 @@ impl Reader {
             Ok(value) => value,
             Err(fault) => {
                 self.fault(variable, fault);
-                // A default parses: the test below tries them all.
+                // Every default can be parsed: the test below tries them all.
                 parse(default).unwrap_or_else(|fault| panic!("the default of {variable} {fault}"))
             }
         }
     }
 
-    /// A setting, or what the file of its `_FILE` variable holds.
+    /// The value of a setting, or the content of the file that the setting's `_FILE` variable names.
     fn secret(&mut self, names: [&'static str; 2], value: &Option<String>, file: &Option<String>) -> Option<String> {
         match (given(value), given(file)) {
             (Some(_), Some(_)) => {
@@ -274,7 +274,7 @@ impl Reader {
         let write = parse("DATABASE_URL", &write);
         let read = parse("READ_DATABASE_URL", &read);
         let vector = parse("VECTOR_DATABASE_URL", &vector);
-        // Where the first is missing a fault is noted, and this value is not used.
+        // If DATABASE_URL is missing or wrong, a fault is noted and this value is not used.
         let write = write.unwrap_or_else(|| DatabaseConfig::on_socket(Path::new("/"), "", ""));
         Databases::External(Box::new(DatabaseConfigs {
             read: read.unwrap_or_else(|| write.clone()),

@@ -1,5 +1,5 @@
-//! A client's connection: who has closed it waits for nothing, who does not take his answer is cut off, and all answers on their way
-//! have a bound on their memory.
+//! A client's connection. A client that has closed its connection waits for nothing. A client that does not take its
+//! answer is cut off. The memory of all answers on their way is bounded.
 
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -24,30 +24,34 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{AbortHandle, spawn};
 use tokio::time::sleep;
 
-/// Of all answers that are longer than [`SHORT`] together, in KiB.
+/// The memory of all answers that are longer than [`SHORT`], together, in KiB.
 pub const ROOM_KIB: usize = 128 * 1024;
-/// Incidents whose audits are read and written out at once: each may have 16 MiB, some times over.
+/// Most incidents whose audits are read and written out at once. Each may have 16 MiB of text, and takes several times
+/// that much memory.
 pub const ASSEMBLED_AT_ONCE: usize = 8;
-/// What the socket and the connection's own buffer take at once.
+/// How many bytes the socket and the connection's own buffer take at once.
 pub const SHORT: u64 = 64 * 1024;
-/// Handed on at once.
+/// How many bytes of a long answer are handed on at once.
 const CHUNK: usize = 32 * 1024;
-/// A client must take a long answer within this time, and 32 KiB a second at least; it is looked at now and then whether it keeps up.
+/// A client must take a long answer within `TIME`, and at least `LEAST_PER_SECOND` of it. Every `LOOK` the service
+/// looks whether the client keeps up.
 const TIME: Duration = Duration::from_secs(60);
 const LEAST_PER_SECOND: u64 = 32 * 1024;
 const LOOK: Duration = Duration::from_secs(5);
-/// How long it may leave everything that was sent to it untaken.
+/// How long a client may take nothing of what was sent to it.
 const STALLED: Duration = Duration::from_secs(20);
 
-/// A connection's socket: to cut it off there must be a way around whoever writes to it.
+/// Another handle of a connection's socket. The HTTP library owns the connection; with this handle the service can cut
+/// the connection off.
 #[derive(Clone)]
 pub struct Socket(Arc<OwnedFd>);
 
-/// A request that is answered sooner is not watched.
+/// If a request is answered sooner than this, its connection is not watched.
 const SOON: Duration = Duration::from_millis(100);
 
 impl Socket {
-    /// Ends when the client has closed the connection, or its half of it: who does not wait for the answer.
+    /// Completes when the client has closed the connection, or its half of the connection. Such a client does not wait
+    /// for the answer.
     pub async fn closed_by_client(self) {
         sleep(SOON).await;
         let watched = self.0.try_clone().and_then(|socket| TcpStream::from_std(socket.into()));
@@ -55,7 +59,7 @@ impl Socket {
         loop {
             match watched.ready(Interest::READABLE).await {
                 Ok(ready) if ready.is_read_closed() => return,
-                // Its next request, which is not for here to read.
+                // The client has sent its next request, which is not read here.
                 Ok(_) => _ = watched.try_io(Interest::READABLE, || Err::<(), _>(ErrorKind::WouldBlock.into())),
                 Err(_) => return pending().await,
             }
@@ -63,7 +67,7 @@ impl Socket {
     }
 }
 
-/// Lets the process have as many files as it may: a connection takes two.
+/// Lets the process open as many files as the system allows. A connection takes two files.
 pub fn allow_files(connections: usize) {
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
@@ -74,7 +78,7 @@ pub fn allow_files(connections: usize) {
     }
 }
 
-/// Bounds how long a client may leave what was sent to it untaken, and keeps the socket for long answers.
+/// Limits how long a client may take nothing of what was sent to it, and keeps the socket for long answers.
 pub fn accept(connection: &dyn Any, data: &mut Extensions) {
     let Some(stream) = tcp_stream(connection) else { return };
     if let Err(error) = sockopt::set_tcp_user_timeout(stream, u32::try_from(STALLED.as_millis()).unwrap_or(0)) {
@@ -91,7 +95,7 @@ fn tcp_stream(connection: &dyn Any) -> Option<&TcpStream> {
     tls.or_else(|| connection.downcast_ref::<TcpStream>())
 }
 
-/// A long answer.
+/// A long answer on its way to a client.
 struct Outgoing {
     rest: Bytes,
     length: u64,
@@ -101,7 +105,8 @@ struct Outgoing {
     watch: Option<AbortHandle>,
 }
 
-/// Hands a long body on in small parts, and keeps its share of the memory until the last; a client that is too slow is cut off.
+/// Hands a long body on in small parts. The body keeps its share of the memory until the last part. A client that is
+/// too slow is cut off.
 pub fn taken_in_time(
     body: BoxBody,
     room: OwnedSemaphorePermit,
@@ -110,7 +115,7 @@ pub fn taken_in_time(
 ) -> BoxBody {
     let rest = match body.try_into_bytes() {
         Ok(bytes) => bytes,
-        // One that comes in parts takes no memory to speak of.
+        // A body that comes in parts takes hardly any memory.
         Err(body) => return body,
     };
     let (length, taken) = (rest.len() as u64, Arc::<AtomicU64>::default()); // usize fits into 64 bits
@@ -125,7 +130,7 @@ async fn cut_off_if_slow(Socket(socket): Socket, length: u64, taken: Arc<AtomicU
         sleep(LOOK).await;
         if taken.load(Ordering::Relaxed) < least * look {
             tracing::warn!("a client takes its answer too slowly: it is cut off");
-            // One that is gone has nothing left to cut.
+            // The shutdown of a connection that is gone already fails, which does not matter.
             let _ = shutdown(&socket, Shutdown::Both);
             return;
         }
@@ -182,7 +187,7 @@ mod tests {
         let mut answer = taken_in_time(answer, share, data.get::<Socket>().cloned(), &in_flight);
         let chunk = poll_fn(|cx| Pin::new(&mut answer).poll_next(cx)).await.expect("some").expect("no error");
         assert_eq!((chunk.len(), in_flight.get(), room.available_permits()), (CHUNK, 100_000, 0));
-        // Paused time runs to the cut by itself.
+        // The clock is paused, so it runs to the cut by itself.
         assert_eq!(client.read(&mut [0; 1]).await.expect("the end"), 0);
         drop(answer);
         assert_eq!((in_flight.get(), room.available_permits()), (0, 8));

@@ -1,5 +1,5 @@
-//! What handlers take from a request, in the order in which the contract checks it: who it is from, what it is, what it
-//! says.
+//! What handlers take from a request, in the order in which the contract checks it: the identity, the media type, the
+//! body.
 
 use crate::middleware::request::Caller;
 use crate::problem::{Problem, ProblemKind};
@@ -19,7 +19,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 use tokio::time::timeout;
 
-/// The identity behind the request's token, which may do this, and not too often.
+/// The identity behind the request's token. Checks that the identity has this right and is within its rate limit.
 pub async fn authorize(state: &AppState, request: &HttpRequest, access: Access) -> Result<Identity, Problem> {
     let token = bearer_token(request)?;
     let identity = state.actors.auth.identify(token, peer(request)).await?;
@@ -31,7 +31,7 @@ pub async fn authorize(state: &AppState, request: &HttpRequest, access: Access) 
     Ok(identity)
 }
 
-/// Whether this peer, or its token, may read.
+/// Checks that the client may read: by its token, or by the rate limit of its peer.
 pub async fn admit_read(state: &AppState, request: &HttpRequest) -> Result<(), Problem> {
     if state.auth_reads {
         authorize(state, request, Access::Read).await?;
@@ -45,7 +45,7 @@ pub async fn admit_read(state: &AppState, request: &HttpRequest) -> Result<(), P
     Ok(())
 }
 
-/// The socket's; what a header says of it anybody could have written.
+/// The address of the socket. The service ignores headers that name the peer, because anybody could have written them.
 fn peer(request: &HttpRequest) -> IpAddr {
     request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip())
 }
@@ -62,7 +62,8 @@ fn bearer_token(request: &HttpRequest) -> Result<Token, Problem> {
     token.ok_or_else(|| Problem::unauthenticated("The Authorization header must be of the form: Bearer TOKEN"))
 }
 
-/// The body of a POST: JSON by its media type, not longer than allowed, and sent in time.
+/// The body of a POST, and its share of the memory of all bodies. The body must be JSON by its media type, not longer
+/// than allowed, and sent in time.
 pub async fn json_body<'a>(
     state: &'a AppState,
     request: &HttpRequest,
@@ -82,7 +83,7 @@ pub async fn json_body<'a>(
     let read = async {
         let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {
-            // The client stopped in the middle, or its chunks are malformed.
+            // The client stopped in the middle of the body, or its chunks are malformed.
             let chunk = chunk.map_err(|_| Problem::from(Invalid::body("the body is not complete")).closing())?;
             if body.len() + chunk.len() > state.max_body_bytes {
                 return Err(too_large());
@@ -97,7 +98,7 @@ pub async fn json_body<'a>(
     }
 }
 
-/// A turn to put a large answer together; it ends with the answer that it is kept in.
+/// A turn to put a large answer together. The answer keeps its turn, so the turn ends with the answer.
 pub async fn assembly(state: &AppState) -> Result<OwnedSemaphorePermit, Problem> {
     match timeout(state.permit_wait.min(left()), state.assembly.clone().acquire_owned()).await {
         Ok(Ok(turn)) => Ok(turn),
@@ -114,7 +115,7 @@ async fn body_room(state: &AppState, length: usize) -> Result<SemaphorePermit<'_
     }
 }
 
-/// `application/json` and its relatives, in UTF-8, as it is.
+/// Accepts `application/json` and `application/…+json`, in UTF-8, and not encoded.
 fn check_media_type(request: &HttpRequest) -> Result<(), Problem> {
     let unsupported = |detail: &str| Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
     let header = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -137,7 +138,7 @@ fn check_media_type(request: &HttpRequest) -> Result<(), Problem> {
     }
 }
 
-/// The circumstances of a write.
+/// The circumstances of a write: the writer, the key, the time.
 pub fn receipt<'a>(state: &'a AppState, request: &HttpRequest, identity: &Identity) -> Result<Receipt<'a>, Invalid> {
     let mut keys = request.headers().get_all("idempotency-key");
     let key = match (keys.next(), keys.next()) {
@@ -148,7 +149,7 @@ pub fn receipt<'a>(state: &'a AppState, request: &HttpRequest, identity: &Identi
     Ok(Receipt { writer: identity.user.clone(), key, now: (state.clock)(), window: &state.window })
 }
 
-/// The largest id of an incident: every number of JSON up to it is exact.
+/// The largest id of an incident. JSON readers that take numbers as floats read every integer up to it exactly.
 pub const MAX_ID: i64 = (1 << 53) - 1;
 
 /// A positive integer below 2^53 in the path.
@@ -161,9 +162,9 @@ pub fn path_id(request: &HttpRequest) -> Result<i64, Invalid> {
     }
 }
 
-/// A name in the path: text as it was before it was escaped.
+/// A name in the path, without its escapes.
 pub fn path_name(request: &HttpRequest) -> Result<String, Invalid> {
-    // What the router has decoded in part is decoded from the path that came.
+    // The router decodes only a part of the escapes, so the name is decoded from the path as it was sent.
     let segment = request.uri().path().split('/').nth(4).unwrap_or_default();
     let name = percent_decode_str(segment).decode_utf8().map_err(|_| Invalid::wrong("id", "is not valid UTF-8"))?;
     if name.contains('\0') {

@@ -1,4 +1,4 @@
-//! What the service knows of its databases. Requests read it; they never wait for a database to learn it.
+//! What the service knows about its databases. Requests read this state; they never wait for a database to learn it.
 
 use crate::actors::Actors;
 use data_storage_actors::handle::Probe;
@@ -49,7 +49,8 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether requests can be served: the schema is there, and one of the two databases answers.
+    /// Whether the service can answer requests: the audit database has the schema, and the write or the read database
+    /// answers.
     pub fn is_ready(&self) -> bool {
         let up = |part: &Part| part.get() == PartState::Up;
         self.audit_migrated.load(Ordering::Relaxed) && (up(&self.write_database) || up(&self.read_database))

@@ -1,5 +1,5 @@
-//! What a client reads when something is wrong: one shape (RFC 9457), a closed set of errors. The one place where an error
-//! becomes an HTTP status.
+//! What a client reads when something is wrong: one shape (RFC 9457), and a closed set of errors. This is the one
+//! place where an error becomes an HTTP status.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
@@ -74,7 +74,7 @@ impl ProblemKind {
         StatusCode::from_u16(self.parts().2).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// The kind of a status that something else than a handler answered with.
+    /// The kind of an error whose status does not come from a handler.
     pub fn of_status(status: StatusCode) -> Self {
         let known = Self::ALL.into_iter().find(|kind| kind.status() == status);
         known.unwrap_or(if status.is_client_error() { Self::ValidationFailed } else { Self::InternalError })
@@ -91,13 +91,13 @@ pub struct Problem {
     allow: Option<&'static str>,
     /// The limit that was exceeded.
     exceeded: Option<Box<Exceeded>>,
-    /// Whether the rest of the request is not worth reading.
+    /// Whether the connection is closed after the answer, because the rest of the request is not worth reading.
     close: bool,
     /// What an actor replied, for the log alone.
     cause: Option<Box<ActorError>>,
 }
 
-/// The body. `title`, `detail` … are RFC 9457's, `error`, `message` … the source document's.
+/// The body of an error. `title`, `detail` … are from RFC 9457, `error`, `message` … from the source document.
 #[derive(Serialize)]
 struct Body<'a> {
     #[serde(rename = "type")]
@@ -159,7 +159,7 @@ impl Problem {
         Problem { close: true, ..self }
     }
 
-    /// The answer, for the request of this path and id.
+    /// The answer to the request with this path and id.
     pub fn render(&self, instance: &str, correlation_id: &str) -> HttpResponse {
         let (error, title, status) = self.kind.parts();
         let body = Body {
@@ -180,7 +180,7 @@ impl Problem {
         if self.close {
             response.force_close();
         }
-        // Strings and a number: serializing them cannot fail.
+        // The body has only strings and a number: serializing them cannot fail.
         response.body(serde_json::to_vec(&body).unwrap_or_default())
     }
 
@@ -274,7 +274,7 @@ impl ResponseError for Problem {
         self.kind.status()
     }
 
-    /// Rendered in full by the request middleware, which knows path and id.
+    /// A preliminary answer. The request middleware knows path and id, and renders the full answer.
     fn error_response(&self) -> HttpResponse {
         self.render("", "")
     }

@@ -18,19 +18,19 @@ pub struct AppState {
     pub clock: Clock,
     pub window: TimeWindow,
     pub max_body_bytes: usize,
-    /// Memory that all bodies together may take, in KiB, and how long one waits for its share.
+    /// Memory that all bodies together may take, in KiB, and how long a body waits for its share.
     pub body_room: Semaphore,
     pub permit_wait: Duration,
-    /// Answers of up to 16 MiB each that may be put together at once.
+    /// Turns for putting answers of up to 16 MiB together.
     pub assembly: Arc<Semaphore>,
-    /// The same for all long answers.
+    /// Memory that all long answers together may take, in KiB.
     pub answer_room: Arc<Semaphore>,
     /// How long a request may take, from its head to its answer.
     pub request_deadline: Duration,
-    /// Whose vectors are written and searched; `None` of nobody.
+    /// Which embedders' vectors are written and searched; `None` if there is no embedder.
     pub spaces: Option<Spaces>,
     pub recurrence_window: Duration,
-    /// Whether reads need a token; where they do not, how often a peer may read.
+    /// Whether reads need a token. If they do not, `open_reads` limits how often a peer may read.
     pub auth_reads: bool,
     pub open_reads: Option<RateLimit<IpAddr>>,
     pub health: Arc<Health>,

@@ -1,5 +1,5 @@
-//! Tells systemd when the service is ready and when it stops, and beats its watchdog for as long as every actor answers. Without
-//! systemd all of it does nothing.
+//! Tells systemd when the service is ready and when it stops, and notifies systemd's watchdog as long as every actor
+//! answers. Without systemd, all of this does nothing.
 
 use crate::state::AppState;
 use actix_web::web::Data;
@@ -20,7 +20,7 @@ fn tell(state: NotifyState<'_>) {
     }
 }
 
-/// Beats twice in each of the watchdog's intervals, where it has one.
+/// Notifies the watchdog twice in each of its intervals, if systemd watches the service.
 pub async fn beat(state: Data<AppState>) {
     let Some(patience) = sd_notify::watchdog_enabled() else { return };
     let mut ticks = interval(patience / 2);

@@ -1,4 +1,4 @@
-//! The log: one line an event, on standard error. The field names are listed in docs/operating.md.
+//! The log: one line for each event, on standard error. The field names are listed in docs/operating.md.
 
 use crate::config::LogFormat;
 use std::io::IsTerminal;
@@ -6,8 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 /// Installs the log, and logs panics through it. Later calls change nothing.
 pub fn init(format: LogFormat, level: &str) {
-    // Libraries that tell of every start speak only when something is wrong, and every malformed request is no line of
-    // its own; `level` may say otherwise. The last two would log what was sent and answered: tokens, and texts of audits.
+    // Without `level`, libraries that log every start log only warnings, and malformed requests get no lines of their
+    // own. `level` can change that. It cannot change the last two directives: these libraries would log what they send
+    // and receive, tokens and texts of audits included.
     let filter = EnvFilter::builder().parse_lossy(format!(
         "actix_server=warn,actix_http=off,refinery_core=warn,{level},kube_client=off,tokio_postgres=info"
     ));
@@ -17,7 +18,7 @@ pub fn init(format: LogFormat, level: &str) {
         LogFormat::Json => false,
         LogFormat::Auto => std::io::stderr().is_terminal(),
     };
-    // An error means that there is a log already.
+    // An error means that a log is installed already.
     let _ = if pretty {
         builder.with_target(false).try_init()
     } else {
@@ -25,7 +26,7 @@ pub fn init(format: LogFormat, level: &str) {
     };
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(ToString::to_string).unwrap_or_default();
-        // The message of a panic may hold data; the place tells what is needed.
+        // The message of a panic may contain data, so only the place of the panic is logged.
         tracing::error!(at, "panic");
     }));
 }

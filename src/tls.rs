@@ -1,5 +1,5 @@
-//! TLS of the service's own port. The files are read again when they change, as whoever rotates certificates needs it; what cannot
-//! be used is reported, and the old ones stay.
+//! TLS of the service's own port. When the files change they are read again, so that certificates can be rotated. If
+//! the new files cannot be used, the service logs the fault and keeps the old certificates.
 
 use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -16,17 +16,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// PEM files.
+/// The PEM files of the service's own port.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
     pub cert: PathBuf,
     pub key: PathBuf,
-    /// Whose certificates clients must show; `None`: they need not show any.
+    /// The authorities of which clients must show a certificate. `None`: clients need no certificate.
     pub client_ca: Option<PathBuf>,
 }
 
 impl TlsFiles {
-    /// What is wrong with them, by the names of their settings.
+    /// What is wrong with the files, by the names of their settings.
     pub fn faults(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
         if let Err(fault) = self.certified() {
@@ -58,7 +58,7 @@ impl TlsFiles {
         verifier.map(Some).map_err(|error| named(&error))
     }
 
-    /// Of all that the files hold now.
+    /// The digest of everything that the files hold now.
     fn digest(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
         for path in [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()].into_iter().flatten() {
@@ -78,7 +78,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// What the sockets use now.
+/// The certificates that the sockets use now.
 pub struct Tls {
     files: TlsFiles,
     certified: Arc<Certified>,
@@ -88,7 +88,7 @@ pub struct Tls {
 
 impl Tls {
     /// # Errors
-    /// What is wrong with a file, with its name.
+    /// What is wrong with a file. The error names the file.
     pub fn load(files: TlsFiles) -> Result<Self, String> {
         let seen = files.digest();
         let certified = Arc::new(Certified(ArcSwap::from_pointee(files.certified()?)));
@@ -97,7 +97,7 @@ impl Tls {
     }
 
     /// # Errors
-    /// Never with the provider that is built in.
+    /// Never, with the crypto provider that is built in.
     pub fn server_config(&self) -> Result<ServerConfig, Error> {
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?;
@@ -107,14 +107,15 @@ impl Tls {
         };
         let mut config = builder.with_cert_resolver(self.certified.clone());
         if self.clients.is_some() {
-            // Who comes back shows a certificate again: its authority may be none any more.
+            // A client that comes back must show its certificate again, because its authority may not be accepted any
+            // more.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
         Ok(config)
     }
 
-    /// Takes up changed files, for as long as it is polled.
+    /// Loads changed files, for as long as the future is polled.
     pub async fn watch(mut self) {
         loop {
             sleep(LOOK).await;
@@ -130,7 +131,8 @@ impl Tls {
                     }
                     tracing::info!("certificates reloaded");
                 }
-                // One of two files may be there before the other: it is looked at again.
+                // A certificate and its key are replaced one after the other. When the second file changes, the files
+                // are read again.
                 (Err(fault), _) | (_, Err(fault)) => tracing::error!(fault, "the certificates are not taken up"),
             }
             self.seen = seen;

@@ -1,5 +1,6 @@
-//! Everything that reads what a client or an operator wrote, each as a function of bytes: for the fuzzer (`fuzz/`), and for a test
-//! that runs the seeds. None may panic, and what is taken must be written again as it was.
+//! Everything that reads text of a client or an operator, each as a function of bytes: for the fuzzer (`fuzz/`), and
+//! for a test that runs the seeds. No reader may panic. Reading a body twice must give the same audit id, and a cursor
+//! that is written out must be read back as the same cursor.
 
 use crate::auth::{StaticTokens, Token};
 use crate::db::DatabaseConfig;

@@ -1,5 +1,5 @@
-//! The only way to reach an actor: its address, which changes when it is restarted, and what keeps a flood of requests
-//! from piling up in its mailbox.
+//! The only way to reach an actor. A handle knows the actor's address, which changes at each restart, and keeps a
+//! flood of requests from piling up in the actor's mailbox.
 
 use crate::error::ActorError;
 use crate::metrics::Metrics;
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-/// What bounds the use of an actor.
+/// The limits on the use of an actor.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Requests that may be with the actor at once.
+    /// Most requests that the actor may have at once.
     pub permits: usize,
     /// How long a request waits for a permit.
     pub permit_wait: Duration,
@@ -24,7 +24,7 @@ pub struct Limits {
     pub deadline: Duration,
 }
 
-/// What a client is told of an actor that died.
+/// What a client reads when the actor has died.
 pub(crate) const RESTARTING: &str = "a part of the service is being restarted";
 
 /// A clonable way to one actor.
@@ -36,7 +36,7 @@ struct HandleInner<A: Actor> {
     permits: Semaphore,
     address: watch::Sender<Option<Addr<A>>>,
     broken: AtomicBool,
-    /// Set when the service ends: an actor that is gone is meant to be.
+    /// Set when the service stops. An actor that ends after that was stopped on purpose.
     stopping: AtomicBool,
     metrics: Metrics,
 }
@@ -47,18 +47,19 @@ impl<A: Actor> Clone for Handle<A> {
     }
 }
 
-/// Liveness: an actor that handles it is alive and not stuck. It never waits for a database.
+/// The liveness check: an actor that handles this message is alive and not stuck. The handler never waits for a
+/// database.
 #[derive(Message)]
 #[rtype(result = "Result<(), ActorError>")]
 pub struct Ping;
 
-/// Has an actor panic, so that tests see what follows. Not in release builds.
+/// Makes an actor panic, so that a test sees what follows. Release builds do not have this message.
 #[cfg(debug_assertions)]
 #[derive(Message)]
 #[rtype(result = "Result<(), ActorError>")]
 pub struct Panic;
 
-/// What every actor handles beside its own messages.
+/// Implements the messages that every actor handles beside its own.
 macro_rules! common_handlers {
     ($actor:ty) => {
         impl actix::Handler<$crate::handle::Ping> for $actor {
@@ -81,13 +82,13 @@ macro_rules! common_handlers {
 }
 pub(crate) use common_handlers;
 
-/// Asks an actor to try its database; the answer is the database's.
+/// Asks an actor whether its database answers.
 #[derive(Message)]
 #[rtype(result = "Result<(), ActorError>")]
 pub struct Probe;
 
 impl<A: Actor> Handle<A> {
-    /// A handle whose actor is still to be started (`supervise`).
+    /// A handle whose actor is not started yet; `supervise` starts the actor.
     pub fn new(name: &'static str, limits: Limits, metrics: &Metrics) -> Self {
         metrics.actor_permits.with_label_values(&[name]).set(limits.permits as i64); // far below 2^63
         metrics.actor_restarts_total.with_label_values(&[name]).reset();
@@ -114,7 +115,7 @@ impl<A: Actor> Handle<A> {
         self.0.address.send_replace(address);
     }
 
-    /// Set when the actor could not be brought back, too often in a row.
+    /// Says whether the actor died so often in a row that liveness must fail.
     pub(crate) fn set_broken(&self, broken: bool) {
         self.0.broken.store(broken, Ordering::Relaxed);
     }
@@ -126,8 +127,8 @@ impl<A: Actor> Handle<A> {
     /// Sends a message within the limits and waits for the reply.
     ///
     /// # Errors
-    /// What the actor replies; `Unavailable` without a permit, without an actor or past the deadline; `Internal` when
-    /// the handling panicked.
+    /// The error that the actor replies; `Unavailable` without a permit, without an actor or after the deadline;
+    /// `Internal` when the handler panicked.
     pub async fn call<M, T>(&self, message: M) -> Result<T, ActorError>
     where
         M: Message<Result = Result<T, ActorError>> + Send + 'static,
@@ -146,7 +147,7 @@ impl<A: Actor> Handle<A> {
         reply
     }
 
-    /// As [`Self::call`], for a read, which ends when nobody waits for it any more.
+    /// Like [`Self::call`], for a read. The read ends when the request no longer waits for it.
     ///
     /// # Errors
     /// As [`Self::call`].
@@ -165,7 +166,8 @@ impl<A: Actor> Handle<A> {
         }
     }
 
-    /// As [`Self::call`], without a permit: for the service's own questions, which must get through in a flood.
+    /// Like [`Self::call`], but without a permit: for the service's own messages, which must reach the actor even in a
+    /// flood.
     pub async fn ask<M, T>(&self, message: M, deadline: Duration) -> Result<T, ActorError>
     where
         M: Message<Result = Result<T, ActorError>> + Send + 'static,
@@ -176,11 +178,11 @@ impl<A: Actor> Handle<A> {
         let Some(address) = self.live_address().await else {
             return Err(self.reject("down", RESTARTING));
         };
-        // Whoever asks next must not meet a dying actor.
+        // Waits until a dying actor has ended, so that the next message does not meet it.
         let outlive = async || timeout(self.0.limits.permit_wait, address.send(Ping)).await;
         match timeout(deadline, address.send(message)).await {
             Ok(Ok(Err(ActorError::Internal))) => {
-                // What it left to another may have ended in a panic, and so will the actor.
+                // A task that the actor started may have panicked. Then the actor will die too.
                 let _ = outlive().await;
                 Err(ActorError::Internal)
             }
@@ -190,7 +192,7 @@ impl<A: Actor> Handle<A> {
             }
             Ok(Err(MailboxError::Closed)) => {
                 tracing::error!(actor = self.0.name, "request lost to a panic");
-                // The reply breaks before the mailbox does.
+                // The reply is dropped before the mailbox closes.
                 let _ = outlive().await;
                 Err(ActorError::Internal)
             }
@@ -198,7 +200,7 @@ impl<A: Actor> Handle<A> {
         }
     }
 
-    /// Hands a message over without waiting for it to be handled; `false` when there is no actor.
+    /// Sends a message without waiting until it is handled. Returns `false` if there is no actor.
     pub fn tell<M>(&self, message: M) -> bool
     where
         M: Message + Send + 'static,
@@ -215,7 +217,7 @@ impl<A: Actor> Handle<A> {
         }
     }
 
-    /// Whether the actor answers, or is being restarted and not given up.
+    /// Whether the actor answers in time and has not been given up. A restart of the actor is waited for.
     pub async fn is_alive(&self, deadline: Duration) -> bool
     where
         A: Handler<Ping>,
@@ -224,7 +226,7 @@ impl<A: Actor> Handle<A> {
         !self.0.broken.load(Ordering::Relaxed) && self.ask(Ping, deadline).await.is_ok()
     }
 
-    /// The address of an actor that runs; a restart is waited for.
+    /// The address of the running actor. If the actor is being restarted, this waits for the restart.
     async fn live_address(&self) -> Option<Addr<A>> {
         let live = |address: &Option<Addr<A>>| address.as_ref().is_some_and(Addr::connected);
         let mut watch = self.0.address.subscribe();
@@ -241,7 +243,7 @@ impl<A: Actor> Handle<A> {
     }
 }
 
-/// Counts a permit for as long as it is held, also where the request is given up.
+/// Counts a permit as in use for as long as it is held, also if the request is given up.
 struct InUse(IntGauge);
 
 impl InUse {

@@ -6,7 +6,7 @@ use prometheus::{
 
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $field:ident: $kind:ident = $name:literal $([$($label:literal),*])?;)*) => {
-        /// The metrics, registered once; clones are cheap and count together.
+        /// The metrics. They are registered once; clones are cheap and count together.
         #[derive(Clone)]
         pub struct Metrics { $($(#[doc = $help])+ pub $field: $kind,)* }
 
@@ -61,7 +61,7 @@ impl Metric for IntGaugeVec {
     }
 }
 
-/// Bounds of a histogram: seconds from a tenth of a millisecond to ten, and rows of a flush.
+/// Upper bounds of a histogram's buckets: seconds, from a tenth of a millisecond to ten seconds; and rows of a flush.
 const SECONDS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const ROWS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
@@ -85,7 +85,7 @@ impl Metric for HistogramVec {
 metrics! {
     /// Audits written, by table and status (success, failure). A replay is not a write.
     write_total: IntCounterVec = "datastorage_write_total" ["table", "status"];
-    /// Time from an audit's receipt by the writer to its commit, by table.
+    /// Time from when the writer receives an audit to the audit's commit, by table.
     write_duration_seconds: HistogramVec = "datastorage_write_duration_seconds" ["table"];
     /// Audits that were answered as replays.
     write_replays_total: IntCounter = "datastorage_write_replays_total";
@@ -93,44 +93,45 @@ metrics! {
     query_total: IntCounterVec = "datastorage_query_total" ["operation", "status"];
     /// Time of a read, by operation.
     query_duration_seconds: HistogramVec = "datastorage_query_duration_seconds" ["operation"];
-    /// Requests refused for a field, by field and reason (required, invalid, too_long, unknown_word). Fields that the
-    /// contract does not name count as other.
+    /// Requests that were refused because of a field, by field and reason (required, invalid, too_long, unknown_word).
+    /// Fields that the contract does not name count as other.
     validation_failures_total: IntCounterVec = "datastorage_validation_failures_total" ["field", "reason"];
     /// Time to embed a batch of texts.
     embedding_generation_duration_seconds: Histogram = "datastorage_embedding_generation_duration_seconds";
     /// Audits whose vector was written after their commit.
     dualwrite_success_total: IntCounter = "datastorage_dualwrite_success_total";
-    /// Audits whose vector could not be written at a try, by reason (embedder, vector_store, audit_database, queue_full). They stay in the outbox.
+    /// Audits whose vector could not be written in one try, by reason (embedder, vector_store, audit_database,
+    /// queue_full). They stay in the outbox.
     dualwrite_failure_total: IntCounterVec = "datastorage_dualwrite_failure_total" ["reason"];
-    /// Times that the service went on without its vector store.
+    /// How often the service went on without its vector store.
     fallback_mode_total: IntCounter = "datastorage_fallback_mode_total";
     /// Texts whose embedding was found in the cache.
     cache_hits_total: IntCounter = "datastorage_cache_hits_total";
     /// Texts whose embedding was not found in the cache.
     cache_misses_total: IntCounter = "datastorage_cache_misses_total";
-    /// Tokens that the token cache knew.
+    /// Tokens whose verdict was in the token cache.
     token_cache_hits_total: IntCounter = "datastorage_token_cache_hits_total";
-    /// Tokens that the token cache did not know.
+    /// Tokens whose verdict was not in the token cache.
     token_cache_misses_total: IntCounter = "datastorage_token_cache_misses_total";
     /// Calls to the Kubernetes API, by kind (token, access) and result (success, failure).
     reviews_total: IntCounterVec = "datastorage_reviews_total" ["kind", "result"];
     /// Time of a call to the Kubernetes API, by kind.
     review_duration_seconds: HistogramVec = "datastorage_review_duration_seconds" ["kind"];
-    /// Requests turned away by a rate limit, by limit (identity, token_review, read).
+    /// Requests that a rate limit refused, by limit (identity, token_review, read).
     rate_limited_total: IntCounterVec = "datastorage_rate_limited_total" ["limit"];
     /// Bytes of long answers that are on their way to clients.
     answers_in_flight_bytes: IntGauge = "datastorage_answers_in_flight_bytes";
     /// Audits that wait for their flush.
     write_queue_depth: IntGauge = "datastorage_write_queue_depth";
-    /// Audits committed together.
+    /// Audits committed in one flush.
     flush_rows: Histogram = "datastorage_flush_rows";
     /// Rows in the outbox: audits whose vector is still to be written.
     outbox_rows: IntGauge = "datastorage_outbox_rows";
-    /// Rows in the outbox whose text the embedder refused too often; they are not tried again.
+    /// Rows in the outbox whose text the embedder refused too often. The service does not try them again.
     outbox_set_aside_rows: IntGauge = "datastorage_outbox_set_aside_rows";
     /// Age of the oldest row in the outbox.
     outbox_lag_seconds: IntGauge = "datastorage_outbox_lag_seconds";
-    /// Searches, by whether all patterns were compared (exhaustive) or the index was asked (index).
+    /// Searches, by kind: all patterns were compared (exhaustive), or the index was asked (index).
     searches_total: IntCounterVec = "datastorage_searches_total" ["kind"];
     /// Share of the true ten nearest patterns that the index finds, over the last queries that were compared.
     search_recall_ratio: Gauge = "datastorage_search_recall_ratio";
@@ -142,7 +143,7 @@ metrics! {
     actor_permits: IntGaugeVec = "datastorage_actor_permits" ["actor"];
     /// Permits of an actor's handle that requests hold now.
     actor_permits_in_use: IntGaugeVec = "datastorage_actor_permits_in_use" ["actor"];
-    /// Requests that an actor's handle turned away, by reason (no_permit, deadline, down, queue_full).
+    /// Requests that an actor's handle refused, by reason (no_permit, deadline, down, queue_full).
     actor_rejected_total: IntCounterVec = "datastorage_actor_rejected_total" ["actor", "reason"];
     /// Time that an actor took to answer.
     actor_duration_seconds: HistogramVec = "datastorage_actor_duration_seconds" ["actor"];

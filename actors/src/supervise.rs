@@ -1,6 +1,6 @@
-//! Brings dead actors back. A panic in a handler closes an actor's address for good, and actix's own `Supervisor` does not survive
-//! it either. So a task outside of the actor holds one end of a channel and the actor the other one, which closes when the actor is
-//! dropped.
+//! Brings dead actors back. A panic in a handler closes the actor's address for good, and actix's own `Supervisor`
+//! does not survive such a panic either. So the supervisor runs outside of the actor: it holds one end of a channel,
+//! and the channel closes when the actor is dropped.
 
 use crate::handle::Handle;
 use actix::{Actor, Addr};
@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-/// Held by an actor as long as the actor lives. The supervisor notices when it is dropped.
+/// The actor's end of the channel. The actor holds it as long as it lives, and the supervisor notices when it is
+/// dropped.
 pub struct Alive {
     _line: oneshot::Sender<()>,
 }
@@ -23,7 +24,7 @@ const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
     .without_max_times();
 /// An actor that lived this long has recovered.
 const RECOVERED: Duration = Duration::from_secs(60);
-/// After this many restarts in a row liveness fails.
+/// After this many restarts in a row, liveness fails.
 const GIVE_UP: u32 = 10;
 
 /// Starts an actor behind its handle, and starts it again whenever it dies, until `stopping` turns true. `start` is called

@@ -1,5 +1,5 @@
-//! Who waits for an answer, and until when. What a request asks of one actor after the other ends with it: a read that nobody waits
-//! for any more is given up, and cancelled on the server.
+//! Which request waits for an answer, and until when. A request may ask several actors in turn. When the request ends,
+//! its reads end too: a read for which no request waits any more is given up, and cancelled in PostgreSQL.
 
 use actix::Message;
 use std::future::{Future, pending};
@@ -12,18 +12,19 @@ tokio::task_local! {
     static CURRENT: Waiting;
 }
 
-/// Whoever waits for an answer.
+/// The request that waits for an answer; `None` if the wait never ends.
 #[derive(Clone)]
 pub struct Waiting(Option<Asker>);
 
 #[derive(Clone)]
 struct Asker {
     until: Option<Instant>,
-    /// Closed when he is gone.
+    /// Closed when the asker is gone.
     alive: watch::Receiver<()>,
 }
 
-/// Runs a request: nothing that is asked for in it is waited for longer, and reads end when it does or when the client is `gone`.
+/// Runs a request. No call within the request waits beyond `until`. The reads of the request end when the request ends
+/// or when the client is `gone`.
 pub async fn within<F: Future>(until: Instant, gone: impl Future<Output = ()>, request: F) -> F::Output {
     let (here, alive) = watch::channel(());
     let mut request = pin!(CURRENT.scope(Waiting(Some(Asker { until: Some(until), alive })), request));
@@ -32,35 +33,35 @@ pub async fn within<F: Future>(until: Instant, gone: impl Future<Output = ()>, r
         done = &mut request => return done,
         () = gone => drop(here),
     }
-    // Reads have ended by now; what is written is written.
+    // The client is gone, so the reads of the request end now. A write goes on to its end.
     request.await
 }
 
-/// How much time the current request has left; all of it outside of one.
+/// How much time the current request has left. Outside of a request there is no limit.
 pub fn left() -> Duration {
     let until = Waiting::current().0.and_then(|asker| asker.until);
     until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()))
 }
 
 impl Waiting {
-    /// For the current request; outside of one somebody always waits.
+    /// The waiting of the current request. Outside of a request the wait is never over.
     pub fn current() -> Self {
         CURRENT.try_with(Clone::clone).unwrap_or(Waiting(None))
     }
 
-    /// For those who hold the sender.
+    /// A wait that is over when the sender of `alive` is dropped.
     pub fn on(alive: watch::Receiver<()>) -> Self {
         Waiting(Some(Asker { until: None, alive }))
     }
 
-    /// Ends when nobody waits any more: the request has its answer, be it that it took too long, or the client is gone.
+    /// Completes when the request no longer waits: it has its answer, it took too long, or the client is gone.
     pub async fn over(self) {
         let Some(Asker { mut alive, .. }) = self.0 else { return pending().await };
-        // Nothing is ever sent.
+        // No value is ever sent: `changed` returns when the sender is dropped.
         let _ = alive.changed().await;
     }
 
-    /// Makes a future as a part of the request, and the future too.
+    /// Calls `make` as a part of this request, and runs the future that `make` returns as a part of this request too.
     pub fn scope<T, F: Future<Output = T> + 'static>(
         self,
         make: impl FnOnce() -> F,
@@ -70,7 +71,7 @@ impl Waiting {
     }
 }
 
-/// A read, and who waits for it.
+/// A read, and the request that waits for it.
 pub struct Awaited<M> {
     pub message: M,
     pub waiting: Waiting,
@@ -80,7 +81,7 @@ impl<M: Message> Message for Awaited<M> {
     type Result = M::Result;
 }
 
-/// Has an actor handle these reads also as [`Awaited`] ones.
+/// Makes an actor handle these reads also as [`Awaited`] messages.
 macro_rules! awaited_handlers {
     ($actor:ty: $($read:ty),+) => {$(
         impl actix::Handler<$crate::waiting::Awaited<$read>> for $actor {

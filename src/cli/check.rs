@@ -15,14 +15,14 @@ pub struct CheckOptions {
     /// Compare the kept totals with the incidents instead
     #[arg(long)]
     pub totals: bool,
-    /// Mend totals that are wrong, beside live traffic
+    /// Correct totals that are wrong, beside live traffic
     #[arg(long, requires = "totals")]
     pub repair: bool,
     #[command(flatten)]
     pub options: super::Options,
 }
 
-/// Says of each part whether it works; fails when one does not.
+/// Prints for each part whether it works. Fails if one part does not work.
 pub async fn run(config: Config, totals: bool, repair: bool) -> Result<(), CommandError> {
     let (databases, embedded) = databases::open(&config).await?;
     let result = match totals {

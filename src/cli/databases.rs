@@ -1,9 +1,9 @@
-//! The databases of a command: those that are configured, or a private one that is started for it.
+//! The databases of a command: the configured ones, or a private one that is started for the command.
 
 use crate::config::{Config, DatabaseConfigs, Databases};
 use crate::embedded::Embedded;
 
-/// The databases, and the private server that must be stopped in the end.
+/// Returns the databases, and the private server if there is one. The caller must stop this server in the end.
 pub async fn open(config: &Config) -> Result<(DatabaseConfigs, Option<Embedded>), super::CommandError> {
     match &config.databases {
         Databases::External(databases) => Ok(((**databases).clone(), None)),

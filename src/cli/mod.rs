@@ -25,9 +25,9 @@ enum Command {
     Serve(Options),
     /// Bring both databases to the schema of this program
     Migrate(Options),
-    /// Test what `serve` would need, part by part
+    /// Test everything that `serve` needs, part by part
     Check(check::CheckOptions),
-    /// Have every audit with text embedded that has no vector yet
+    /// Queue every audit that has text but no vector, for a running service to embed
     Reindex(Options),
     /// Print the OpenAPI document of the REST API
     Openapi,

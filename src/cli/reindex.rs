@@ -6,8 +6,9 @@ use data_storage_actors::domain::time::system_clock;
 use data_storage_actors::reindex::{Progress, reindex};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Puts every audit without a vector of the configured embedder into the outbox, from where the running service embeds it. Where
-/// another embedder's vectors are searched so far, it waits until all are there, and has the new ones searched.
+/// Puts every audit without a vector of the configured embedder into the outbox; the running service embeds it from
+/// there. If searches use another embedder's vectors so far, this waits until all new vectors are there, and then
+/// makes searches use the new ones.
 pub async fn run(config: Config) -> Result<(), CommandError> {
     let space = config.embedder.space().ok_or("EMBEDDER is off: there is nothing to embed with")?;
     let (databases, embedded) = databases::open(&config).await?;

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 pub async fn run(config: Config) -> Result<(), CommandError> {
-    // Before PostgreSQL starts, so that a signal in the meantime is not lost.
+    // The signal handlers come before the start of PostgreSQL, so that no signal is lost in the meantime.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (databases, embedded) = tokio::select! {
         opened = databases::open(&config) => opened?,
@@ -45,7 +45,7 @@ async fn serve(
         Some(engine) => match engine.check().await {
             Ok(()) => {}
             Err(EngineFault::Settings(fault)) => return Err(format!("EMBEDDER: {fault}").into()),
-            // It may come later; audits wait in the outbox.
+            // The embedder may answer later. Until then audits wait in the outbox.
             Err(error) => tracing::warn!(%error, "the embedder does not answer yet"),
         },
     }
@@ -61,7 +61,7 @@ async fn serve(
     Ok(application.run(stop, greet).await?)
 }
 
-/// A command that works as it stands: the token is read from the file, and is not printed.
+/// Commands that work as they stand. They read the token from the file, so the token is not printed.
 fn example(scheme: &str, address: SocketAddr, tokens: &Path) -> String {
     let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
     let host = if address.is_ipv6() && !address.ip().is_unspecified() { format!("[{host}]") } else { host };

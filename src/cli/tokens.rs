@@ -1,4 +1,4 @@
-//! Where tokens are known: the Kubernetes API, a file, or random ones for a private service.
+//! Where the tokens come from: the Kubernetes API, a file, or random tokens for a private service.
 
 use super::CommandError;
 use crate::config::{Config, Tokens};
@@ -13,7 +13,8 @@ use uuid::Uuid;
 const WRITERS: [&str; 4] =
     ["gateway-sa", "aianalysis-controller-sa", "kubernetes-executor-sa", "workflowexecution-controller-sa"];
 
-/// Where tokens are known, and the file of static ones; with a private database and none given, random ones for the four writers.
+/// Returns where the tokens come from, and the file of static tokens. With a private database and without a token
+/// file, makes a file with random tokens for the four writers.
 pub fn open(config: &Config, embedded: Option<&Embedded>) -> Result<(TokenSource, Option<PathBuf>), CommandError> {
     let file = match (&config.auth.tokens, embedded) {
         (Tokens::Review { audiences }, _) => {
@@ -25,14 +26,14 @@ pub fn open(config: &Config, embedded: Option<&Embedded>) -> Result<(TokenSource
             make(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             TokenFile::open(&path)?
         }
-        // `Config::parse` asks for the file.
+        // Cannot happen: `Config::parse` requires the file.
         (Tokens::Own | Tokens::Unused, _) => return Err("AUTH_TOKENS_FILE is needed".into()),
     };
     let path = file.path().to_owned();
     Ok((TokenSource::Static(file), Some(path)))
 }
 
-/// Writes a new file, whole or not at all; one that is there stays.
+/// Writes a new token file, completely or not at all. A file that is there already stays as it is.
 fn make(file: &Path) -> std::io::Result<()> {
     if file.exists() {
         return Ok(());

@@ -12,11 +12,11 @@ use std::sync::Arc;
 pub struct AuthConfig {
     pub tokens: Tokens,
     pub access: AccessRules,
-    /// Where tokens or rights are asked of the Kubernetes API.
+    /// The API server, if it reviews tokens or rights.
     pub cluster: Option<Cluster>,
     pub times: VerdictTimes,
     pub review_concurrency: usize,
-    /// A second; 0: no limit.
+    /// These limits are per second; 0 means no limit.
     pub reviews_per_peer: u32,
     pub requests_per_identity: u32,
     pub open_reads_per_peer: u32,
@@ -24,12 +24,12 @@ pub struct AuthConfig {
     pub reads: bool,
 }
 
-/// Where tokens are known.
+/// Where the tokens come from.
 #[derive(Clone)]
 pub enum Tokens {
-    /// Nobody asks for them.
+    /// The command needs no tokens.
     Unused,
-    /// Random ones, in the embedded folder.
+    /// Random tokens, in the embedded folder.
     Own,
     File(TokenFile),
     Review {
@@ -42,7 +42,7 @@ const WRITERS_REMEDIATION: [&str; 3] = ["gateway-sa", "aianalysis-controller-sa"
 const WRITERS_WORKFLOW: [&str; 1] = ["workflowexecution-controller-sa"];
 
 impl Reader {
-    /// Where tokens are not asked for (`with_tokens`), what is said of them is ignored.
+    /// Without `with_tokens`, the settings of tokens are ignored.
     pub(super) fn auth(&mut self, s: &Settings, embedded: bool, with_tokens: bool) -> AuthConfig {
         let tokens = if with_tokens { self.tokens(s, embedded) } else { Tokens::Unused };
         let rbac = self.or("AUTHZ_MODE", &s.authz_mode, "list", |text| match text {
@@ -66,7 +66,7 @@ impl Reader {
             },
             review_concurrency: self
                 .or("TOKEN_REVIEW_CONCURRENCY", &s.token_review_concurrency, "16", |text| number(text, 1, 1000)),
-            // Without the first there is not the second either.
+            // If requests have no limit, token reviews have none either.
             reviews_per_peer: if requests == 0 { 0 } else { reviews },
             requests_per_identity: requests,
             open_reads_per_peer: self
@@ -129,7 +129,7 @@ impl Reader {
         }))
     }
 
-    /// A list of user names; the default's are accounts of the product's namespace.
+    /// A list of user names. The default names are accounts of the product's namespace.
     fn users(&mut self, variable: &'static str, value: &Option<String>, default: &[&str]) -> HashSet<String> {
         if given(value).is_none() {
             return default.iter().map(|name| format!("{NAMESPACE}:{name}")).collect();
@@ -142,7 +142,7 @@ impl Reader {
     }
 }
 
-/// What stands between commas.
+/// The parts between commas.
 fn list(value: &Option<String>) -> impl Iterator<Item = String> {
     given(value).unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned)
 }

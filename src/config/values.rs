@@ -1,4 +1,4 @@
-//! How one setting is read from its text. An error is worded so that it follows the name of the variable.
+//! How one setting is read from its text. An error is worded so that it can follow the name of the variable.
 
 use chrono::TimeDelta;
 use data_storage_actors::domain::span;
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Ids hold times up to the year 2255; fifty years back is before 1970 for nobody.
+/// Audit ids hold times from 1970 to the year 2255. Fifty years before now is never before 1970.
 pub(super) const MAX_AGE_DAYS: i64 = 50 * 365;
 pub(super) const MAX_AHEAD_DAYS: i64 = 366;
 

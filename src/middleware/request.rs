@@ -1,5 +1,5 @@
-//! The first and the last to see a request: gives it its id, bounds its head, turns a panic and every error into the one
-//! shape, and logs one line.
+//! Wraps the handling of every request: gives the request its id, bounds its head, gives every error and every panic
+//! the one shape of errors, and logs one line.
 
 use crate::connection::{self, SHORT, Socket};
 use crate::problem::{Problem, ProblemKind, rate_limit};
@@ -28,11 +28,11 @@ use uuid::Uuid;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The id that answer, log line and `correlation_id` bear.
+/// The id of a request, in the header of the answer, in the log line and in `correlation_id`.
 #[derive(Debug, Clone)]
 pub struct RequestId(pub Rc<str>);
 
-/// Who made the request, for the log line; set by whoever finds out.
+/// The user who made the request, for the log line. The check of the token sets it.
 #[derive(Debug, Clone)]
 pub struct Caller(pub std::sync::Arc<str>);
 
@@ -118,7 +118,7 @@ pub async fn request(
     }))
 }
 
-/// A share of the memory that all long answers may take.
+/// A share of the memory that all long answers together may take.
 async fn answer_room(
     state: &AppState,
     answer: &ServiceResponse<BoxBody>,
@@ -134,7 +134,7 @@ async fn answer_room(
     }
 }
 
-/// A body that counts as in flight until the last of it is on its way.
+/// A body whose request counts as in flight until the last part of the body is on its way.
 struct Guarded {
     body: BoxBody,
     _in_flight: Option<InFlight>,
@@ -152,7 +152,8 @@ impl MessageBody for Guarded {
     }
 }
 
-/// The methods that may label a metric or stand in a log; all others go on as TRACE, which no path allows.
+/// The methods that may label a metric or stand in a log. A request with another method goes on as TRACE, which no
+/// path allows.
 const METHODS: [Method; 9] = [
     Method::GET,
     Method::HEAD,
@@ -165,7 +166,8 @@ const METHODS: [Method; 9] = [
     Method::TRACE,
 ];
 
-/// Comes before everything that looks at the method: a client may send any word, and each would be a series of its own.
+/// Runs before everything that looks at the method. A client may send any word as its method, and each word would make
+/// a metric series of its own.
 pub async fn known_method<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -176,7 +178,7 @@ pub async fn known_method<B: MessageBody + 'static>(
     next.call(request).await
 }
 
-/// Errors get their full body here; other answers pass.
+/// Gives errors their full body. Other answers pass unchanged.
 fn finish<B: MessageBody + 'static>(
     response: ServiceResponse<B>,
     path: &str,
@@ -188,7 +190,7 @@ fn finish<B: MessageBody + 'static>(
             Some(problem) => problem.clone(),
             None => Problem::new(ProblemKind::of_status(status), "The request cannot be read"),
         },
-        // No handler answers with an error status without a problem, but for readiness.
+        // Every error of a handler is a `Problem`, so this answer is none.
         None => return response.map_into_boxed_body(),
     };
     if problem.kind.status().is_server_error() {
@@ -199,13 +201,13 @@ fn finish<B: MessageBody + 'static>(
 }
 
 fn set_id<B>(response: &mut HttpResponse<B>, id: &RequestId) {
-    // Made of characters that a header may have.
+    // The id has only characters that a header may have.
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
 }
 
-/// What the log says of a request whatever comes of it.
+/// What the log says about every request, whatever its outcome.
 struct Asked<'a> {
     id: &'a RequestId,
     method: &'a str,
@@ -235,7 +237,7 @@ impl Asked<'_> {
     }
 }
 
-/// The client's id when it is sane: 1–128 letters, digits, `.`, `_`, `-` and `:`.
+/// The client's id if it has 1–128 letters, digits, `.`, `_`, `-` and `:`, otherwise a new id.
 fn request_id(request: &ServiceRequest) -> Rc<str> {
     let sane = |id: &&str| {
         (1..=128).contains(&id.len())

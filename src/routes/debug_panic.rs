@@ -1,4 +1,5 @@
-//! `POST /debug/panic/{actor}`, beside the metrics and in debug builds only: has an actor panic, or the next flush.
+//! `POST /debug/panic/{actor}`, on the port of the metrics and in debug builds only: makes an actor or the next flush
+//! panic.
 
 use crate::state::AppState;
 use actix_web::HttpResponse;

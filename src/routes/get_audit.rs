@@ -15,7 +15,7 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
     admit_read(&state, &request).await?;
     let name = path_name(&request).and_then(|name| Parameters::parse(request.query_string(), &[]).end().map(|()| name));
     let name = name.map_err(|invalid| counted(&state, invalid))?;
-    // What is no id of ours names nothing.
+    // A text that is no audit id names no audit.
     let id: AuditId = name.parse().map_err(|_| ActorError::NotFound)?;
     let audit = state.actors.query.read(GetAudit { id }).await?;
     Ok(HttpResponse::Ok().json(audit))

@@ -38,7 +38,7 @@ pub async fn handle(state: Data<AppState>) -> HttpResponse {
     }))
 }
 
-/// Whose vectors are searched, and whose are configured.
+/// Which embedder's vectors are searched, and which embedder is configured.
 fn embedder(state: &AppState) -> Value {
     match &state.spaces {
         None => json!({"id": "off", "configured": "off", "reindex_needed": false}),

@@ -1,4 +1,4 @@
-//! `GET /health/live`: every actor answers. It never waits for a database.
+//! `GET /health/live`: whether every actor answers. This check never waits for a database.
 
 use crate::problem::{Problem, ProblemKind};
 use crate::state::AppState;

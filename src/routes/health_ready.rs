@@ -1,4 +1,4 @@
-//! `GET /health/ready`: whether requests should be sent here.
+//! `GET /health/ready`: whether clients should send requests to this replica.
 
 use crate::problem::{Problem, ProblemKind};
 use crate::state::AppState;

@@ -40,7 +40,7 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
 }
 
-/// About what an incident takes.
+/// About how many bytes an incident takes.
 const INCIDENT_BYTES: usize = 600;
 
 fn body(incidents: &[Incident], pagination: &Pagination) -> Vec<u8> {
@@ -53,7 +53,7 @@ fn body(incidents: &[Incident], pagination: &Pagination) -> Vec<u8> {
         incident.write_json(&mut body);
     }
     body.extend_from_slice(b"],\"pagination\":");
-    // Numbers and text: writing them into memory cannot fail.
+    // The pagination has only numbers and text: writing them into memory cannot fail.
     let _ = serde_json::to_writer(&mut body, pagination);
     body.push(b'}');
     body

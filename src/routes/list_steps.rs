@@ -30,7 +30,7 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
     let message = parse(&request).map_err(|invalid| counted(&state, invalid))?;
     let (limit, offset) = (message.limit, message.offset);
     let page = state.actors.query.read(message).await?;
-    // A page of very long steps is shorter than its limit.
+    // A page of very long steps has fewer steps than its limit.
     let shown = i64::try_from(page.steps.len()).unwrap_or(i64::MAX);
     let has_more = offset.saturating_add(shown) < page.total && shown > 0;
     let pagination = Pagination { limit, offset, total: page.total, has_more };

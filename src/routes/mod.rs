@@ -1,4 +1,4 @@
-//! One file an operation. A handler parses, sends one message to one actor, and maps the reply.
+//! One file for each operation. A handler parses, sends one message to one actor, and maps the reply.
 
 #[cfg(debug_assertions)]
 mod debug_panic;
@@ -41,7 +41,7 @@ pub fn configure(app: &mut web::ServiceConfig) {
         .default_service(web::to(async || Err::<HttpResponse, _>(Problem::not_found())));
 }
 
-/// What only tests ask for: `POST /debug/panic/{actor}`. Not in release builds.
+/// The path that only tests use: `POST /debug/panic/{actor}`. Release builds do not have it.
 #[cfg(debug_assertions)]
 pub fn configure_debug(app: &mut web::ServiceConfig) {
     app.route("/debug/panic/{actor}", web::post().to(debug_panic::handle));
@@ -50,7 +50,7 @@ pub fn configure_debug(app: &mut web::ServiceConfig) {
 #[cfg(not(debug_assertions))]
 pub fn configure_debug(_: &mut web::ServiceConfig) {}
 
-/// The paths of health alone.
+/// The health paths alone.
 pub fn configure_health(app: &mut web::ServiceConfig) {
     app.service(get("/health", web::to(health::handle)))
         .service(get("/health/live", web::to(health_live::handle)))
@@ -65,14 +65,14 @@ fn post(path: &str, handler: Route) -> Resource {
     resource(path, "POST", handler.guard(Post()))
 }
 
-/// A path with one operation; other methods are told which.
+/// A path with one operation. The answer to another method names the allowed ones.
 fn resource(path: &str, allow: &'static str, handler: Route) -> Resource {
     web::resource(path)
         .route(handler)
         .default_service(web::to(move || async move { Err::<HttpResponse, _>(Problem::method_not_allowed(allow)) }))
 }
 
-/// Counts a fault of a request on its way out.
+/// Counts a fault of a request, and turns it into a `Problem`.
 fn counted(state: &AppState, invalid: Invalid) -> Problem {
     let field = match &invalid.field {
         Some(field) if invalid.named => field.as_ref(),
@@ -82,7 +82,7 @@ fn counted(state: &AppState, invalid: Invalid) -> Problem {
     invalid.into()
 }
 
-/// As [`counted`], where it is an actor that finds the fault.
+/// Like [`counted`], for a fault that an actor finds.
 fn refused(state: &AppState, error: ActorError) -> Problem {
     match error {
         ActorError::Invalid(invalid) => counted(state, invalid),
@@ -98,7 +98,7 @@ struct Persisted {
     status: &'static str,
 }
 
-/// 201, and for a replay the header that says so.
+/// The 201; for a replay with the header `Idempotent-Replayed`.
 fn persisted(written: Written) -> HttpResponse {
     let mut response = HttpResponse::Created();
     if written.replayed {

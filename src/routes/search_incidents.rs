@@ -19,7 +19,7 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest, payload: Payloa
     Ok(HttpResponse::Ok().json(find(&state, search).await?))
 }
 
-/// Searches, as soon as the vector store is as it should be.
+/// Searches, once the vector store is migrated.
 pub async fn find(state: &AppState, search: Search) -> Result<Similar, Problem> {
     if state.spaces.is_some() && !state.health.vector_migrated.load(Ordering::Relaxed) {
         return Err(Problem::new(ProblemKind::ServiceUnavailable, "the vector store does not answer"));

@@ -12,7 +12,7 @@ use data_storage_actors::pg_writer::WriteWorkflowAudit;
 
 pub async fn handle(state: Data<AppState>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let identity = authorize(&state, &request, Access::WriteWorkflow).await?;
-    // Held to the end: what all bodies together take is bounded.
+    // `_room` is held to the end: it is this body's share of the memory of all bodies.
     let (body, _room) = json_body(&state, &request, payload).await?;
     let audit = receipt(&state, &request, &identity)
         .and_then(|receipt| WorkflowAudit::parse(&body, &receipt))

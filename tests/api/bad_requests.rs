@@ -1,4 +1,5 @@
-//! Every way in which a request can be wrong gets its status, its word and its field, and hurts nobody else.
+//! Every way in which a request can be wrong gets its status, its error word and its field, and affects no other
+//! request.
 
 use crate::go_clients::now;
 use crate::support::{Service, Writer, gateway_audit};
@@ -24,7 +25,7 @@ fn without(field: &str) -> String {
     body.to_string()
 }
 
-/// The one shape, of this kind.
+/// Checks that an answer has the one shape of errors, with this status, word and field.
 fn check_problem(answer: &crate::support::Answer, status: u16, word: &str, field: Option<&str>, what: &str) {
     assert_eq!(answer.status, status, "{what}: {}", answer.text);
     assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{what}");
@@ -114,7 +115,7 @@ async fn bodies() {
         (with_x("{\"k\":1,\"k\":2}"), Some("x")),
         (with_x("1e999999"), Some("x")),
         (with_x(&deep), Some("x")),
-        // The first wrong one in the order of the table.
+        // The first wrong field in the order of the table.
         (r#"{"reasoning":"\u0000","remediationRequestID":5}"#.into(), Some("remediationRequestID")),
         (with("status", json!("rolledbac\u{212a}")), Some("status")),
         (with("createdAt", json!("2026-11-24T07:00:00\u{2212}01:00")), Some("createdAt")),
@@ -156,7 +157,7 @@ async fn bodies() {
         check_problem(&answer, 400, "validation_failed", Some("Idempotency-Key"), key);
     }
 
-    // As healthy after as before.
+    // The service is as healthy as before.
     assert_eq!(database.number("SELECT count(*) FROM remediation_audit").await, 0);
     assert_eq!(service.read("/health").await["status"], "ok");
     assert_eq!(service.get("/health/live").await.status, 200);
@@ -190,7 +191,7 @@ async fn paths_methods_tokens_and_media_types() {
         check_problem(&answer, 405, "method_not_allowed", None, path);
         assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
     }
-    // Who is asked before what: 401 and 403 come before a body that is wrong in every way.
+    // The identity is checked first: 401 and 403 come before the faults of a body that is wrong in every way.
     let large = vec![b'x'; 70_000];
     for token in
         ["", "Bearer", "Bearer ", "Basic dTpw", "Bearer wrong", "bearer token-of-gateway-sa x", "token-of-gateway-sa"]
@@ -285,7 +286,7 @@ async fn queries_and_ids() {
         ("cursor=AAAA", "cursor"),
         (with_filter.as_str(), "cursor"),
         (with_offset.as_str(), "cursor"),
-        // The first wrong one in the order of the contract.
+        // The first wrong parameter in the order of the contract.
         ("limit=0&severity=urgent", "severity"),
         ("until=&alert_name=%00", "alert_name"),
         ("nothing=1&limit=0", "limit"),
@@ -332,7 +333,7 @@ async fn heads_and_slow_bodies() {
     assert_eq!(service.post(Writer::Gateway, &gateway_audit("rr")).await.status, 201);
 }
 
-/// A request whose end or whose author is ambiguous is refused, and nothing that hides in it is read as another.
+/// A request whose end or whose author is ambiguous is refused. Another request that is hidden in it is never read.
 #[tokio::test]
 async fn smuggled_headers() {
     let (service, database) = Service::start().await;

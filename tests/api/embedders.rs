@@ -8,10 +8,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// An OpenAI-compatible endpoint: a vector's numbers are the counts of letters, so that it is clearly not the built-in one.
+/// An OpenAI-compatible endpoint. The numbers of its vectors are counts of letters, so that they clearly differ from
+/// the vectors of the built-in embedder.
 struct Endpoint {
     address: SocketAddr,
-    /// Numbers of a vector; 0: it answers 500.
+    /// How many numbers a vector has. With 0 the endpoint answers 500.
     dimensions: Arc<AtomicUsize>,
 }
 
@@ -41,14 +42,14 @@ impl Endpoint {
     }
 }
 
-/// Dimensions that stand for: 768, and without the first of the two models.
+/// A value of `dimensions` that stands for: vectors of 768 numbers, but the first of the two models is gone.
 const RETIRED: usize = 1;
 
 async fn embeddings(dimensions: web::Data<AtomicUsize>, request: HttpRequest, body: web::Json<Value>) -> HttpResponse {
     let dimensions = dimensions.load(Ordering::SeqCst);
     let key = request.headers().get("authorization").and_then(|value| value.to_str().ok());
     let shift = match body["model"].as_str() {
-        // It is there no more.
+        // The first model is gone.
         Some("letters") if dimensions == RETIRED => return HttpResponse::NotFound().finish(),
         Some("letters") => 0,
         Some("letters-2") => 26,
@@ -110,7 +111,7 @@ async fn an_endpoint_and_its_failures() {
     let found = search(&service).await;
     assert_eq!(found["data"][0]["remediation_request_id"], "rr-1", "{found}");
     assert_eq!(found["coverage"]["embedder"], "http:letters");
-    // Away: audits wait, and are made up for.
+    // The endpoint is away: audits wait, and get their vectors later.
     endpoint.dimensions.store(0, Ordering::SeqCst);
     post(&service, "rr-3", "the disk is full").await;
     eventually("it fails", async || {
@@ -144,7 +145,8 @@ async fn an_endpoint_of_other_dimensions_is_refused_at_start() {
     assert!(!output.status.success() && words.contains("EMBEDDER: it gives vectors of 384 numbers"), "{words}");
 }
 
-/// The old embedder is searched until `reindex` has filled the new one's space; no search compares both.
+/// Searches use the old embedder until `reindex` has filled the space of the new one. No search compares vectors of
+/// both.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_one_embedder_to_another() {
     let endpoint = Endpoint::start();
@@ -178,7 +180,8 @@ async fn from_one_embedder_to_another() {
         (&json!("builtin-1"), Some(10))
     );
 
-    // Both embedders' patterns know of facts that change: a report without text makes no vector.
+    // A report without text makes no vector, but it changes a fact. The patterns of both embedders learn of that
+    // change.
     let report = json!({"remediationRequestID": "rr-3", "status": "cancelled", "executedAt": crate::support::now()});
     service.post(Writer::Executor, &report).await.audit_id();
     let body = json!({"query": "memory of the pod ran out", "filters": {"status": "cancelled"}});
@@ -206,7 +209,8 @@ async fn from_one_embedder_to_another() {
     assert_eq!(service.read("/health").await["parts"]["embedder"]["reindex_needed"], false);
 }
 
-/// The old model is asked for as long as the endpoint has it; where it has it no more the new one's vectors do not wait for it.
+/// The old model is asked for as long as the endpoint has it. When the endpoint has it no more, the vectors of the new
+/// model do not wait for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_one_model_of_an_endpoint_to_another() {
     let endpoint = Endpoint::start();

@@ -10,7 +10,7 @@ async fn four_writers_make_one_incident() {
     let mut gateway = gateway_audit("rr-abc123");
     gateway["createdAt"] = json!(now(-60));
     assert_eq!(service.post(Writer::Gateway, &gateway).await.status, 201);
-    // An untagged struct: Go's field names, and zero values for all that is not known.
+    // An untagged struct: Go's field names, and zero values for everything that is not known.
     let analysis = json!({
         "RemediationRequestID": "rr-abc123", "AlertName": "HighMemoryUsage", "Namespace": "production",
         "Cluster": "us-west-2", "Priority": "", "ActionType": "scale", "Confidence": 0.92, "Reasoning": "memory is high",
@@ -69,7 +69,7 @@ async fn four_writers_make_one_incident() {
     assert_eq!(database.number("SELECT count(*) FROM incident_workflows").await, 1);
 }
 
-/// The incident's columns bear the names that others query.
+/// The columns of audits and incidents have the names that other programs query.
 #[tokio::test]
 async fn rows_are_where_the_source_document_has_them() {
     let (service, database) = Service::start().await;
@@ -88,7 +88,7 @@ async fn rows_are_where_the_source_document_has_them() {
     assert_eq!((rows.len(), rows[0].get::<_, i32>("bucket")), (1, bucket));
 }
 
-/// RFC 3339, so many seconds from now, with the microseconds that PostgreSQL keeps.
+/// The time this many seconds from now, as RFC 3339, with the microseconds that PostgreSQL keeps.
 pub fn now(seconds: i64) -> String {
     let time = chrono::Utc::now() + chrono::TimeDelta::seconds(seconds);
     data_storage_actors::domain::time::format_rfc3339(time)

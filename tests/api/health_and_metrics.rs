@@ -45,7 +45,7 @@ async fn the_promised_metrics_are_there() {
     }
 }
 
-/// A client may send any word as its method; none becomes a series of its own.
+/// A client may send any word as its method. No such word becomes a metric series.
 #[tokio::test]
 async fn methods_are_a_closed_set() {
     let (service, _database) = Service::start().await;
@@ -92,7 +92,7 @@ async fn the_request_id_goes_through() {
     assert!(!log.contains("token-of") && !log.contains("rr-secret-name"), "{log}");
 }
 
-/// The service starts without its database, says so, and is ready when it comes.
+/// The service starts without its database, says so, and is ready when the database comes.
 #[tokio::test]
 async fn a_database_that_comes_later() {
     let url = server().url("audits_later");
@@ -110,7 +110,7 @@ async fn a_database_that_comes_later() {
     eventually("ok", async || (service.read("/health").await["status"] == "ok").then_some(())).await;
 }
 
-/// SIGTERM under load: whoever was asked is answered, and what was acknowledged is there.
+/// SIGTERM under load: every request that was accepted is answered, and every acknowledged audit is stored.
 #[tokio::test]
 async fn a_drain_loses_nothing() {
     let (mut service, database) = Service::start().await;
@@ -137,7 +137,7 @@ async fn a_drain_loses_nothing() {
     assert!(written >= i64::try_from(acknowledged).expect("few"), "{written} of {acknowledged}");
 }
 
-/// SIGTERM in the middle of a body: it is waited for, while others are turned away.
+/// SIGTERM in the middle of a body: the service waits for the rest of the body, and refuses other requests meanwhile.
 #[tokio::test]
 async fn a_request_in_flight_is_answered_before_the_end() {
     let (mut service, database) = Service::start().await;
@@ -151,7 +151,7 @@ async fn a_request_in_flight_is_answered_before_the_end() {
         body.len()
     );
     client.write_all(head.as_bytes()).await.expect("sent");
-    // The service has begun to read it when it has answered somebody who came later.
+    // When the service has answered this later request, it has begun to read the first one.
     service.get("/health/live").await;
     service.signal(rustix::process::Signal::TERM);
     service.logged("draining").await;
@@ -164,7 +164,7 @@ async fn a_request_in_flight_is_answered_before_the_end() {
     assert_eq!(database.number("SELECT count(*) FROM remediation_audit").await, 1);
 }
 
-/// Killed with -9 again and again under load: everything acknowledged is there, once.
+/// The service is killed with -9 again and again under load. Every acknowledged audit is stored, once.
 #[tokio::test]
 async fn kill_minus_nine_loses_nothing() {
     let (mut service, database) = Service::start().await;

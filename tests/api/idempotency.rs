@@ -17,14 +17,14 @@ async fn the_same_content_is_one_audit() {
     let again = service.post(Writer::Gateway, &body).await;
     assert!(again.is_replay());
     assert_eq!(first.audit_id(), again.audit_id());
-    // Another writer's audit is another audit.
+    // The same content from another writer is another audit.
     let other = service.post(Writer::AiAnalysis, &body).await;
     assert!(!other.is_replay());
     assert_ne!(first.audit_id(), other.audit_id());
     let before = service.incident_of("rr-1").await;
     let updated =
         database.rows("SELECT updated_at::text FROM resource_action_traces", &[]).await[0].get::<_, String>(0);
-    // Also after a restart, and by another process.
+    // Another process recognises the replay too, after a restart.
     service.kill();
     let service = Service::on(&database.url, &[]).await;
     service.logged("ready").await;
@@ -79,17 +79,17 @@ async fn a_key_takes_the_place_of_the_content() {
     let again = post(Writer::Gateway, &text, "k1").await;
     assert!(again.is_replay());
     assert_eq!(first.audit_id(), again.audit_id());
-    // Two keys, two audits; and two writers may have the same key.
+    // Two keys make two audits, and two writers may use the same key.
     assert!(!post(Writer::Gateway, &text, "k2").await.is_replay());
     assert!(!post(Writer::AiAnalysis, &text, "k1").await.is_replay());
     body["cluster"] = json!("other");
     let reused = post(Writer::Gateway, &body.to_string(), "k1").await;
     assert_eq!((reused.status.as_u16(), &reused.json()["error"]), (422, &json!("idempotency_key_reused")));
-    // Another request under the same key is another content too.
+    // Another remediation request under the same key is another content too.
     assert_eq!(post(Writer::Gateway, &gateway_audit("rr-9").to_string(), "k1").await.status, 422);
     assert_eq!(database.number("SELECT count(*) FROM idempotency_keys").await, 3);
     assert_eq!(database.number("SELECT count(*) FROM remediation_audit").await, 3);
-    // Without any time a key holds beyond the window.
+    // A key holds beyond the window, also for a body without any time.
     let untimed = gateway_audit("rr-3").to_string();
     let first = post(Writer::Gateway, &untimed, "k3").await;
     database
@@ -120,7 +120,7 @@ async fn a_body_without_a_time_is_a_replay_for_a_while() {
     assert_ne!(first.audit_id(), later.audit_id());
     assert!(service.post(Writer::Gateway, &body).await.is_replay());
     assert_eq!(database.number("SELECT count(*) FROM remediation_audit").await, 2);
-    // What is out of its window is forgotten in the end, keys never.
+    // Contents are forgotten some time after their window. Keys are never forgotten.
     service
         .post_raw(Writer::Gateway, PATH, &gateway_audit("rr-k").to_string(), &[("idempotency-key", "k")])
         .await
@@ -139,7 +139,7 @@ async fn a_body_without_a_time_is_a_replay_for_a_while() {
     assert_eq!(first.audit_id(), service.post_step(&step).await.audit_id());
 }
 
-/// A time outside the window is refused, unless the audit is there already.
+/// A time outside the window is refused, unless the audit is stored already.
 #[tokio::test]
 async fn a_stale_audit_is_only_good_as_a_replay() {
     let (mut service, database) = Service::start().await;

@@ -5,7 +5,7 @@ use crate::support::{Database, Service, Writer, gateway_audit};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-/// The audits of one remediation request, and the facts that they must end in.
+/// The audits of one remediation request. They must end in `FACTS`.
 fn story(request: &str) -> Vec<(Writer, Value)> {
     let mut gateway = gateway_audit(request);
     gateway["createdAt"] = json!("2026-11-01T10:00:00Z");
@@ -19,7 +19,7 @@ fn story(request: &str) -> Vec<(Writer, Value)> {
     let failed = json!({"remediationRequestID": request, "errorMessage": "first try", "duration": "1s", "executedAt": "2026-11-01T10:00:03Z"});
     let done =
         json!({"remediationRequestID": request, "duration": 2_500_000_000_i64, "executedAt": "2026-11-01T10:00:04Z"});
-    // Without a status, and later than all: it states no outcome.
+    // This audit is later than all others, but has no status: it states no outcome.
     let mut late = gateway_audit(request);
     late["createdAt"] = json!("2026-11-01T10:00:09Z");
     late["alertName"] = json!("Renamed");
@@ -129,7 +129,7 @@ async fn the_assumed_status_gives_way() {
     body["createdAt"] = json!(now(0));
     service.post(Writer::Gateway, &body).await.audit_id();
     assert_eq!(service.incident_of("rr").await["execution_status"], "pending");
-    // Earlier than the other, but it states one.
+    // This audit is earlier than the other one, but it states a status.
     body["createdAt"] = json!(now(-100));
     body["status"] = json!("in_progress");
     service.post(Writer::Gateway, &body).await.audit_id();

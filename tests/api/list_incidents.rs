@@ -108,7 +108,8 @@ async fn offsets_and_cursors_meet_every_incident_once() {
     }
 }
 
-/// New incidents and changed facts in the middle of a walk: what was there when it began is met once.
+/// There are new incidents and changed facts in the middle of a walk. The walk meets every incident that was there at
+/// its beginning, and meets it once.
 #[tokio::test]
 async fn a_walk_beside_writers() {
     let (service, _database) = Service::start().await;

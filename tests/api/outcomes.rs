@@ -1,4 +1,4 @@
-//! What became of incidents: outcomes that ripen, success rates, timelines.
+//! The outcomes of incidents: outcomes that change when an alert comes back, success rates, timelines.
 
 use super::search::{embedded, id, remediate, search};
 use crate::support::Service;
@@ -12,7 +12,7 @@ async fn outcomes_ripen() {
     remediate(&service, "first", 0, fields("deployment/a"), "completed").await;
     remediate(&service, "other-target", 1, fields("deployment/b"), "completed").await;
     remediate(&service, "again", 90, fields("deployment/a"), "completed").await;
-    // Two days later: too late to count.
+    // Two days after the previous one: too late to count.
     remediate(&service, "later", 60 * 3, fields("deployment/a"), "failed").await;
     embedded(&service, 4).await;
     let found = search(&service, json!({"query": "slow requests"})).await;

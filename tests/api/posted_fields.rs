@@ -4,7 +4,7 @@ use crate::go_clients::now;
 use crate::support::{Service, Writer, gateway_audit};
 use serde_json::{Value, json};
 
-/// A body with one more field, and what of it comes back.
+/// Posts a body with one more field, and returns the audit as it is read back.
 async fn posted(service: &Service, request: &str, field: &str, value: Value) -> Value {
     let mut body = gateway_audit(request);
     body[field] = value;
@@ -40,7 +40,7 @@ async fn words_and_synonyms() {
     {
         let request = format!("rr-severity-{at}");
         assert_eq!(posted(&service, &request, "severity", json!(given)).await["severity"], severity);
-        // It beats the priority P0.
+        // The severity beats the priority P0.
         assert_eq!(service.incident_of(&request).await["alert_severity"], severity, "{given}");
     }
     for (priority, severity) in [("p1", "high"), ("P2", "medium"), ("P3", "low")] {
@@ -78,7 +78,7 @@ async fn durations_times_and_zero_values() {
         (&json!("unknown"), &json!(["alertName", "namespace", "cluster"]))
     );
     assert_eq!(service.incident_of("rr-z").await["alert_name"], Value::Null);
-    // A later audit knows the name.
+    // A later audit states the name.
     service.post(Writer::Gateway, &gateway_audit("rr-z")).await.audit_id();
     assert_eq!(service.incident_of("rr-z").await["alert_name"], "HighMemoryUsage");
 }
@@ -105,7 +105,7 @@ async fn unknown_fields_are_kept_to_the_digit() {
     let incident = service.incident_of("rr-u").await;
     let detail = service.read(&format!("/api/v1/incidents/{}", incident["id"])).await;
     assert_eq!(detail["attributes"]["alert-name"], "mine");
-    // The latest audit that states a field is believed, field by field.
+    // For each field, the latest audit that states the field counts.
     let more = json!({"remediationRequestID": "rr-u", "alertName": "A", "namespace": "n", "cluster": "c", "zero": 1});
     service.post(Writer::Gateway, &more).await.audit_id();
     let detail = service.read(&format!("/api/v1/incidents/{}", incident["id"])).await;
@@ -143,7 +143,7 @@ async fn text_is_any_unicode() {
         let list = service.read(&format!("/api/v1/incidents?alert_name={query}")).await;
         assert_eq!(list["data"][0]["remediation_request_id"], body["remediationRequestID"], "{text}");
     }
-    // Lengths are counted in characters: all of these need four bytes each.
+    // Lengths are counted in characters. Each of these characters needs four bytes.
     let long = "😀".repeat(255);
     let mut body = gateway_audit(&long);
     for field in ["alertName", "namespace", "cluster", "actionType", "modelUsed", "alertFingerprint", "environment"] {
@@ -182,7 +182,7 @@ async fn steps_store_what_they_say() {
     );
 }
 
-/// Any accepted time has its partition.
+/// Every accepted time has its partition.
 #[tokio::test]
 async fn old_and_new_times_find_their_month() {
     let (service, database) = Service::start().await;

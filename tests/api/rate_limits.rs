@@ -1,4 +1,4 @@
-//! Each identity has a limit of its own; open reads have one only where it is set.
+//! Each identity has a limit of its own. Reads without a token have a limit only if it is set.
 
 use crate::support::{Service, Writer, eventually, gateway_audit};
 use futures_util::future::join_all;
@@ -12,7 +12,7 @@ async fn one_identity_at_its_limit_while_another_feels_nothing() {
     });
     let answers = join_all(posts).await;
     let passed = answers.iter().filter(|answer| answer.status == 201).count();
-    // A burst of one second, and what came back while it lasted.
+    // A burst of one second, and what the limit allowed again while the burst lasted.
     assert!((20..40).contains(&passed), "{passed}");
     let refused: Vec<_> = answers.iter().filter(|answer| answer.status != 201).collect();
     for answer in &refused {
@@ -28,7 +28,8 @@ async fn one_identity_at_its_limit_while_another_feels_nothing() {
         assert_eq!(answer.status, 201, "{}", answer.text);
         assert_eq!(answer.header("ratelimit-policy"), Some("\"default\";q=20;w=1"));
     }
-    // Before rights and body: somebody without rights is counted too, and a wrong body still bears the headers.
+    // The limit is checked before rights and body: an identity without rights is counted too, and the answer to a
+    // refused request has the headers too.
     let answer = service.post(Writer::Stranger, &gateway_audit("rr")).await;
     assert_eq!((answer.status.as_u16(), answer.header("ratelimit").is_some()), (403, true));
     eventually("the limit is over", async || {
@@ -49,7 +50,7 @@ async fn open_reads_by_peer_where_it_is_set() {
     assert_eq!(service.get("/health/live").await.status, 200);
 }
 
-/// The token file is taken up when it changes, and a faulty one is not.
+/// The service reads the token file again when it changes. If the new file is faulty, the old tokens stay.
 #[tokio::test]
 async fn tokens_of_a_file_change_without_a_restart() {
     let tokens = tempfile::NamedTempFile::new().expect("a file");

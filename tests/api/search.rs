@@ -24,7 +24,7 @@ pub async fn embedded(service: &Service, incidents: i64) {
     })
     .await;
     eventually("an empty outbox", async || {
-        // Facts are refreshed by every audit.
+        // Every audit refreshes the facts.
         (service.metrics().await["datastorage_dualwrite_success_total"] >= incidents as f64).then_some(())
     })
     .await;
@@ -105,7 +105,7 @@ async fn what_is_alike_why_and_what_worked() {
     assert_eq!(found["coverage"]["embedder"], "builtin-1");
     assert!(found["coverage"]["min_similarity"].as_f64() > Some(0.0));
 
-    // Nothing similar enough is nothing, not the least bad.
+    // If nothing is similar enough, the list is empty.
     let nothing = search(&service, json!({"query": "lunch menu of the canteen"})).await;
     assert_eq!(nothing["data"], json!([]));
     let nothing = search(&service, json!({"query": "12345 …"})).await;
@@ -154,7 +154,7 @@ async fn incidents_like_one_that_is_known() {
         assert_eq!(found["data"].as_array().map(Vec::len), Some(count), "{query}: {found}");
         assert_eq!(found["coverage"]["exhaustive"], true);
     }
-    // Half as much every minute: order by age decides among equals and beyond.
+    // With `half_life`, every hit says by which factor its age lowers the score.
     let aged = service.read(&format!("/api/v1/incidents/{asked}/similar?limit=20&half_life=36500d")).await;
     let factor = |hit: &Value| {
         let why = hit["why"].as_array().expect("why");
@@ -183,7 +183,7 @@ async fn incidents_like_one_that_is_known() {
     }
 }
 
-/// A fact that changes is filtered by what it is now; and with `as_of` by what it was then.
+/// Filters use the present value of a fact; with `as_of` they use the value of that time.
 #[tokio::test]
 async fn facts_that_change_and_the_past() {
     let (service, _database) = Service::start().await;
@@ -209,7 +209,7 @@ async fn facts_that_change_and_the_past() {
     assert_eq!(count(json!({"query": "volume full", "as_of": "2026-01-01T00:00:00Z"})).await, 0, "before it was known");
 }
 
-/// A filter that fits one in a hundred still fills the limit.
+/// A filter that fits one incident in a hundred still finds all of them.
 #[tokio::test]
 async fn a_rare_fit_is_found_among_many_copies() {
     let (service, _database) = Service::start().await;
@@ -229,7 +229,7 @@ async fn a_rare_fit_is_found_among_many_copies() {
     assert_eq!(requests(&found).len(), 100);
 }
 
-/// Patterns without any incident that fits are passed over, and one whose incident has come to fit is not.
+/// The search passes over patterns without an incident that fits, but not over one whose incident fits since a change.
 #[tokio::test]
 async fn a_fact_that_changes_opens_its_pattern_to_the_filter() {
     let (service, database) = Service::start().await;
@@ -254,13 +254,13 @@ async fn a_fact_that_changes_opens_its_pattern_to_the_filter() {
         (requests(&found).first() == Some(&"rr-ripens")).then_some(())
     })
     .await;
-    // The bits are what decides: without them the pattern is passed over.
+    // The facet bits decide this: without them the search passes over the pattern.
     let bits = "UPDATE embedding_pattern_words SET facets = 0::bit(512); UPDATE embedding_revisions SET revision = revision + 1";
     server().connect(&database.name).await.batch_execute(bits).await.expect("taken away");
     assert_eq!(requests(&search(&service, query("completed")).await), Vec::<&str>::new());
 }
 
-/// A service holds the patterns in memory: what another writes, changes or deletes, it knows as soon as that is committed.
+/// A service holds the patterns in memory, and knows each change by another service as soon as it is committed.
 #[tokio::test]
 async fn what_another_service_writes_is_known_at_once() {
     let (service, database) = Service::start().await;
@@ -286,7 +286,7 @@ async fn what_another_service_writes_is_known_at_once() {
         requests(&found).first().map(|request| (*request).to_owned())
     };
     assert_eq!(first("the lantern has no oil", "executing").await.as_deref(), Some("lantern"));
-    // A fact that opens a pattern to a filter, and no pattern is new.
+    // A changed fact opens a pattern to a filter. No pattern is new.
     assert_eq!(first("the kettle boils over", "completed").await, None);
     let done = json!({"remediationRequestID": "kettle", "status": "completed", "executedAt": crate::support::now()});
     service.post(Writer::Executor, &done).await.audit_id();
@@ -295,13 +295,14 @@ async fn what_another_service_writes_is_known_at_once() {
     post("anvil", "an anvil fell from the shelf").await;
     counted("audit_embeddings", 3).await;
     assert_eq!(first("an anvil fell from the shelf", "executing").await.as_deref(), Some("anvil"));
-    // As if from an earlier backup, without the patterns.
+    // As if the store came from an earlier backup, without the patterns.
     let gone = "DELETE FROM embedding_pattern_words; DELETE FROM embedding_terms; DELETE FROM embedding_revisions";
     client.batch_execute(gone).await.expect("gone");
     assert_eq!(first("an anvil fell from the shelf", "executing").await, None);
 }
 
-/// All copies of one text come before what is less alike, newest first, however many they are; and fewer are the first of more.
+/// All copies of one text come first, newest first, however many there are. A short list is the beginning of a longer
+/// one.
 #[tokio::test]
 async fn copies_come_before_what_is_less_alike() {
     let (service, _database) = Service::start().await;
@@ -333,7 +334,7 @@ async fn copies_come_before_what_is_less_alike() {
     }
 }
 
-/// Only those who search notice that the vector store is away.
+/// Only searches fail while the vector store is away.
 #[tokio::test]
 async fn without_a_vector_store_searches_are_503_with_the_reason() {
     let (service, _database) = Service::start_with(&[("VECTOR_DATABASE_URL", &server().url("no_such_database"))]).await;
@@ -347,7 +348,8 @@ async fn without_a_vector_store_searches_are_503_with_the_reason() {
     assert_eq!((answer.status.as_u16(), answer.json()["error"].as_str()), (503, Some("service_unavailable")));
 }
 
-/// What fits is found however many newer copies do not, also in the past; and the asked incident is as it was then.
+/// An incident that fits is found, however many newer copies do not fit, also in the past. The incident that is asked
+/// about is taken as it was then.
 #[tokio::test]
 async fn the_past_is_searched_as_deep_as_the_present() {
     let (service, _database) = Service::start().await;
@@ -367,7 +369,7 @@ async fn the_past_is_searched_as_deep_as_the_present() {
 
     let asked = id(&service, "asked").await;
     let path = format!("/api/v1/incidents/{asked}/similar?limit=1&as_of={then}");
-    // How rare words are among the patterns is as of now, and with it the score.
+    // The score uses the rarity of words of today, also for the past.
     let hits = async || {
         let mut data = service.read(&path).await["data"].clone();
         let score = data[0].as_object_mut().and_then(|hit| hit.remove("score")?.as_f64());
@@ -386,7 +388,7 @@ async fn the_past_is_searched_as_deep_as_the_present() {
     assert_eq!(nothing["data"], json!([]), "nothing in common is not alike");
 }
 
-/// The best is the best whatever the limit: by age, and by words.
+/// The best hit is the same for every limit, when age decides and when words decide.
 #[tokio::test]
 async fn a_longer_list_begins_as_a_shorter_one() {
     let (service, _database) = Service::start().await;

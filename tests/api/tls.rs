@@ -55,7 +55,7 @@ async fn a_handshake_that_does_not_end() {
     let signed = authority.sign("127.0.0.1");
     let files = [("TLS_CERT_FILE", path(&signed.cert)), ("TLS_KEY_FILE", path(&signed.key))];
     let (service, _database) = Service::start_with(&files).await;
-    // A record of a handshake that announces more than it has.
+    // The second text is a handshake record that announces more bytes than it has.
     for begin in [&b""[..], &[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]] {
         let mut client = TcpStream::connect(service.address).await.expect("connected");
         client.write_all(begin).await.expect("sent");
@@ -86,7 +86,7 @@ async fn clients_that_must_show_a_certificate() {
     assert!(line["error"].as_str().expect("text").contains("UnknownIssuer"), "{line}");
     let expired = authority.sign_expired("client");
     assert!(status(&service, trusting(&authority).identity(identity(&expired))).await.is_err(), "expired");
-    // A platform's probes have no certificate: they find health beside the metrics.
+    // A platform's probes have no certificate: they find the health paths on the port of the metrics.
     let health = format!("http://{}/health/live", service.metrics_address);
     assert_eq!(service.client.get(health).send().await.expect("an answer").status(), 200);
 }
@@ -130,7 +130,7 @@ async fn to_postgresql_as_libpq_means_it() {
     assert!(check("localhost", "sslmode=disable".to_owned()).await.0);
     assert_eq!(front.encrypted.load(Ordering::SeqCst), before);
 
-    // And the whole service.
+    // The whole service works over TLS too.
     let url = format!(
         "postgresql://postgres@localhost:{port}/{}?sslmode=verify-full&sslrootcert={}",
         database.name,

@@ -1,4 +1,4 @@
-//! Tokens that the Kubernetes API reviews: an API server of the test's own, over HTTPS.
+//! Tokens that the Kubernetes API reviews. The tests have an API server of their own, over HTTPS.
 
 use crate::support::api_server::{ApiServer, DEFAULT_AUDIENCE, Mode, good_token, token};
 use crate::support::certificates::Authority;
@@ -165,7 +165,7 @@ async fn made_up_tokens_drown_nobody() {
     assert!(memory() < before + 16 * 1024, "{before} KiB grew to {} KiB", memory());
 }
 
-/// 503, never a 401 and never a yes; what the cache knows goes on working.
+/// The answer is 503: never a 401, and never a success. The tokens that the cache knows go on working.
 #[tokio::test]
 async fn an_api_server_that_fails() {
     let api = ApiServer::start();

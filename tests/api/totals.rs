@@ -1,4 +1,5 @@
-//! Totals are exact at every moment, kept up in the transaction of the write, and mended beside it.
+//! Totals are exact at every moment. The transaction of a write keeps them up, and `check --totals --repair` corrects
+//! them beside writes.
 
 use crate::support::{Database, Service, Writer, eventually};
 use futures_util::future::join_all;
@@ -15,7 +16,7 @@ fn check(database: &Database, more: &[&str]) -> Output {
 
 const SEVERITIES: [&str; 2] = ["high", "low"];
 
-/// An audit that opens incident n, or changes what it counts as.
+/// An audit that opens incident n, or changes the facts under which the incident is counted.
 fn audit(n: usize, turn: usize) -> serde_json::Value {
     let mut body = json!({
         "remediationRequestID": format!("rr-{n}"),

@@ -1,4 +1,4 @@
-//! The vector of every audit that has text, after the commit and whatever happens to the vector store.
+//! Every audit that has text gets its vector after the commit, whatever happens to the vector store.
 
 use crate::support::{Service, Writer, eventually, gateway_audit, server};
 use serde_json::json;
@@ -31,7 +31,8 @@ async fn every_text_gets_its_vector_and_every_pattern_one_entry() {
     assert!(metrics["datastorage_cache_misses_total"] >= 1.0);
 }
 
-/// The vector store is another database, and away when the service starts: no client notices, and all is made up for.
+/// The vector store is another database, and away when the service starts. No client notices, and all vectors are
+/// written later.
 #[tokio::test]
 async fn a_vector_store_that_comes_later() {
     let url = server().url("vectors_later");
@@ -42,7 +43,7 @@ async fn a_vector_store_that_comes_later() {
     assert_eq!(service.get("/health/ready").await.status, 200);
     eventually("degraded", async || (service.read("/health").await["status"] == "degraded").then_some(())).await;
     assert_eq!(database.number("SELECT count(*) FROM embedding_outbox").await, 30);
-    // Killed in between, so that only the outbox knows.
+    // The service is killed in between, so that only the outbox knows which vectors are missing.
     service.kill();
     let service = Service::on(&database.url, &[("VECTOR_DATABASE_URL", &url)]).await;
     service.logged("ready").await;

@@ -73,7 +73,7 @@ impl ApiServer {
                 .run();
                 let handle = server.handle();
                 std::thread::spawn(move || {
-                    // Ends when the test lets go of the server.
+                    // Returns when the test drops the server.
                     let _ = stopped.recv();
                     rt::System::new().block_on(handle.stop(false));
                 });
@@ -122,12 +122,12 @@ pub fn token(account: &str, exp: i64, audience: &str) -> String {
     format!("{}.{}.{}", part(json!({"alg": "RS256"})), part(claims), URL_SAFE_NO_PAD.encode("signed"))
 }
 
-/// One of these writers, for an hour.
+/// A token of this writer that is valid for an hour.
 pub fn good_token(writer: Writer) -> String {
     token(writer.account(), chrono::Utc::now().timestamp() + 3600, DEFAULT_AUDIENCE)
 }
 
-/// The misbehaviour that is set, if any.
+/// The answer of a server that misbehaves as it is set to; `None` if it should answer normally.
 async fn misbehave(state: &State, request: &HttpRequest) -> Option<HttpResponse> {
     let status = |code: u16| {
         let code_value = actix_web::http::StatusCode::from_u16(code).expect("a status");
@@ -180,7 +180,7 @@ async fn token_review(state: web::Data<State>, request: HttpRequest, body: web::
     HttpResponse::Created().json(review)
 }
 
-/// Roles as deploy/ has them: three writers of remediations, one of workflows, and the stranger may read.
+/// The roles of deploy/: three identities may write remediations, one may write workflows, and the stranger may read.
 async fn access_review(state: web::Data<State>, request: HttpRequest, body: web::Json<Value>) -> HttpResponse {
     state.access_reviews.fetch_add(1, Ordering::SeqCst);
     if let Some(answer) = misbehave(&state, &request).await {

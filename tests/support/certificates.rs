@@ -47,7 +47,7 @@ impl Authority {
         self.sign_until(name, 2100)
     }
 
-    /// One whose time is over.
+    /// An expired certificate for a name or an address.
     pub fn sign_expired(&self, name: &str) -> Signed {
         self.sign_until(name, 2001)
     }

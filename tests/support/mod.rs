@@ -1,4 +1,4 @@
-//! What the tests share: one PostgreSQL a test process, a database and a service of its own for every test.
+//! What the tests share: one PostgreSQL for a test process, and a database and a service of its own for every test.
 #![allow(dead_code)] // each test target uses its part
 
 pub mod api_server;
@@ -21,7 +21,7 @@ pub async fn eventually<T>(what: &str, check: impl AsyncFnMut() -> Option<T>) ->
     within(Duration::from_secs(20), what, check).await
 }
 
-/// As [`eventually`], for what comes round only now and then.
+/// Like [`eventually`], for conditions that may take up to a minute.
 pub async fn eventually_long<T>(what: &str, check: impl AsyncFnMut() -> Option<T>) -> T {
     within(Duration::from_secs(60), what, check).await
 }

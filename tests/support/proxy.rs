@@ -1,4 +1,4 @@
-//! A way to the test's PostgreSQL that can be made bad while it is used.
+//! A proxy in front of the test's PostgreSQL. A test can make it bad while it is in use.
 
 use super::server;
 use std::net::SocketAddr;
@@ -11,13 +11,13 @@ use tokio::time::sleep;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     Open,
-    /// Connections are cut, and new ones too.
+    /// The proxy cuts all connections, also new ones.
     Cut,
-    /// What is sent is taken, and nothing comes back.
+    /// The proxy takes what is sent, and passes nothing on.
     Silent,
-    /// Everything takes this much longer.
+    /// The proxy passes everything on, this much later.
     Delay(Duration),
-    /// A byte at a time, with pauses.
+    /// The proxy passes on a byte at a time, with pauses.
     Drip,
 }
 

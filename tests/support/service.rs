@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
-/// The four writers of the source document, and one who may write nothing.
+/// The four writers of the source document, and an identity that may write nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
     Gateway,
@@ -198,7 +198,7 @@ impl Service {
         self.post_raw(Writer::Workflow, "/api/v1/audit/workflow", &body.to_string(), &[]).await
     }
 
-    /// A search for what is alike.
+    /// A search for similar incidents.
     pub async fn search(&self, body: &Value) -> Answer {
         let headers = [("content-type", "application/json")];
         self.send(Method::POST, "/api/v1/incidents/search", &headers, Some(body.to_string().as_bytes())).await
@@ -224,7 +224,7 @@ impl Service {
             .collect()
     }
 
-    /// The memory that the process has.
+    /// The resident memory of the process.
     pub fn memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it lives");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
@@ -259,7 +259,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -276,7 +276,7 @@ pub fn gateway_audit(request: &str) -> Value {
     })
 }
 
-/// RFC 3339, with the microseconds that PostgreSQL keeps.
+/// The present time as RFC 3339, with the microseconds that PostgreSQL keeps.
 pub fn now() -> String {
     data_storage_actors::domain::time::format_rfc3339(chrono::Utc::now())
 }

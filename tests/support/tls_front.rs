@@ -1,5 +1,5 @@
-//! TLS in front of the test's PostgreSQL, whose own build has none: it answers PostgreSQL's SSLRequest, does the handshake, and passes
-//! the rest on.
+//! TLS in front of the test's PostgreSQL, which is built without TLS. The front answers PostgreSQL's SSLRequest, does
+//! the handshake, and passes the rest on.
 
 use super::certificates::Signed;
 use super::server;
@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
 
-/// What a client sends before the handshake: its length, and a number that stands for it.
+/// PostgreSQL's SSLRequest, which a client sends before the handshake: the length of the message, then a number that
+/// stands for the request.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 pub struct TlsFront {

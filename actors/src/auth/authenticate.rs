@@ -7,12 +7,12 @@ use actix::prelude::*;
 use futures_util::future::Either;
 use std::net::IpAddr;
 
-/// Whose token is this?
+/// Asks which identity a token belongs to.
 #[derive(Message)]
 #[rtype(result = "Result<Identity, ActorError>")]
 pub struct Authenticate {
     pub token: Token,
-    /// The address of the socket that the token came from. The token reviews that one address causes are limited.
+    /// The address of the client's socket. Each peer may cause only so many token reviews a second.
     pub peer: IpAddr,
 }
 
@@ -32,7 +32,7 @@ impl AuthActor {
     ) -> impl Future<Output = Result<Option<Identity>, ActorError>> + 'static + use<> {
         let Authenticate { token, peer } = message;
         let digest = token.digest();
-        // The verdict may have been learnt since the gate looked for one.
+        // Another request may have learnt the verdict since the gate looked for it.
         if let Some(verdict) = self.verdicts.of_token(&digest, (self.clock)()) {
             return Either::Left(std::future::ready(Ok(verdict)));
         }

@@ -4,7 +4,7 @@ use crate::error::ActorError;
 use crate::waiting::Waiting;
 use actix::prelude::*;
 
-/// May this identity do that?
+/// Asks whether an identity has a right.
 #[derive(Message)]
 #[rtype(result = "Result<bool, ActorError>")]
 pub struct Authorize {

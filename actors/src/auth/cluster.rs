@@ -1,4 +1,4 @@
-//! The Kubernetes API: whether a token is good, and what its owner may do.
+//! Asks the Kubernetes API whether a token is valid, and what its owner may do.
 
 use super::token::Token;
 use crate::domain::identity::{Access, Identity};
@@ -18,21 +18,22 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// How to reach an API server. It holds credentials, so it is never printed.
+/// How to reach an API server. The configuration holds credentials, so it is never printed.
 #[derive(Clone)]
 pub struct Cluster(Config);
 
 impl Cluster {
-    /// From a kubeconfig file, else from the pod that this process runs in.
+    /// Reads a kubeconfig file, if one is given. Otherwise takes the service account of the pod in which this process
+    /// runs.
     ///
     /// # Errors
-    /// Why there is none, in words that follow the name of a setting.
+    /// Why no API server is known, in words that follow the name of the setting.
     pub fn find(kubeconfig: Option<&Path>) -> Result<Self, String> {
         let mut config = match kubeconfig {
             Some(path) => {
                 let file = Kubeconfig::read_from(path).map_err(|error| chain(&error))?;
                 let options = KubeConfigOptions::default();
-                // It reads files, and waits for nothing.
+                // The future only reads files and never waits, so the first poll completes it.
                 let loaded = Config::from_custom_kubeconfig(file, &options).now_or_never();
                 loaded.ok_or("cannot be read at once")?.map_err(|error| chain(&error))?
             }
@@ -43,7 +44,7 @@ impl Cluster {
         Ok(Cluster(config))
     }
 
-    /// The pod's namespace, or that of the kubeconfig's context.
+    /// The namespace of the pod, or of the kubeconfig's context.
     pub fn namespace(&self) -> &str {
         &self.0.default_namespace
     }
@@ -53,12 +54,12 @@ impl Cluster {
     }
 }
 
-/// How long one call may take; it is made twice at most.
+/// How long one call may take. A call is tried twice at most.
 const CALL: Duration = Duration::from_secs(2);
-/// The group of the resources that a role names.
+/// The API group of the resources that a role names.
 const GROUP: &str = "audit.kubernaut.ai";
 
-/// Asks an API server; few at once.
+/// Asks an API server. The number of calls at once is limited.
 pub(super) struct Reviewer {
     client: Result<Client, kube::Error>,
     turns: Semaphore,
@@ -66,7 +67,7 @@ pub(super) struct Reviewer {
 }
 
 impl Reviewer {
-    /// Must be called on the runtime where its connections are to live.
+    /// Must be called on the runtime where the client's connections will live.
     pub fn new(cluster: &Cluster, concurrency: usize, metrics: &Metrics) -> Self {
         let client = Client::try_from(cluster.0.clone());
         if let Err(error) = &client {
@@ -75,7 +76,7 @@ impl Reviewer {
         Reviewer { client, turns: Semaphore::new(concurrency), metrics: metrics.clone() }
     }
 
-    /// Whose token it is, `None` for nobody's.
+    /// The identity that the token belongs to; `None` if the API server does not accept the token.
     ///
     /// # Errors
     /// `Unavailable` when the API server gives no verdict.
@@ -91,7 +92,7 @@ impl Reviewer {
         if status.authenticated != Some(true) {
             return Ok(None);
         }
-        // A server that says nothing of audiences has checked its own, and not those.
+        // A server whose answer names no audience has checked only its own audience, and not the configured ones.
         let granted = status.audiences.unwrap_or_default();
         if !audiences.is_empty() && !granted.iter().any(|audience| audiences.contains(audience)) {
             return Ok(None);
@@ -99,7 +100,7 @@ impl Reviewer {
         Ok(identity(status.user.unwrap_or_default()))
     }
 
-    /// Whether an identity may do this.
+    /// Whether an identity has this right.
     ///
     /// # Errors
     /// `Unavailable` when the API server gives no verdict.
@@ -129,7 +130,7 @@ impl Reviewer {
         Ok(status.allowed && status.denied != Some(true))
     }
 
-    /// Puts one question, again once where the server could not answer.
+    /// Sends one review. Sends the review a second time if the server could not answer.
     async fn ask<R>(&self, kind: &'static str, review: &R) -> Result<R, ActorError>
     where
         R: kube::Resource<DynamicType = (), Scope = k8s_openapi::ClusterResourceScope>
@@ -140,7 +141,7 @@ impl Reviewer {
     {
         let no_verdict = |why: &str| ActorError::NoVerdict(why.to_owned());
         let Ok(client) = &self.client else { return Err(no_verdict("there is no client")) };
-        // Who gets no turn in time is not kept waiting: at a server that hangs the queue would only grow.
+        // A call that gets no turn in time fails. If it went on waiting, the queue at a server that hangs would only grow.
         let Ok(Ok(_turn)) = timeout(CALL, self.turns.acquire()).await else {
             return Err(no_verdict("no turn in time"));
         };
@@ -179,7 +180,8 @@ fn identity(user: UserInfo) -> Option<Identity> {
     })
 }
 
-/// An error and its causes. Those of this client name addresses and certificates, never what was sent.
+/// The text of an error and its causes. The errors of this client name addresses and certificates, never the content
+/// of a request.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -194,7 +196,8 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What `data-storage check` tries of an API server: whether it answers, and whether this service may ask it.
+/// Tries an API server out for `data-storage check`: whether the server answers, and whether this service may create
+/// reviews.
 ///
 /// # Errors
 /// What is wrong, in a sentence for the operator.

@@ -1,4 +1,5 @@
-//! What stands before the actor: an answer that is known already costs no message.
+//! Stands in front of the `AuthActor`: if the answer is known already, the gate gives it without a message to the
+//! actor.
 
 use super::limits::{Allowance, RateLimit};
 use super::token::Token;
@@ -12,7 +13,7 @@ use crate::metrics::Metrics;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// The way to the `AuthActor`, and what it has found out lately. Clones share it.
+/// The way to the `AuthActor`, with the verdicts that the actor reached lately. Clones share the verdicts.
 #[derive(Clone)]
 pub struct Gate {
     pub handle: Handle<AuthActor>,
@@ -35,7 +36,7 @@ impl Gate {
         }
     }
 
-    /// Whose token it is.
+    /// The identity that a token belongs to.
     ///
     /// # Errors
     /// `Unauthenticated`; `Exceeded` for a peer with too many unknown tokens; `Unavailable` without a verdict.
@@ -52,10 +53,10 @@ impl Gate {
         }
     }
 
-    /// Counts a request of an identity; `None` where there is no limit.
+    /// Counts one request of an identity. Returns `None` if there is no limit.
     ///
     /// # Errors
-    /// `Exceeded`.
+    /// `Exceeded` when the identity has reached its limit.
     pub fn spend(&self, identity: &Identity) -> Result<Option<Allowance>, ActorError> {
         let allowance = self.identities.as_ref().map(|limit| limit.check(&identity.user)).transpose();
         allowance.map_err(|exceeded| {
@@ -64,7 +65,7 @@ impl Gate {
         })
     }
 
-    /// Whether an identity may do this.
+    /// Checks that an identity has this right.
     ///
     /// # Errors
     /// `Forbidden`; `Unavailable` without a verdict.
@@ -80,7 +81,7 @@ impl Gate {
         if allowed { Ok(()) } else { Err(ActorError::Forbidden) }
     }
 
-    /// Forgets who has not been here for a while.
+    /// Forgets the identities whose allowance is whole again.
     pub(super) fn forget_idle(&self) {
         if let Some(limit) = &self.identities {
             limit.forget_idle();

@@ -9,12 +9,12 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 
-/// A limit for each key.
+/// A rate limit for each key.
 pub struct RateLimit<K: Hash + Eq + Clone> {
     limiter: RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>,
     per_second: NonZeroU32,
     clock: DefaultClock,
-    /// What is limited, and whose, in words for clients.
+    /// What is limited, and what one limit is for, in words for clients: `("Too many requests", "service")`.
     words: (&'static str, &'static str),
 }
 
@@ -26,7 +26,7 @@ pub struct Allowance {
 }
 
 impl<K: Hash + Eq + Clone> RateLimit<K> {
-    /// `None` where there is no limit.
+    /// `None` if `per_second` is 0: then there is no limit.
     pub fn new(per_second: u32, what: &'static str, of: &'static str) -> Option<Self> {
         let per_second = NonZeroU32::new(per_second)?;
         let limiter = RateLimiter::dashmap(Quota::per_second(per_second)).with_middleware();
@@ -36,7 +36,7 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
     /// Counts one request.
     ///
     /// # Errors
-    /// When the limit is reached, with the time until there is room again.
+    /// `Exceeded` when the limit is reached. The error says how long to wait until the next request has room.
     pub fn check(&self, key: &K) -> Result<Allowance, Exceeded> {
         let per_second = self.per_second.get();
         match self.limiter.check_key(key) {
@@ -56,7 +56,8 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
     }
 }
 
-/// What a peer is counted by: its address, and of IPv6 the network that one host is given.
+/// The key under which a peer is counted: its address. For IPv6 it is the /64 network, because one host is given a
+/// whole /64 network.
 pub fn peer_key(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {

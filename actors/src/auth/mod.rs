@@ -1,4 +1,4 @@
-//! Who a token belongs to, and what that identity may do.
+//! Finds out which identity a token belongs to, and what that identity may do.
 
 mod authenticate;
 mod authorize;
@@ -38,27 +38,27 @@ use verdicts::Verdicts;
 pub struct AuthSettings {
     pub tokens: TokenSource,
     pub access: AccessRules,
-    /// Of the one API server that tokens and rights are asked of.
+    /// The one API server that reviews tokens and rights.
     pub cluster: Option<Cluster>,
     pub times: VerdictTimes,
-    /// Questions to the API server at once.
+    /// Most calls to the API server at once.
     pub review_concurrency: usize,
-    /// Token reviews a second that one peer may cause, and requests of one identity; 0: no limit.
+    /// Most token reviews a second for one peer, and most requests a second of one identity. 0 means no limit.
     pub reviews_per_peer: u32,
     pub requests_per_identity: u32,
 }
 
-/// Where tokens are known.
+/// How the service learns who a token belongs to.
 #[derive(Clone)]
 pub enum TokenSource {
     Static(TokenFile),
-    /// TokenReview, for tokens of one of these audiences; none: the API server's own.
+    /// TokenReview. A token must have one of these audiences; an empty list stands for the API server's own audience.
     Review {
         audiences: Arc<[String]>,
     },
 }
 
-/// Who may do what.
+/// How the service decides which identity may do what.
 #[derive(Clone)]
 pub enum AccessRules {
     Lists(Arc<AccessLists>),
@@ -68,7 +68,7 @@ pub enum AccessRules {
     },
 }
 
-/// Full user names.
+/// The users that have each right, by their full names.
 #[derive(Debug, Clone, Default)]
 pub struct AccessLists {
     pub writers_remediation: HashSet<String>,
@@ -87,7 +87,7 @@ impl AccessLists {
     }
 }
 
-/// How often the token file is looked at, and idle keys of rate limits are forgotten.
+/// How often the actor looks for a changed token file, and forgets idle keys of rate limits.
 const UPKEEP: Duration = Duration::from_secs(2);
 
 pub struct AuthActor {
@@ -105,14 +105,14 @@ pub struct AuthActor {
     _alive: Alive,
 }
 
-/// Where tokens are looked up.
+/// Where the actor looks tokens up.
 enum Source {
     Static(TokenFile),
     Review { reviewer: Rc<Reviewer>, audiences: Arc<[String]> },
 }
 
 impl AuthActor {
-    /// `gate` is the one in front of it. Must be called on the runtime where it is to live.
+    /// `gate` is the gate in front of this actor. Must be called on the runtime where the actor will live.
     pub fn new(settings: AuthSettings, gate: Gate, metrics: Metrics, clock: Clock, alive: Alive) -> Self {
         let reviewer = settings
             .cluster
@@ -123,7 +123,7 @@ impl AuthActor {
             (TokenSource::Review { audiences }, Some(reviewer)) => {
                 Source::Review { reviewer: reviewer.clone(), audiences: audiences.clone() }
             }
-            // The configuration has an API server where tokens are reviewed.
+            // Cannot happen: where tokens are reviewed, the configuration has an API server.
             (TokenSource::Review { .. }, None) => Source::Static(TokenFile::default()),
         };
         AuthActor {
@@ -141,7 +141,8 @@ impl AuthActor {
         }
     }
 
-    /// Takes up a changed token file; a faulty one is reported, and the old tokens stay.
+    /// Reads the token file again if it has changed. If the new file is faulty, logs the fault and keeps the old
+    /// tokens.
     fn reload(&mut self) {
         let Source::Static(file) = &mut self.source else { return };
         match file.reload() {

@@ -1,4 +1,4 @@
-//! Kubernetes' static token file: `token,user,uid,"group1,group2"`, a line each.
+//! Kubernetes' static token file: each line is `token,user,uid,"group1,group2"`.
 
 use super::token::{TokenDigest, digest};
 use crate::domain::identity::Identity;
@@ -7,22 +7,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
-/// The identities of a token file, by the digest of the token. The tokens themselves are not kept.
+/// The identities of a token file, by the digests of their tokens. The tokens themselves are not kept.
 #[derive(Debug, Default)]
 pub struct StaticTokens(Vec<(TokenDigest, Identity)>);
 
-/// A token file and what it said when it was read last. Clones share nothing but the tokens.
+/// A token file, and the tokens that it had when it was read last. Clones share only the tokens.
 #[derive(Debug, Clone, Default)]
 pub struct TokenFile {
     path: PathBuf,
-    /// Of its whole text, also of one that could not be taken up: a fault is reported once.
+    /// The digest of the text (or of the error) that was read last, even if the text was faulty. So a fault is
+    /// reported once.
     seen: TokenDigest,
     tokens: Arc<StaticTokens>,
 }
 
 impl TokenFile {
     /// # Errors
-    /// What is wrong with the file, with its name.
+    /// What is wrong with the file. The error names the file.
     pub fn open(path: &Path) -> Result<Self, String> {
         let mut file = TokenFile { path: path.to_owned(), ..Default::default() };
         file.reload()?;
@@ -33,10 +34,10 @@ impl TokenFile {
         &self.path
     }
 
-    /// Reads the file again; whether it has changed.
+    /// Reads the file again. Returns whether the tokens have changed.
     ///
     /// # Errors
-    /// What is wrong with it, once; the tokens stay as they were.
+    /// What is wrong with the file. The same fault is reported only once, and the tokens stay as they were.
     pub(super) fn reload(&mut self) -> Result<bool, String> {
         if self.path.as_os_str().is_empty() {
             return Ok(false);
@@ -70,10 +71,10 @@ pub enum TokensError {
 }
 
 impl StaticTokens {
-    /// Reads the text of a token file; empty lines and lines that start with `#` are passed over.
+    /// Reads the text of a token file. Skips empty lines and lines that start with `#`.
     ///
     /// # Errors
-    /// Which line is wrong, never what it says.
+    /// Which line is wrong. The error never repeats the text of the line.
     pub fn parse(text: &str) -> Result<Self, TokensError> {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
@@ -99,7 +100,7 @@ impl StaticTokens {
         if tokens.is_empty() { Err(TokensError::Empty) } else { Ok(StaticTokens(tokens)) }
     }
 
-    /// Looks at all of them, each in the same time.
+    /// Compares the digest with all digests, each in constant time, so that the time says nothing about the tokens.
     fn find(&self, digest: &TokenDigest) -> Option<Identity> {
         let same = |held: &TokenDigest| bool::from(held.ct_eq(digest));
         self.0.iter().fold(None, |found, (held, identity)| if same(held) { Some(identity) } else { found }).cloned()

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-/// A token that has the shape of one.
+/// A text that has the shape of a bearer token. `Debug` does not show it.
 #[derive(Debug, Clone)]
 pub struct Token(SecretString);
 
@@ -18,7 +18,7 @@ pub(super) type TokenDigest = [u8; 32];
 const MAX_LENGTH: usize = 16 * 1024;
 
 impl Token {
-    /// Takes what RFC 6750 lets a token be: letters, digits and `-._~+/`, then perhaps `=`.
+    /// Accepts what RFC 6750 allows: letters, digits and `-._~+/`, then perhaps `=`.
     pub fn parse(text: &str) -> Option<Self> {
         let body = text.trim_end_matches('=');
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b);
@@ -30,12 +30,12 @@ impl Token {
         digest(self.0.expose_secret())
     }
 
-    /// For the API server alone.
+    /// The token itself, for the API server and for nothing else.
     pub(super) fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// When the token says that it ends. It is not checked here whether it may say so.
+    /// The end time that the token states. The signature of the token is not checked here.
     pub(crate) fn expires(&self) -> Option<DateTime<Utc>> {
         #[derive(Deserialize)]
         struct Claims {
@@ -46,7 +46,7 @@ impl Token {
             return None;
         };
         let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-        DateTime::from_timestamp(claims.exp as i64, 0) // a float beyond the range becomes its bound, which is no time
+        DateTime::from_timestamp(claims.exp as i64, 0) // a float out of range becomes a bound of i64, which is no valid time
     }
 }
 

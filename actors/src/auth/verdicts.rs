@@ -1,5 +1,5 @@
-//! What is known of tokens and identities for a while. Good tokens, refused tokens, allowed and denied identities have spaces of
-//! their own, so that a flood of made-up tokens pushes nothing out that is good.
+//! Keeps verdicts on tokens and identities for a while. Valid tokens, refused tokens, allowed identities and denied
+//! identities each have a cache of their own, so that a flood of made-up tokens evicts no valid entry.
 
 use super::token::TokenDigest;
 use crate::domain::identity::{Access, Identity};
@@ -8,7 +8,7 @@ use moka::sync::Cache;
 use std::hash::Hash;
 use std::time::Duration;
 
-/// Entries of each space.
+/// Most entries of each cache.
 const ENTRIES: u64 = 4096;
 
 #[derive(Clone)]
@@ -22,7 +22,7 @@ pub(super) struct Verdicts {
 #[derive(Clone)]
 struct Known {
     identity: Identity,
-    /// The token's own end.
+    /// The end time that the token states.
     expires: Option<DateTime<Utc>>,
 }
 
@@ -34,7 +34,7 @@ where
     Cache::builder().max_capacity(ENTRIES).time_to_live(time).build()
 }
 
-/// How long a verdict holds.
+/// How long a verdict is kept: a positive one, and a negative one.
 #[derive(Debug, Clone, Copy)]
 pub struct VerdictTimes {
     pub yes: Duration,
@@ -51,7 +51,7 @@ impl Verdicts {
         }
     }
 
-    /// The identity of a token; `Some(None)` for one that is nobody's.
+    /// The verdict on a token: `Some(None)` if the token was refused, `None` if no verdict is known.
     pub fn of_token(&self, digest: &TokenDigest, now: DateTime<Utc>) -> Option<Option<Identity>> {
         match self.known.get(digest) {
             Some(known) if known.expires.is_none_or(|end| now < end) => Some(Some(known.identity)),
@@ -83,7 +83,7 @@ impl Verdicts {
         space.insert((identity, access), ());
     }
 
-    /// The tokens have changed.
+    /// Forgets all verdicts on tokens, because the tokens have changed.
     pub fn forget(&self) {
         self.known.invalidate_all();
         self.refused.invalidate_all();

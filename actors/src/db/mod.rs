@@ -1,4 +1,4 @@
-//! Connections to PostgreSQL, and what its errors mean.
+//! Connections to PostgreSQL, and what PostgreSQL's errors mean.
 
 pub(crate) mod columns;
 pub(crate) mod connection;
@@ -21,22 +21,22 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, Connection, Error, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// Where a database is and how to get in. It holds a password, so it is never printed.
+/// Where a database is, and how to log in. The configuration holds a password, so it is never printed.
 #[derive(Clone)]
 pub struct DatabaseConfig {
     config: Config,
     tls: MakeRustlsConnect,
 }
 
-/// A connection's other half, which does its reading and writing.
+/// The half of a connection that reads from the socket and writes to it.
 pub type Driver = Connection<Socket, <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<Socket>>::Stream>;
 
 impl DatabaseConfig {
-    /// Reads a `postgresql://` URL or a `key=value` string; `sslmode`, `sslrootcert`, `sslcert` and `sslkey` mean what they mean
-    /// to libpq.
+    /// Reads a `postgresql://` URL or a `key=value` string. `sslmode`, `sslrootcert`, `sslcert` and `sslkey` have the
+    /// same meaning as in libpq.
     ///
     /// # Errors
-    /// What is wrong with it, without repeating it.
+    /// What is wrong with the text. The error does not repeat the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (rest, options) = TlsOptions::take(text)?;
         let mut config = Config::from_str(&rest).map_err(|error| match std::error::Error::source(&error) {
@@ -49,7 +49,7 @@ impl DatabaseConfig {
         if config.get_ssl_mode() != SslMode::Prefer {
             return Err("has an sslmode that cannot be read: write it without blanks and quotes".to_owned());
         }
-        // As in libpq, what goes over a socket of this machine is not encrypted.
+        // As in libpq, a connection over a socket of this machine is not encrypted.
         let local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
         let tls = if local { TlsOptions::none() } else { options };
         config.ssl_mode(tls.wanted());
@@ -69,7 +69,8 @@ impl DatabaseConfig {
     /// When the database cannot be reached.
     pub async fn connect(&self) -> Result<(Client, Driver), ConnectError> {
         let mut last = ConnectError::Late;
-        // One host after the other, each with a limit on all of it: one that takes connections and stays silent holds nobody up.
+        // Tries one host after the other, each with a limit on the whole attempt. So a host that accepts connections but stays silent does
+        // not keep the caller waiting.
         for host in one_by_one(&self.config) {
             let limit = host.get_connect_timeout().copied().unwrap_or(CONNECT) + CONNECT;
             match timeout(limit, host.connect(self.tls.clone())).await {
@@ -97,12 +98,12 @@ pub enum ConnectError {
     Late,
 }
 
-/// What a server may take to let somebody in.
+/// How long a server may take to log the service in.
 const CONNECT: Duration = Duration::from_secs(3);
-/// What an idle server may take to answer.
+/// How long an idle server may take to answer.
 pub(crate) const PROBE: Duration = Duration::from_secs(2);
 
-/// The same settings for each host alone.
+/// One configuration for each host, with the same settings.
 fn one_by_one(config: &Config) -> Vec<Config> {
     let hosts = config.get_hosts();
     if hosts.len() < 2 {
@@ -135,7 +136,7 @@ fn one_by_one(config: &Config) -> Vec<Config> {
     hosts.iter().enumerate().map(single).collect()
 }
 
-/// A way that is silently cut is to be noticed within seconds.
+/// Makes the service notice within seconds that a connection was silently cut.
 fn reachable(mut config: Config) -> Config {
     config
         .application_name("data-storage")

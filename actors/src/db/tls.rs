@@ -1,4 +1,4 @@
-//! TLS to PostgreSQL, by the parameters of libpq.
+//! TLS to PostgreSQL, with the parameters of libpq.
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -20,12 +20,12 @@ enum Mode {
     VerifyFull,
 }
 
-/// What a database URL says of TLS.
+/// What a database URL says about TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TlsOptions {
     mode: Mode,
     root: Option<Root>,
-    /// Certificate and key that the service shows.
+    /// Certificate and key that the service shows to PostgreSQL.
     identity: Option<(PathBuf, PathBuf)>,
 }
 
@@ -40,7 +40,8 @@ impl TlsOptions {
         TlsOptions { mode: Mode::Disable, root: None, identity: None }
     }
 
-    /// Takes the parameters out of a database URL or `key=value` string; the rest is for others to read.
+    /// Takes these parameters out of a database URL or a `key=value` string. Returns the rest of the text, for another
+    /// parser, and the options.
     pub fn take(text: &str) -> Result<(String, Self), String> {
         let mut taken = Taken::default();
         let rest = if text.contains("://") {
@@ -109,7 +110,7 @@ impl TlsOptions {
                         .map_err(|error| format!("has an {name} that cannot be used: {error}"))?,
                 ),
             },
-            // As in libpq, `require` with a root is verify-ca.
+            // As in libpq, `require` with a root means verify-ca.
             name: self.mode == Mode::VerifyFull,
         });
         let builder = ClientConfig::builder_with_provider(provider)
@@ -132,7 +133,7 @@ impl TlsOptions {
     }
 }
 
-/// The parameters of a `key=value` string: blanks part them, but for those between quotes.
+/// The parameters of a `key=value` string. Blanks separate them, except for blanks between quotes.
 fn pairs(text: &str) -> Vec<&str> {
     let (mut pairs, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
     for (at, c) in text.char_indices() {
@@ -152,7 +153,7 @@ fn pairs(text: &str) -> Vec<&str> {
     pairs
 }
 
-/// Parameters as they stand in the text.
+/// The TLS parameters, as they stand in the text.
 #[derive(Default)]
 struct Taken {
     sslmode: Option<String>,
@@ -162,7 +163,7 @@ struct Taken {
 }
 
 impl Taken {
-    /// Whether it was one of them.
+    /// Takes a parameter, if it is a TLS parameter. Returns whether it is one.
     fn take(&mut self, pair: &str, escaped: bool) -> bool {
         let Some((name, value)) = pair.split_once('=') else { return false };
         let place = match name {
@@ -206,7 +207,7 @@ fn system_roots() -> Result<RootCertStore, String> {
     if roots.is_empty() { Err("has sslrootcert=system, but this system has no certificates".into()) } else { Ok(roots) }
 }
 
-/// Encrypts, and believes whoever answers.
+/// A connector that encrypts, but does not check the server's certificate.
 pub(super) fn unverified() -> MakeRustlsConnect {
     static CONNECTOR: OnceLock<MakeRustlsConnect> = OnceLock::new();
     CONNECTOR
@@ -228,9 +229,9 @@ pub(super) fn unverified() -> MakeRustlsConnect {
 #[derive(Debug)]
 struct Verifier {
     provider: Arc<CryptoProvider>,
-    /// Who must have signed it, if anybody.
+    /// Checks who signed the certificate; `None` if the signer does not matter.
     chain: Option<Arc<WebPkiServerVerifier>>,
-    /// Whether it must be for the host's name.
+    /// Whether the certificate must be for the name of the host.
     name: bool,
 }
 
@@ -244,7 +245,7 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
-        // The chain is checked before the name.
+        // The chain is checked before the name, so an error about the name means that the chain is valid.
         match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },

@@ -2,7 +2,7 @@
 
 use super::json::Json;
 
-/// Unknown fields as one canonical JSON object; `None` where there were none.
+/// The unknown fields of a body, as one canonical JSON object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attributes(String);
 

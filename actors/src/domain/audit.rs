@@ -1,4 +1,5 @@
-//! What both kinds of audit have in common: who posted it, when, under which id, and how a repeat is known.
+//! What both kinds of audit have in common: the writer, the time of receipt, the id, and how the service recognises a
+//! repeat.
 
 use super::audit_id::AuditId;
 use super::bucket::Bucket;
@@ -13,9 +14,9 @@ use std::sync::Arc;
 pub struct Receipt<'a> {
     /// The user name of the writer.
     pub writer: Arc<str>,
-    /// The `Idempotency-Key`, if the request bears one.
+    /// The `Idempotency-Key`, if the request has one.
     pub key: Option<IdempotencyKey>,
-    /// The server's clock.
+    /// The time of receipt, by the service's clock.
     pub now: DateTime<Utc>,
     pub window: &'a TimeWindow,
 }
@@ -34,19 +35,19 @@ impl IdempotencyKey {
     }
 }
 
-/// How the service knows that it has seen an audit before.
+/// How the service recognises an audit that it has seen before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recognition {
-    /// By its id, which follows from writer, content and time.
+    /// By the audit's id, which follows from writer, content and time.
     Id,
-    /// By writer and content, for `REPLAY_WINDOW` only: the body bears no time.
+    /// By writer and content, for `REPLAY_WINDOW` only, because the body has no time.
     Window(ContentHash),
     /// By writer and `Idempotency-Key`; another content under the same key is an error.
     Key(ContentHash),
 }
 
 impl Recognition {
-    /// The digest under which the table of keys has it.
+    /// The digest under which the table of keys has the audit; `None` if the id is enough.
     pub fn key(&self) -> Option<&ContentHash> {
         match self {
             Recognition::Id => None,
@@ -63,18 +64,18 @@ pub struct Envelope {
     pub received_at: DateTime<Utc>,
     pub content: ContentHash,
     pub recognition: Recognition,
-    /// Set where a time lies outside the accepted window: then only a replay is answered.
+    /// Set if a time of the audit lies outside the accepted window. Then the audit is accepted only as a replay.
     pub stale: Option<Invalid>,
 }
 
 impl Envelope {
-    /// `bucket_name` is what the audit's bucket follows from; `time` is the audit's own, where it bears one.
+    /// The audit's bucket follows from `bucket_name`. `time` is the audit's own time, if the body has one.
     pub fn new(receipt: &Receipt<'_>, content: ContentHash, bucket_name: &str, time: Option<DateTime<Utc>>) -> Self {
         let received_at = to_micros(receipt.now);
         let (recognition, digest) = match (&receipt.key, time) {
             (Some(key), _) => {
                 let key = digest("key", &receipt.writer, key.0.as_bytes());
-                // Under one key there is one audit; the id still follows from its content.
+                // There is one audit under one key. The id depends on the content too.
                 (Recognition::Key(key), digest("keyed", &receipt.writer, &[key, content].concat()))
             }
             (None, Some(_)) => (Recognition::Id, digest("content", &receipt.writer, &content)),

@@ -6,9 +6,9 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// 122 free bits of a version 8 UUID, from the top: 53 bits of the audit's time (microseconds since 1970),
-/// ten bits of its bucket, 59 bits of a digest. So ids sort by the audits' time, an id alone finds its shard,
-/// and an audit that bears a time gets the same id however often it is sent.
+/// 122 free bits of a version 8 UUID, from the top: 53 bits of the audit's time (microseconds since 1970), ten bits of
+/// its bucket, 59 bits of a digest. So ids sort by the audits' time. An id alone names its shard. An audit with a time
+/// gets the same id however often it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AuditId(Uuid);
 
@@ -16,7 +16,7 @@ const TIME_BITS: u32 = 53;
 const DIGEST_BITS: u32 = 59;
 
 impl AuditId {
-    /// `time` before 1970 counts as 1970.
+    /// A `time` before 1970 counts as 1970.
     pub fn new(time: DateTime<Utc>, bucket: Bucket, digest: &[u8; 32]) -> Self {
         let micros = time.timestamp_micros().max(0) as u128; // not negative
         let micros = micros & ((1 << TIME_BITS) - 1);
@@ -24,7 +24,7 @@ impl AuditId {
         let tail = digest[..8].iter().fold(0u128, |n, byte| n << 8 | u128::from(*byte));
         let tail = tail & ((1 << DIGEST_BITS) - 1);
         let free = micros << (10 + DIGEST_BITS) | bucket << DIGEST_BITS | tail;
-        // 48 bits, the version, 12 bits, the variant, 62 bits.
+        // The layout of the UUID: 48 bits, the version, 12 bits, the variant, 62 bits.
         let value = (free >> 74) << 80 | 0x8 << 76 | (free >> 62 & 0xfff) << 64 | 0b10 << 62 | (free & ((1 << 62) - 1));
         AuditId(Uuid::from_u128(value))
     }
@@ -57,7 +57,7 @@ pub struct NotAnAuditId;
 impl FromStr for AuditId {
     type Err = NotAnAuditId;
 
-    /// Only the form that `Display` writes.
+    /// Accepts only the form that `Display` writes.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let uuid = text.strip_prefix("audit-").and_then(|rest| Uuid::try_parse(rest).ok()).ok_or(NotAnAuditId)?;
         let id = AuditId(uuid);

@@ -1,4 +1,4 @@
-//! What of an audit is embedded.
+//! The text of an audit that is embedded.
 
 use super::remediation::RemediationAudit;
 

@@ -1,14 +1,14 @@
-//! The shard key that every table bears.
+//! The bucket: the shard key of every table.
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// How many buckets there are. Fixed for good: ids and rows bear the bucket's number.
+/// How many buckets there are. This number never changes, because ids and rows contain the bucket.
 pub const BUCKETS: i64 = 1024;
 
-/// A bucket, 0…1023: the first four bytes of the SHA-256 of a name, as a big-endian number, mod 1024.
-/// The name is the remediation request id; the workflow id for workflow audits; and what a table is looked
-/// up by where there is neither.
+/// A bucket, 0…1023: the first four bytes of the SHA-256 of a name, as a big-endian number, mod 1024. The name is the
+/// remediation request id, or the workflow id for workflow audits. Where there is neither, the name is what the rows
+/// are looked up by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bucket(u16);
 
@@ -17,13 +17,13 @@ impl Bucket {
         Self::of_digest(&Sha256::digest(name.as_bytes()))
     }
 
-    /// The bucket of a thing that is looked up by a SHA-256 of its own.
+    /// The bucket of something that is looked up by a SHA-256 of its own.
     pub fn of_digest(digest: &[u8]) -> Self {
         let head = digest.iter().take(4).fold(0u32, |n, byte| n << 8 | u32::from(*byte));
         Bucket((head % 1024) as u16) // below 1024 by the line above
     }
 
-    /// The bucket of a pattern, which is looked up by itself.
+    /// The bucket of a pattern, from the pattern's own bytes.
     pub fn of_pattern(pattern: Uuid) -> Self {
         Self::of_digest(pattern.as_bytes())
     }
@@ -33,7 +33,7 @@ impl Bucket {
         Bucket(id.rem_euclid(BUCKETS) as u16) // below 1024
     }
 
-    /// From ten bits.
+    /// The bucket in the lowest ten bits.
     pub(crate) fn from_bits(bits: u16) -> Self {
         Bucket(bits & 0x3ff)
     }

@@ -1,13 +1,13 @@
-//! What an audit says, as one number: two audits with the same content are the same audit.
+//! The content of an audit, as one hash. Two audits of one writer with the same content are the same audit.
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of an audit's content, or of what takes its place.
+/// SHA-256 of an audit's content, or of the key that takes its place.
 pub type ContentHash = [u8; 32];
 
-/// Hashes the fields of an audit after name mapping, removal of zero values and synonyms, before any default. Each
-/// part is written with its length, so that no two contents run into the same bytes.
+/// Hashes the fields of an audit after name mapping and after the removal of zero values and synonyms, but before any
+/// default. Each part is hashed with its length, so that different contents never give the same bytes.
 pub struct ContentHasher(Sha256);
 
 impl ContentHasher {
@@ -31,7 +31,7 @@ impl ContentHasher {
         self
     }
 
-    /// An instant, whatever zone it was written in.
+    /// Hashes an instant. The zone in which the time was written does not count.
     pub fn time(&mut self, name: &str, value: Option<DateTime<Utc>>) -> &mut Self {
         if let Some(value) = value {
             self.part(name.as_bytes());
@@ -62,7 +62,8 @@ impl ContentHasher {
     }
 }
 
-/// SHA-256 of a kind and two names, with no way for one to run into the other.
+/// SHA-256 of a kind, a writer and some bytes. Each is hashed with its length, so that they cannot run into each
+/// other.
 pub fn digest(kind: &str, writer: &str, what: &[u8]) -> ContentHash {
     let mut hasher = ContentHasher::new(kind);
     hasher.part(writer.as_bytes());

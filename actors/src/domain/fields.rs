@@ -1,5 +1,6 @@
-//! The named fields of a body: found whatever their case, absent when they hold a zero value of Go, and typed one
-//! by one in the order of the contract's tables, so that the first wrong one is the one reported.
+//! The named fields of a body. Their case does not matter, and a zero value of Go means that a field is absent. They
+//! are read one by one in the order of the contract's tables, so that the first wrong field is the one that is
+//! reported.
 
 use super::attributes::Attributes;
 use super::go_duration;
@@ -9,7 +10,7 @@ use super::time::{is_go_zero, parse_rfc3339};
 use chrono::{DateTime, Utc};
 use std::borrow::Cow;
 
-/// The longest duration, in nanoseconds: Go's.
+/// The longest duration, in nanoseconds, as in Go.
 const MAX_NANOS: i64 = i64::MAX;
 
 /// The members of one body, sorted into named fields and the rest.
@@ -35,12 +36,12 @@ impl Fields {
         Ok(Fields { named, rest })
     }
 
-    /// The value of a named field, taken out; `None` when it is absent or holds `""`, `0` or `null`.
+    /// Takes the value of a named field out. `None` if the field is absent or holds `""`, `0` or `null`.
     fn take(&mut self, name: &'static str) -> Result<Option<Json>, Invalid> {
         Ok(self.take_any(name)?.filter(|value| !is_zero(value)))
     }
 
-    /// As [`Self::take`], but `0` is a value.
+    /// Like [`Self::take`], but `0` is a value.
     fn take_any(&mut self, name: &'static str) -> Result<Option<Json>, Invalid> {
         let Some((_, values)) = self.named.iter_mut().find(|(known, _)| *known == name) else {
             return Ok(None);
@@ -89,7 +90,7 @@ impl Fields {
         }
     }
 
-    /// A word of a closed set; `words` lists it for the client.
+    /// A word of a closed set. `words` lists the set for the client.
     pub fn word<T>(
         &mut self,
         name: &'static str,
@@ -118,7 +119,7 @@ impl Fields {
         }
     }
 
-    /// An RFC 3339 instant; Go's zero time is absent.
+    /// An RFC 3339 time. Go's zero time counts as absent.
     pub fn time(&mut self, name: &'static str) -> Result<Option<DateTime<Utc>>, Invalid> {
         let wrong = || Invalid::wrong(name, "must be an RFC 3339 time, like 2025-11-01T10:00:00Z");
         match self.take(name)? {
@@ -132,7 +133,7 @@ impl Fields {
     }
 
     /// `duration` (nanoseconds, or a Go duration string) or `durationMs`, in nanoseconds. With `zero_counts`, 0 is a
-    /// duration; otherwise it is absent.
+    /// duration; otherwise 0 counts as absent.
     pub fn duration(&mut self, zero_counts: bool) -> Result<Option<i64>, Invalid> {
         let keep = |nanos: &i64| zero_counts || *nanos != 0;
         let nanos = match self.take_any("duration")? {
@@ -168,7 +169,7 @@ impl Fields {
         }
     }
 
-    /// What no name was found for.
+    /// The fields that have no name in the contract.
     pub fn rest(self) -> Result<Option<Attributes>, Invalid> {
         let mut rest = Vec::with_capacity(self.rest.len());
         for (name, value) in self.rest {
@@ -183,13 +184,13 @@ impl Fields {
     }
 }
 
-/// The named field that a key of a body means: the same but for case and `_`.
+/// The named field that a key of a body stands for. Case and `_` do not count.
 fn name_of(names: &'static [&'static str], key: &str) -> Option<&'static str> {
     let letters: Cow<'_, str> = if key.contains('_') { key.replace('_', "").into() } else { key.into() };
     names.iter().find(|name| name.eq_ignore_ascii_case(&letters)).copied()
 }
 
-/// `0` in any notation. A number too small for a float is not zero.
+/// Whether the value is `0` in any notation. A number that is too small for a float is not zero.
 fn is_zero(value: &Json) -> bool {
     matches!(value, Json::Number(number) if {
         let mantissa = number.split(['e', 'E']).next().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Go's `time.Duration` as text: `1.5s`, `2h45m`, `300ms`.
 
-/// Nanoseconds of a duration string as Go's `time.ParseDuration` reads it; `None` for anything else, and for
-/// what does not fit into 63 bits. Negative durations come back negative.
+/// The nanoseconds of a duration string, as Go's `time.ParseDuration` reads it. `None` for any other text, and for a
+/// duration that does not fit into 63 bits. A negative duration gives a negative number.
 pub fn parse(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -24,7 +24,7 @@ pub fn parse(text: &str) -> Option<i64> {
     Some(if negative { -nanos } else { nanos })
 }
 
-/// The first `number unit` of the text, and what follows.
+/// The first number of the text, its unit, and the rest of the text.
 fn element(text: &str) -> Option<(&str, &str, &str)> {
     let number = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (value, rest) = text.split_at(number);
@@ -48,7 +48,7 @@ fn scale(value: &str, unit: &str) -> Option<i128> {
         return None;
     }
     let whole: i128 = if whole.is_empty() { 0 } else { whole.parse::<i64>().ok()?.into() };
-    // Digits past the 15th are below a nanosecond of the largest unit.
+    // Digits after the 15th are worth less than a nanosecond, even of the largest unit.
     let digits = &fraction[..fraction.len().min(15)];
     let part: i128 = if digits.is_empty() { 0 } else { digits.parse::<i64>().ok()?.into() };
     let divisor = 10i128.pow(u32::try_from(digits.len()).ok()?);

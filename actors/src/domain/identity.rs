@@ -1,4 +1,4 @@
-//! Who a token belongs to.
+//! The identity that a token belongs to.
 
 use std::sync::Arc;
 

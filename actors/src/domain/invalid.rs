@@ -1,4 +1,4 @@
-//! What is wrong with a request, in words written for its author.
+//! What is wrong with a request, in words for the client.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ impl Reason {
     }
 }
 
-/// One fault of a request: the field it is in (where it is in one), and a sentence for the client.
+/// One fault of a request: the wrong field, if the fault is in a field, and a sentence for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Invalid {
@@ -39,8 +39,8 @@ impl Invalid {
         Invalid { field: Some(Cow::Borrowed(field)), reason, detail: format!("{field} {rest}"), named: true }
     }
 
-    /// A fault of a field that only the client names. At most 64 printable characters of the name are
-    /// repeated.
+    /// A fault of a field that the contract does not name. The sentence repeats at most 64 printable characters of the
+    /// name.
     pub fn unnamed(field: &str, rest: impl std::fmt::Display) -> Self {
         let shown: String = field.chars().filter(|c| !c.is_control()).take(64).collect();
         Invalid {

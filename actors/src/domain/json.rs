@@ -1,18 +1,18 @@
-//! JSON, read so that nothing of it is lost: numbers keep their digits, a key that comes twice is an error and
-//! not the end of the first, and what PostgreSQL could not store is refused here, by name.
+//! Reads JSON so that nothing is lost. Numbers keep their digits. A key that appears twice is an error, because its
+//! second value would replace the first. What PostgreSQL could not store is refused here, with the name of its field.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::fmt;
 
-/// How deep arrays and objects may nest, the body itself included.
+/// How deep arrays and objects may nest. The body itself is the first level.
 pub const MAX_DEPTH: usize = 64;
 
-/// Digits that the numbers of one body may gain by being written out in full. PostgreSQL writes numbers of `jsonb` out in full,
-/// so a short `1e100000` would come back as 100,000 digits.
+/// Most digits that the numbers of one body may gain when they are written out in full. PostgreSQL writes the numbers
+/// of `jsonb` out in full, so a short `1e100000` would come back as 100,000 digits.
 const MAX_GAINED_DIGITS: usize = 512 * 1024;
-/// Digits that one number may have, written out: `numeric` takes no more behind the point.
+/// Most digits of one number, when it is written out in full: `numeric` allows no more after the decimal point.
 const MAX_DIGITS: usize = 16 * 1024;
 
 /// A JSON value. Numbers are kept as they were written.
@@ -26,7 +26,7 @@ pub enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// Why a text is not taken as JSON.
+/// Why a body is refused as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
     #[error("the body is not valid JSON: line {line}, column {column}")]
@@ -49,17 +49,17 @@ pub enum Fault {
     HugeNumber,
 }
 
-/// A member of a body: its name, and its value or what is wrong within it.
+/// A member of a body: its name, and its value or the fault in the value.
 pub type Member = (String, Result<Json, Fault>);
 
-/// The members of the JSON object in `body`, in their order; the same name may come twice (the caller knows which
-/// names are the same).
+/// The members of the JSON object in `body`, in their order. The same name may appear twice: the caller knows which
+/// names are the same.
 pub fn parse_members(body: &[u8]) -> Result<Vec<Member>, JsonError> {
     let raw: &RawValue = serde_json::from_slice(body).map_err(|e| syntax(&e))?;
     if !raw.get().starts_with('{') {
         return Err(JsonError::NotAnObject);
     }
-    // Lone surrogates in a key of the body itself are only met here, and have a position.
+    // A lone surrogate in a key of the body itself is found only here. The error has its position.
     let members: Members = serde_json::from_str(raw.get()).map_err(|e| syntax(&e))?;
     let mut gained = 0;
     let checked = members.0.into_iter().map(|(member, raw)| {
@@ -69,7 +69,7 @@ pub fn parse_members(body: &[u8]) -> Result<Vec<Member>, JsonError> {
     Ok(checked.collect())
 }
 
-/// The members of the object that a member of `body` is; `None` where it is none.
+/// The members of the object that is the value of `member` in `body`; `None` if there is no such object.
 pub fn parse_members_of(body: &[u8], member: &str) -> Option<Vec<Member>> {
     let members: Members = serde_json::from_slice(body).ok()?;
     let (_, raw) = members.0.into_iter().find(|(name, _)| name == member)?;
@@ -80,7 +80,7 @@ fn syntax(error: &serde_json::Error) -> JsonError {
     JsonError::Syntax { line: error.line(), column: error.column() }
 }
 
-/// `raw` is known to be well-formed but for its text.
+/// `raw` is well-formed JSON; only its strings may still be wrong.
 fn value(raw: &RawValue, depth: usize, gained: &mut usize) -> Result<Json, Fault> {
     let text = raw.get();
     match text.as_bytes().first() {
@@ -123,7 +123,7 @@ fn value(raw: &RawValue, depth: usize, gained: &mut usize) -> Result<Json, Fault
     }
 }
 
-/// About how many digits a number has without its exponent.
+/// About how many digits a number has when it is written without an exponent.
 fn plain_digits(number: &str) -> usize {
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
     if !mantissa.contains(|c: char| matches!(c, '1'..='9')) {
@@ -134,7 +134,7 @@ fn plain_digits(number: &str) -> usize {
     mantissa.len().saturating_add(exponent)
 }
 
-/// An object's members in their order, with nothing looked into.
+/// The members of an object, in their order. Their values are not parsed.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -160,7 +160,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 }
 
 impl Json {
-    /// Writes the value with sorted keys and no spaces: equal values are equal texts.
+    /// Writes the value with sorted keys and no spaces, so that equal values give equal texts.
     pub fn write_canonical(&self, out: &mut String) {
         match self {
             Json::Null => out.push_str("null"),
@@ -196,7 +196,7 @@ impl Json {
     }
 }
 
-/// A JSON string, escaped as little as JSON allows.
+/// Writes a JSON string with as few escapes as JSON allows.
 fn write_string(text: &str, out: &mut String) {
     use fmt::Write;
     out.push('"');

@@ -1,9 +1,10 @@
-//! What became of a remediation in the end, and what many of them tell.
+//! The outcome of a remediation, and what many outcomes together say.
 
 use super::status::Status;
 use serde::Serialize;
 
-/// The outcome of one incident. A completed remediation whose alert came back has recurred: it is neither.
+/// The outcome of one incident. A completed remediation whose alert came back is `Recurred`: it counts neither as
+/// completed nor as failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -30,7 +31,8 @@ impl Outcome {
     }
 }
 
-/// How often something worked. What was rolled back has failed; what is not over, or was cancelled, does not count.
+/// How often something worked. A remediation that was rolled back counts as failed. A remediation that is not over, or
+/// was cancelled, does not count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     pub completed: u64,
@@ -38,7 +40,7 @@ pub struct Tally {
     pub recurred: u64,
 }
 
-/// Fewer say nothing.
+/// Fewer remediations than this say nothing about the success rate.
 pub const ENOUGH: u64 = 5;
 
 impl Tally {
@@ -55,12 +57,13 @@ impl Tally {
         self.completed + self.failed + self.recurred
     }
 
-    /// The share that worked; `None` of none.
+    /// The share that worked; `None` if nothing was counted.
     pub fn success_rate(&self) -> Option<f64> {
         (self.n() > 0).then(|| round(self.completed as f64 / self.n() as f64)) // counts below 2^53
     }
 
-    /// Wilson's interval of the success rate at 95 %: where the true rate lies, however few were seen. `None` of none.
+    /// Wilson's interval of the success rate at 95 %: it says where the true rate lies, even if few remediations were
+    /// seen. `None` if nothing was counted.
     pub fn interval(&self) -> Option<[f64; 2]> {
         const Z: f64 = 1.959_963_984_540_054;
         if self.n() == 0 {
@@ -74,7 +77,7 @@ impl Tally {
     }
 }
 
-/// Four digits behind the point.
+/// Rounds to four digits after the decimal point.
 fn round(share: f64) -> f64 {
     (share * 1e4).round() / 1e4
 }
@@ -85,7 +88,7 @@ mod tests {
 
     #[test]
     fn wilsons_interval() {
-        // Figures of the literature: 7 of 8, 0 of 4, 10 of 10.
+        // Figures from the literature: 7 of 8, 0 of 4, 10 of 10.
         for (completed, failed, low, high) in [(7, 1, 0.5291, 0.9776), (0, 4, 0.0, 0.4899), (10, 0, 0.7225, 1.0)] {
             let tally = Tally { completed, failed, recurred: 0 };
             assert_eq!(tally.interval(), Some([low, high]));

@@ -1,10 +1,11 @@
-//! The query of a request's target.
+//! The query parameters of a request.
 
 use super::invalid::Invalid;
 use percent_encoding::percent_decode_str;
 
-/// The parameters of a query, each of a known name, once, and not empty. A fault is reported when its parameter's turn comes, so
-/// that the first one in the order of the contract is; unknown parameters come last.
+/// The parameters of a query. Each must have a known name, appear once, and not be empty. A fault is reported when the
+/// caller reads its parameter. The caller reads the parameters in the order of the contract, so the first fault in
+/// that order is reported. Unknown parameters come last.
 pub struct Parameters {
     known: Vec<(&'static str, Result<String, Invalid>)>,
     unknown: Option<Invalid>,
@@ -68,13 +69,13 @@ impl Parameters {
         }
     }
 
-    /// Asked last: that there was nothing else.
+    /// Must be called last. Fails if there was an unknown parameter.
     pub fn end(self) -> Result<(), Invalid> {
         self.unknown.map_or(Ok(()), Err)
     }
 }
 
-/// Percent signs and plus signs, as in a form.
+/// Decodes percent signs and plus signs, as in a form.
 fn decode(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");
     percent_decode_str(&spaced).decode_utf8().ok().map(|text| text.into_owned())

@@ -36,7 +36,7 @@ const NAMES: &[&str] = &[
 /// The longest `reasoning` and `errorMessage`, in bytes.
 pub const MAX_TEXT: usize = 64 * 1024;
 
-/// What stands in a row for a name that an execution report leaves out. It states no fact.
+/// What a row has in place of a name that an execution report leaves out. It states no fact.
 pub const UNKNOWN: &str = "unknown";
 
 #[derive(Debug, Clone)]
@@ -47,11 +47,11 @@ pub struct RemediationAudit {
     pub namespace: Option<String>,
     pub cluster: Option<String>,
     pub priority: Option<Priority>,
-    /// As stated; the priority's severity does not show here.
+    /// The severity that the audit states. The severity that follows from the priority is not in this field.
     pub severity: Option<Severity>,
     pub action_type: Option<String>,
     pub target_resource: Option<String>,
-    /// The status, and whether the audit states it; an assumed one is `pending`.
+    /// The status, and whether the audit states it. A status that is only assumed is `pending`.
     pub status: Status,
     pub status_stated: bool,
     pub confidence: Option<f64>,
@@ -70,10 +70,11 @@ pub struct RemediationAudit {
 
 impl RemediationAudit {
     /// Reads the body of `POST /api/v1/audit/remediation`. The first wrong field in the order of the table is
-    /// reported; a time outside the window is not an error here but in `envelope.stale`.
+    /// reported. A time outside the window is no error here: it is noted in `envelope.stale`.
     pub fn parse(body: &[u8], receipt: &Receipt<'_>) -> Result<Self, Invalid> {
         let mut fields = Fields::parse(body, NAMES)?;
-        // Needed before its turn: a body with `executedAt` may leave names out. Its own fault waits for its turn.
+        // `executedAt` is read before its turn, because a body with `executedAt` may leave names out. A fault of
+        // `executedAt` is still reported in its turn.
         let executed_at = fields.time("executedAt");
         let is_report = !matches!(executed_at, Ok(None));
         let name = |fields: &mut Fields, field| match fields.text(field, 255)? {
@@ -160,19 +161,20 @@ impl RemediationAudit {
         })
     }
 
-    /// How bad the alert is, where the audit says so: its severity, else what its priority stands for.
+    /// The severity, if the audit says anything about it: its severity, or else the severity that its priority stands
+    /// for.
     pub fn stated_severity(&self) -> Option<Severity> {
         self.severity.or(self.priority.map(Priority::severity))
     }
 
-    /// When the action ended, where the status is final and start and duration are known.
+    /// When the action ended, if the status is final and start and duration are known.
     pub fn end_time(&self) -> Option<DateTime<Utc>> {
         let duration = TimeDelta::try_milliseconds(self.duration_ms?)?;
         let start = self.executed_at.filter(|_| self.status.is_final())?;
         start.checked_add_signed(duration).filter(|end| end.timestamp() < LAST_SECOND)
     }
 
-    /// The columns that the service filled in, as a list with commas; `None` where the audit stated all.
+    /// The columns that the service filled in, as a list with commas; `None` if the audit stated all of them.
     pub fn assumed(&self) -> Option<String> {
         let assumed = [
             ("alert_name", self.alert_name.is_none()),

@@ -1,4 +1,4 @@
-//! How bad an alert is, and the priority that clients give instead.
+//! The severity of an alert, and the priority that clients may give instead.
 
 use super::words::fold;
 
@@ -11,7 +11,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// The four words and, beside them, `warning` (medium) and `info` (low).
+    /// Reads the four words and the synonyms `warning` (medium) and `info` (low).
     pub fn parse(word: &str) -> Option<Self> {
         match fold(word).as_str() {
             "warning" => Some(Severity::Medium),
@@ -20,7 +20,7 @@ impl Severity {
         }
     }
 
-    /// The four words alone, as the list's filter takes them.
+    /// Reads the four words alone, as the filter of the list does.
     pub fn parse_strict(word: &str) -> Option<Self> {
         Some(match fold(word).as_str() {
             "critical" => Severity::Critical,

@@ -1,4 +1,4 @@
-//! What became of a remediation, or of a step of one.
+//! The status of a remediation, or of a workflow step.
 
 use super::words::fold;
 
@@ -13,7 +13,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// Any of the words and synonyms that the contract lists.
+    /// Reads any of the words and synonyms that the contract lists.
     pub fn parse(word: &str) -> Option<Self> {
         Some(match fold(word).as_str() {
             "pending" => Status::Pending,
@@ -37,7 +37,7 @@ impl Status {
         }
     }
 
-    /// Whether nothing more is expected: only then is a duration the whole one.
+    /// Whether the status is final. Only then is a duration the whole duration.
     pub fn is_final(self) -> bool {
         !matches!(self, Status::Pending | Status::InProgress)
     }

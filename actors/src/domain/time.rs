@@ -1,10 +1,10 @@
-//! Instants as they come and go: RFC 3339, and microseconds as PostgreSQL keeps them.
+//! Times as clients write and read them (RFC 3339), and as PostgreSQL keeps them (microseconds).
 
 use super::invalid::{Invalid, Reason};
 use chrono::{DateTime, Datelike, Months, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use std::sync::Arc;
 
-/// Where the service reads the time; a test hands in its own.
+/// The clock from which the service reads the time. A test hands in its own clock.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
 /// The clock of the machine.
@@ -13,14 +13,14 @@ pub fn system_clock() -> Clock {
     Arc::new(Utc::now)
 }
 
-/// An RFC 3339 instant with its nanoseconds.
+/// Reads an RFC 3339 time with its nanoseconds.
 pub fn parse_rfc3339(text: &str) -> Option<DateTime<Utc>> {
-    // chrono also takes a space for the T, and a typographic minus; the contract does not.
+    // chrono also accepts a space for the T, and a typographic minus; the contract does not.
     if !text.is_ascii() || !matches!(text.as_bytes().get(10), Some(b'T' | b't')) {
         return None;
     }
     let time = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
-    // A leap second is the first of the next minute, as PostgreSQL has it.
+    // A leap second becomes the first second of the next minute, as in PostgreSQL.
     match time.timestamp_subsec_nanos().checked_sub(1_000_000_000) {
         Some(nanos) => DateTime::from_timestamp(time.timestamp() + 1, nanos),
         None => Some(time),
@@ -49,7 +49,7 @@ pub fn serialize<S: serde::Serializer>(time: &DateTime<Utc>, to: S) -> Result<S:
     to.serialize_str(&format_rfc3339(*time))
 }
 
-/// As [`serialize`], `null` for what is not known.
+/// Like [`serialize`]; a time that is not known is `null`.
 pub fn serialize_option<S: serde::Serializer>(time: &Option<DateTime<Utc>>, to: S) -> Result<S::Ok, S::Error> {
     match time {
         Some(time) => serialize(time, to),
@@ -63,7 +63,7 @@ pub fn month_of(time: DateTime<Utc>) -> NaiveDate {
     date.with_day(1).unwrap_or(date) // every month has a first day
 }
 
-/// Which times an audit may bear.
+/// Which times an audit may have.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeWindow {
     pub max_age: TimeDelta,
@@ -73,14 +73,14 @@ pub struct TimeWindow {
 }
 
 impl TimeWindow {
-    /// The first instant that is kept at `now`; `None` where all is.
+    /// The first instant that is kept at `now`; `None` if everything is kept.
     pub fn kept_from(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let months = Months::new(self.retention_months);
         let first = month_of(now).checked_sub_months(months).filter(|_| self.retention_months > 0)?;
         Some(first.and_time(chrono::NaiveTime::MIN).and_utc())
     }
 
-    /// Whether `field` may bear `time`, as seen at `now`.
+    /// Checks that `field` may have this `time`, as seen at `now`.
     pub fn check(&self, field: &'static str, time: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Invalid> {
         let kept_from = match self.retention_months {
             0 => None,

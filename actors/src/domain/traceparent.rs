@@ -8,7 +8,8 @@ pub struct TraceParent<'a> {
 }
 
 impl<'a> TraceParent<'a> {
-    /// `None` for a header that is not of the form, which is as good as none. Later versions may have more behind the flags.
+    /// `None` if the header does not have this form: the request then counts as one without a trace. Later versions of
+    /// the header may have more parts after the flags.
     pub fn parse(header: &'a [u8]) -> Option<Self> {
         let mut parts = std::str::from_utf8(header).ok()?.split('-');
         let version = digits(parts.next()?, 2)?;

@@ -28,18 +28,18 @@ pub struct WorkflowAudit {
     pub workflow_id: String,
     pub step_name: String,
     pub step_status: Status,
-    /// Milliseconds; 0 where the body has none.
+    /// Milliseconds; 0 if the body has no duration.
     pub duration_ms: i64,
     pub error_message: Option<String>,
     /// `executedAt`, else the time of receipt.
     pub executed_at: DateTime<Utc>,
-    /// Ties the whole workflow to that request's incident.
+    /// If given, ties the whole workflow to the incident of this request.
     pub remediation_request_id: Option<String>,
     pub attributes: Option<Attributes>,
 }
 
 impl WorkflowAudit {
-    /// Reads the body of `POST /api/v1/audit/workflow`; faults as for a remediation audit.
+    /// Reads the body of `POST /api/v1/audit/workflow`. Faults are reported as for a remediation audit.
     pub fn parse(body: &[u8], receipt: &Receipt<'_>) -> Result<Self, Invalid> {
         let mut fields = Fields::parse(body, NAMES)?;
         let workflow_id = fields.required_text("workflowID", 255)?;

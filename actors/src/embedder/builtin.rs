@@ -1,8 +1,8 @@
-//! The built-in embedder: hashed words. Deterministic, without state, without a model to fetch.
+//! The built-in embedder: it hashes words. It is deterministic, keeps no state, and needs no model file.
 //!
-//! Alert name, reasoning and error text are embedded each by itself, brought to length 1, weighted and summed, so that a
-//! long error text does not drown a short alert name. What is volatile (digits, pod suffixes, ids) leaves no feature. Words that mean
-//! the same to operators share a feature beside their own.
+//! Alert name, reasoning and error text each become a vector of length 1; these are weighted and summed. So a long
+//! error text does not drown a short alert name. The volatile parts of a text (digits, pod suffixes, ids) leave no
+//! feature. Words that mean the same to operators share a feature, beside the feature that each word has of its own.
 
 use super::concepts::Concepts;
 use super::feature::hash_feature;
@@ -13,21 +13,23 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Names the vectors' space; it changes whenever a text would get another vector.
+/// The id of this embedder's space. It must change whenever a text would get another vector.
 pub const ID: &str = "builtin-1";
 
-/// Alert name, reasoning, error text: their weight in the vector and in the exact comparison, and their usual length in words.
+/// The fields: alert name, reasoning, error text. Each has its weight in the vector, its weight in the exact
+/// comparison, and its usual length in words.
 const FIELDS: [Field; 3] = [
     Field { in_vector: 0.5, in_comparison: 1.0, usual: 3.0 },
     Field { in_vector: 1.0, in_comparison: 1.0, usual: 25.0 },
     Field { in_vector: 0.3, in_comparison: 0.3, usual: 20.0 },
 ];
-/// BM25's: how soon repetition stops to count, and how much a long text is held back.
+/// Constants of BM25: how soon a repeated word stops counting more (`K1`), and how much less a word counts in a long
+/// text (`B`).
 const K1: f32 = 1.2;
 const B: f32 = 0.4;
-/// Features of a text: of more, the weightiest.
+/// Most features of a text. If a text has more, the weightiest are kept.
 const MOST_FEATURES: usize = 400;
-/// A longer run of letters is no word.
+/// A run of letters and digits that is longer than this is not a word.
 const LONGEST_WORD: usize = 64;
 
 struct Field {
@@ -36,10 +38,10 @@ struct Field {
     usual: f32,
 }
 
-/// What a feature is; of two the later counts.
+/// The kind of a feature. If a feature has two kinds, the one that is later in this list counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    /// What a word stands for.
+    /// A meaning that several words share.
     Concept,
     /// A compound name as a whole.
     Compound,
@@ -54,7 +56,8 @@ impl Kind {
         }
     }
 
-    /// Concepts and compounds less than in a vector, which finds candidates: here all words of a text are compared.
+    /// Concepts and compounds count less here than in a vector. A vector only has to find candidates; the comparison
+    /// looks at all words of a text.
     fn in_comparison(self) -> f32 {
         match self {
             Kind::Concept => 0.4,
@@ -64,10 +67,10 @@ impl Kind {
     }
 }
 
-/// A feature's weight by its word; sorted, so that equal features are equal sums.
+/// The weight of each feature. The map is sorted, so that equal features always give equal sums.
 type Weights = BTreeMap<String, f32>;
 
-/// Embeds by words.
+/// Embeds a text by its words.
 pub struct Builtin {
     stemmer: Stemmer,
     concepts: Concepts,
@@ -80,14 +83,14 @@ impl Default for Builtin {
     }
 }
 
-/// How often each feature comes in a field.
+/// How often a field has each feature, and how many words the field has.
 struct Counts {
     features: BTreeMap<String, (u32, Kind)>,
     words: u32,
 }
 
 impl Builtin {
-    /// The vector of a text; `None` without any feature.
+    /// The embedding of a text; `None` if the text has no feature.
     pub fn embed(&self, text: &AuditText) -> Option<Embedding> {
         let (mut for_vector, mut compared) = (Weights::new(), Weights::new());
         for (part, field) in [&text.alert_name, &text.reasoning, &text.error_message].into_iter().zip(&FIELDS) {
@@ -107,7 +110,7 @@ impl Builtin {
             vector[(hash % VECTOR_LENGTH as u64) as usize] += sign * value; // below VECTOR_LENGTH
         }
         let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
-        // Features may cancel each other out; then there is no direction either.
+        // The features may cancel each other out. Then the sum has no direction.
         if length < 1e-6 {
             return None;
         }
@@ -144,7 +147,7 @@ impl Builtin {
 }
 
 impl Counts {
-    /// Each feature's weight times 1 + ln(count), together of length 1.
+    /// The weight of each feature times 1 + ln(count), scaled so that all of them together have length 1.
     fn of_length_one(&self) -> Weights {
         let weighted = self.features.iter().map(|(feature, (count, kind))| {
             (feature.clone(), kind.in_vector() * (1.0 + (*count as f32).ln())) // far below 2^24
@@ -155,7 +158,8 @@ impl Counts {
         weights
     }
 
-    /// As BM25 weighs a term in a document; 1 for a feature that comes once in a text of the usual length.
+    /// The weight of each feature, as BM25 weighs a term in a document. A word that appears once in a field of the
+    /// usual length weighs 1.
     fn saturated(&self, usual: f32) -> Weights {
         let long = K1 * (1.0 - B + B * self.words as f32 / usual); // far below 2^24
         let weigh = |count: u32| count as f32 * (K1 + 1.0) / (count as f32 + long); // as above
@@ -177,28 +181,31 @@ fn weightiest(features: Weights) -> Weights {
     ranked.into_iter().collect()
 }
 
-/// The words of a text as they are compared: names split, lower case, stemmed, without stop words.
+/// The words of a text as the comparison uses them: names are split, the words are in lower case and stemmed, and stop
+/// words are left out.
 pub fn split_words(text: &str) -> impl Iterator<Item = String> {
     let stemmer = Stemmer::create(Algorithm::English);
     tokens(text).flat_map(split_camel_case).filter_map(move |word| stem(&stemmer, word))
 }
 
-/// A word's stem; `None` for what says nothing.
+/// The stem of a word; `None` for a stop word or a single letter.
 fn stem(stemmer: &Stemmer, word: &str) -> Option<String> {
     let word = word.to_ascii_lowercase();
     let says = word.len() > 1 && STOP_WORDS.binary_search(&word.as_str()).is_err();
     says.then(|| stemmer.stem(&word).into_owned())
 }
 
-/// Runs of letters and digits that start with a letter, without their digits; ids are left out.
+/// The runs of letters and digits in a text, without the digits at their end. Volatile runs, such as ids, are left
+/// out.
 fn tokens(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|run| run.len() <= LONGEST_WORD && !is_volatile(run))
         .map(|run| run.trim_end_matches(|c: char| c.is_ascii_digit()))
 }
 
-/// Whether a run looks made up by a machine: a digit before a letter, many digits behind, hexadecimal letters only, or five and more
-/// letters without a vowel, as in the suffixes that Kubernetes gives to pods.
+/// Whether a machine seems to have made up a run: a run of digits only, with a digit before a letter, with more than
+/// four digits at its end, of six or more hexadecimal letters only, or of five or more letters without a vowel, like
+/// the suffixes that Kubernetes gives to pods.
 fn is_volatile(run: &str) -> bool {
     let letters = run.trim_end_matches(|c: char| c.is_ascii_digit());
     let vowel = |c: char| matches!(c.to_ascii_lowercase(), 'a' | 'e' | 'i' | 'o' | 'u' | 'y');
@@ -229,7 +236,7 @@ pub(super) fn split_camel_case(token: &str) -> Vec<&str> {
     words
 }
 
-/// Equal for texts with equal features.
+/// The id of a pattern. Texts with equal features have equal patterns.
 fn pattern(features: &Weights) -> Uuid {
     let mut hash = Sha256::new();
     for (word, value) in features {
@@ -243,7 +250,7 @@ fn pattern(features: &Weights) -> Uuid {
     Uuid::from_bytes(head)
 }
 
-/// Sorted.
+/// Must be sorted, for the binary search.
 const STOP_WORDS: &[&str] = &[
     "about", "above", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "because",
     "been", "before", "being", "below", "between", "both", "but", "by", "can", "could", "did", "do", "does", "doing",
@@ -269,8 +276,8 @@ mod tests {
         a.vector.iter().zip(&b.vector).map(|(a, b)| a * b).sum()
     }
 
-    /// Vectors of one id are compared with each other for ever: whatever changes them needs a new [`ID`], and this digest with it. All
-    /// concepts and fields are in it.
+    /// Vectors with the same id are compared with each other for ever. So a change of the vectors needs a new [`ID`],
+    /// and a new digest here. The digest covers all concepts and all fields.
     #[test]
     fn the_id_changes_with_the_vectors() {
         let embedder = Builtin::default();

@@ -1,9 +1,11 @@
-//! Words that mean about the same to those who operate clusters. Two that tell of one failure in different words share its concepts.
+//! Words that mean about the same to people who operate clusters. Two texts that describe one failure in different
+//! words share the concepts of that failure.
 
 use rust_stemmers::Stemmer;
 use std::collections::HashMap;
 
-/// The concepts of each stem. A concept is named by the first word of its line, after a sign that no word has.
+/// The concepts of each stem. The name of a concept is the first word of its line. It begins with `=`, which no word
+/// has.
 pub(super) struct Concepts(HashMap<String, Vec<&'static str>>);
 
 impl Concepts {
@@ -26,12 +28,12 @@ impl Concepts {
     }
 }
 
-/// Whether a feature is a concept, and no word of the text.
+/// Whether a feature is a concept, and not a word of the text.
 pub fn is_concept(term: &str) -> bool {
     term.starts_with('=')
 }
 
-/// The name, then the words.
+/// One concept a line: its name, then its words.
 pub(super) const LINES: &[&str] = &[
     "=memory memory ram oom oomkilled heap rss vram swap",
     "=kill kill terminate evict eviction preempt sigkill abort end cancel expel",

@@ -4,7 +4,7 @@ use crate::error::ActorError;
 use actix::prelude::*;
 use std::sync::Arc;
 
-/// Embeds some texts; the answer has one entry for each, `None` where a text has no feature.
+/// Embeds some texts. The answer has one entry for each text: `None` if the text has no feature.
 #[derive(Message)]
 #[rtype(result = "Result<Vec<Option<Arc<Embedding>>>, ActorError>")]
 pub struct Embed {
@@ -52,7 +52,7 @@ impl EmbedderActor {
             self.engines.insert(space.to_owned(), engine);
         }
         let Some(engine) = self.engines.get_mut(space) else { return Err(ActorError::Internal) };
-        // A text without anything in it has no direction, whatever a model makes of it.
+        // A blank text gets no vector, whatever vector a model would make of it.
         let told: Vec<AuditText> = texts.iter().filter(|text| !text.is_blank()).cloned().collect();
         let made = if told.is_empty() { Ok(Vec::new()) } else { engine.embed(&told, &self.builtin) };
         let mut made = made?.into_iter();

@@ -1,4 +1,4 @@
-//! Embedders beside the built-in one: each makes the vectors of a space of its own.
+//! The embedders other than the built-in one. Each makes the vectors of a space of its own.
 
 use super::{Builtin, Embedding, Features, split_camel_case};
 use crate::domain::audit_text::AuditText;
@@ -7,16 +7,16 @@ use uuid::Uuid;
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EngineFault {
-    /// It may work later.
+    /// The embedder does not answer now. It may answer later.
     #[error("it does not answer: {0}")]
     Away(String),
-    /// The endpoint has no such model, now at least.
+    /// The endpoint does not have the model, at least not now.
     #[error("it is not there: {0}")]
     Gone(String),
-    /// It refuses these texts.
+    /// The embedder refuses these texts.
     #[error("it refuses the text: {0}")]
     Refused(String),
-    /// It will not work with these settings.
+    /// The embedder cannot work with these settings.
     #[error("{0}")]
     Settings(String),
 }
@@ -34,18 +34,19 @@ impl EngineFault {
 }
 
 pub(super) trait Engine {
-    /// One vector a text.
+    /// Makes one vector for each text.
     fn embed(&mut self, texts: &[AuditText], words: &Builtin) -> Result<Vec<Embedding>, EngineFault>;
 }
 
-/// What an audit tells, as sentences: its alert's name in words, its reasoning, and its error where that is wanted.
+/// The text of an audit, as sentences: the name of the alert in words, the reasoning, and the error if it is wanted.
 pub(super) fn told(text: &AuditText, with_error: bool) -> String {
     let name = text.alert_name.as_deref().map(|name| split_camel_case(name).join(" "));
     let parts = [name, text.reasoning.clone(), text.error_message.clone().filter(|_| with_error)];
     parts.into_iter().flatten().collect::<Vec<_>>().join(". ")
 }
 
-/// The words are compared exactly beside the vectors; a text without any is a pattern of its own.
+/// Joins the model's vector with the features of the words, which are compared exactly beside the vectors. A text
+/// without words is a pattern of its own.
 pub(super) fn embedding(vector: Vec<f32>, told: &str, words: Option<Embedding>) -> Embedding {
     let vector = of_length_one(vector);
     match words {

@@ -1,9 +1,9 @@
-//! Features by their hashes.
+//! Hashes of features, and maps with these hashes as keys.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// FNV-1a with a final mix, so that short words spread.
+/// FNV-1a with a final mix, so that the hashes of short words spread too.
 pub fn hash_feature(word: &str) -> u64 {
     let mut hash = word
         .bytes()
@@ -13,16 +13,16 @@ pub fn hash_feature(word: &str) -> u64 {
     hash ^ hash >> 33
 }
 
-/// What is known of features, by their hashes.
+/// A map from the hash of a feature.
 pub type ByFeature<V> = HashMap<u64, V, BuildHasherDefault<AsIs>>;
 
-/// Of what is a hash already.
+/// A hasher for keys that are hashes already: it returns the key.
 #[derive(Default)]
 pub struct AsIs(u64);
 
 impl Hasher for AsIs {
     fn write(&mut self, bytes: &[u8]) {
-        // Not used: the keys are numbers.
+        // Not used: all keys are `u64`.
         self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
     }
 

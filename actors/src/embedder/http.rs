@@ -11,7 +11,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-/// Where the endpoint is. The key cannot be printed.
+/// Where the endpoint is, and what it needs. The key cannot be printed.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
     /// The whole URL, like `https://host/v1/embeddings`.
@@ -41,7 +41,7 @@ struct Vector {
     embedding: Vec<f32>,
 }
 
-/// Lives on the embedder's own thread.
+/// The client of an endpoint. It lives on the embedder's own thread.
 pub(super) struct Http {
     settings: HttpSettings,
     client: Client,
@@ -59,7 +59,7 @@ impl Http {
 }
 
 impl Engine for Http {
-    /// Fails at once while the endpoint is not asked.
+    /// While the breaker is open, the endpoint is not asked.
     fn embed(&mut self, texts: &[AuditText], words: &Builtin) -> Result<Vec<Embedding>, EngineFault> {
         if self.closed_until.is_some_and(|until| Instant::now() < until) {
             return Err(EngineFault::Away("it failed too often, and is not asked for a while".into()));

@@ -1,4 +1,5 @@
-//! all-MiniLM-L6-v2, on this machine. A vector is the model's 384 numbers and the words hashed to 384, at 0.8 and 0.2 of its square.
+//! Runs all-MiniLM-L6-v2 on this machine. A vector has the model's 384 numbers and 384 numbers of hashed words. The
+//! model's part is 0.8 of the vector's square, the words' part is 0.2.
 
 use super::engine::{Engine, EngineFault, embedding, of_length_one, told};
 use super::{Builtin, Embedding, VECTOR_LENGTH};
@@ -9,9 +10,9 @@ use candle_transformers::models::bert::{BertModel, Config};
 use std::path::Path;
 use tokenizers::{PaddingParams, Tokenizer, TruncationParams};
 
-/// Tokens of a text; the model was trained with no more.
+/// Most tokens of a text. The model was trained with no more.
 const TOKENS: usize = 256;
-/// Texts of one pass.
+/// Most texts of one pass through the model.
 const AT_ONCE: usize = 8;
 const HALF: usize = VECTOR_LENGTH / 2;
 const MODEL_SHARE: f32 = 0.8;
@@ -44,7 +45,7 @@ impl MiniLm {
         Ok(MiniLm { model, tokenizer })
     }
 
-    /// The mean of the last layer over a text's own tokens, brought to length 1.
+    /// The mean of the last layer over the tokens of a text, without the padding, brought to length 1.
     fn encode(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, candle_core::Error> {
         let encodings = self.tokenizer.encode_batch(texts.to_vec(), true).map_err(candle_core::Error::wrap)?;
         let rows = |of: fn(&tokenizers::Encoding) -> &[u32]| {
@@ -76,7 +77,8 @@ impl Engine for MiniLm {
     }
 }
 
-/// The model's numbers, and the words hashed to as many: the halves of their vector laid over each other.
+/// The model's numbers, then as many numbers of hashed words. The vector of the words has twice as many, so its two
+/// halves are added.
 fn both(model: &[f32], words: Option<&Embedding>) -> Vec<f32> {
     let hashed = words.map_or_else(
         || vec![0.0; HALF],

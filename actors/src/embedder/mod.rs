@@ -1,4 +1,4 @@
-//! Turns texts into vectors, on threads of its own.
+//! The embedder turns texts into vectors, on threads of its own.
 
 mod builtin;
 mod concepts;
@@ -36,10 +36,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Numbers of a vector.
+/// How many numbers a vector has.
 pub const VECTOR_LENGTH: usize = 768;
 
-/// A vector of length 1, the features of its text, and the pattern of all texts that have them.
+/// A vector of length 1, the features of the text, and the pattern that all texts with these features share.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
     pub vector: Vec<f32>,
@@ -47,7 +47,8 @@ pub struct Embedding {
     pub pattern: Uuid,
 }
 
-/// Words and concepts and their weights in a comparison, sorted by word: 1 is a word that comes once in a text of the usual length.
+/// Words and concepts with their weights in a comparison, sorted by word. A word that appears once in a field of the
+/// usual length weighs 1.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Features {
     pub terms: Vec<String>,
@@ -59,18 +60,18 @@ impl Features {
         self.terms.iter().map(String::as_str).zip(self.weights.iter().copied())
     }
 
-    /// The same by [`hash_feature`].
+    /// The hash of each feature ([`hash_feature`]) with its weight.
     pub fn hashed(&self) -> impl Iterator<Item = (u64, f32)> {
         self.iter().map(|(term, weight)| (hash_feature(term), weight))
     }
 }
 
-/// What there is to know of an embedder without asking it: vectors of two spaces are never compared.
+/// What is known of an embedder without asking it. Vectors of two spaces are never compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Space {
     /// Name and version.
     pub id: String,
-    /// Below this similarity nothing is alike, as measured (docs/recall.md).
+    /// The least similarity of a hit, as measured (docs/recall.md).
     pub min_similarity: f64,
     /// Whether most numbers of a vector are zero.
     pub sparse: bool,
@@ -81,8 +82,8 @@ impl Space {
         Space { id: BUILTIN_ID.to_owned(), min_similarity: 0.06, sparse: true }
     }
 
-    /// The space of this id, where vectors for it can be made while this one is configured: the built-in one, and that of another model
-    /// of the same endpoint.
+    /// The space with this id, if the service can make its vectors while `self` is configured: the built-in space, or
+    /// the space of another model of the same endpoint.
     fn beside(&self, id: &str) -> Option<Space> {
         match id {
             BUILTIN_ID => Some(Space::builtin()),
@@ -94,7 +95,7 @@ impl Space {
     }
 }
 
-/// Texts whose vectors are kept. A vector takes 3 KiB.
+/// Most texts whose vectors the cache keeps. A vector takes 3 KiB.
 const CACHED: u64 = 1024;
 
 type CacheKey = [u8; 32];
@@ -102,16 +103,16 @@ type CacheKey = [u8; 32];
 pub struct EmbedderActor {
     builtin: Builtin,
     settings: Option<EngineSettings>,
-    /// Those that were needed, by the ids of their spaces.
+    /// The engines that were needed so far, by the ids of their spaces.
     engines: HashMap<String, Box<dyn Engine>>,
-    /// `None` for a text without any feature.
+    /// An entry is `None` if its text has no feature.
     cache: Cache<CacheKey, Option<Arc<Embedding>>>,
     metrics: Metrics,
     _alive: Arc<Alive>,
 }
 
 impl EmbedderActor {
-    /// The built-in embedder is always there; another one where it is configured.
+    /// The built-in embedder is always there. `engine` is the other one, if another one is configured.
     pub fn new(engine: Option<EngineSettings>, metrics: Metrics, alive: Arc<Alive>) -> Self {
         let (builtin, cache) = (Builtin::default(), Cache::new(CACHED));
         EmbedderActor { builtin, settings: engine, engines: HashMap::new(), cache, metrics, _alive: alive }

@@ -1,4 +1,4 @@
-//! Which embedder beside the built-in one is configured.
+//! The settings of an embedder other than the built-in one.
 
 use super::engine::{Engine, EngineFault};
 use super::http::{Http, HttpSettings};
@@ -6,10 +6,10 @@ use super::{Builtin, Embedding, Space};
 use crate::domain::audit_text::AuditText;
 use std::path::PathBuf;
 
-/// What the id of an endpoint's space begins with; the model follows.
+/// The id of an endpoint's space begins with this; the name of the model follows.
 pub(super) const HTTP: &str = "http:";
 
-/// Which one, and what it needs.
+/// Which embedder it is, and what it needs.
 #[derive(Debug, Clone)]
 pub enum EngineSettings {
     Http(HttpSettings),
@@ -19,7 +19,7 @@ pub enum EngineSettings {
 
 impl EngineSettings {
     pub fn space(&self) -> Space {
-        // As measured with minilm (docs/recall.md); other models differ, and a request may say otherwise.
+        // Measured with all-MiniLM-L6-v2 (docs/recall.md). Other models differ, and a request may give another value.
         let (id, min_similarity) = match self {
             EngineSettings::Http(settings) => (format!("{HTTP}{}", settings.model), 0.15),
             EngineSettings::MiniLm(_) => ("minilm-1".to_owned(), 0.1),
@@ -27,7 +27,7 @@ impl EngineSettings {
         Space { id, min_similarity, sparse: false }
     }
 
-    /// Those of the embedder of this space: this one, or another model of its endpoint.
+    /// The settings of the embedder of this space: `self`, or another model of the same endpoint.
     pub(super) fn of_space(&self, id: &str) -> Option<Self> {
         match self {
             EngineSettings::Http(settings) => {
@@ -38,10 +38,10 @@ impl EngineSettings {
         }
     }
 
-    /// Makes the embedder, on the thread where it is to live.
+    /// Makes the embedder. Must be called on the thread where the embedder will live.
     ///
     /// # Errors
-    /// Why it cannot be made.
+    /// Why the embedder cannot be made.
     pub(super) fn make(&self) -> Result<Box<dyn Engine>, String> {
         match self {
             EngineSettings::Http(settings) => {
@@ -54,18 +54,18 @@ impl EngineSettings {
         }
     }
 
-    /// Embeds some texts on this thread, for those that have no actor.
+    /// Embeds some texts on this thread, for callers without an `EmbedderActor`.
     ///
     /// # Errors
-    /// Why it cannot.
+    /// Why the texts cannot be embedded.
     pub fn embed_here(&self, texts: &[AuditText]) -> Result<Vec<Embedding>, EngineFault> {
         self.make().map_err(EngineFault::Settings)?.embed(texts, &Builtin::default())
     }
 
-    /// Tries it out.
+    /// Tries the embedder out.
     ///
     /// # Errors
-    /// What is wrong, and whether it can only be mended by other settings.
+    /// What is wrong. `EngineFault::Settings` means that only other settings help.
     pub async fn check(&self) -> Result<(), EngineFault> {
         match self {
             EngineSettings::Http(settings) => super::http::check_endpoint(settings).await,

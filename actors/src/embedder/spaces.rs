@@ -1,16 +1,17 @@
-//! Whose vectors are written and searched. Vectors of two embedders are never compared.
+//! Which embedders' vectors the service writes, and which ones it searches. Vectors of two embedders are never
+//! compared.
 
 use super::Space;
 use crate::error::ActorError;
 use std::sync::{Arc, RwLock};
 
-/// The embedder that is configured, and the one whose vectors the store is searched by. Clones share it.
+/// The configured embedder, and the active one, whose vectors are searched. Clones share both.
 #[derive(Clone)]
 pub struct Spaces(Arc<SpacesInner>);
 
 struct SpacesInner {
     configured: Space,
-    /// As the vector store says; `None` until it was asked.
+    /// The id of the active embedder, as the vector store says. `None` until the store was asked.
     active: RwLock<Option<String>>,
 }
 
@@ -23,13 +24,13 @@ impl Spaces {
         &self.0.configured
     }
 
-    /// The id of the active embedder, where the store has been asked.
+    /// The id of the active embedder; `None` until the store was asked.
     pub fn active(&self) -> Option<String> {
-        // Nobody panics while holding it.
+        // No code panics while it holds this lock.
         self.0.active.read().map(|active| active.clone()).unwrap_or_default()
     }
 
-    /// Whether it was another before.
+    /// Sets the active embedder. Returns whether that is a change.
     pub fn set_active(&self, id: &str) -> bool {
         let changed = self.active().as_deref() != Some(id);
         if let (true, Ok(mut active)) = (changed, self.0.active.write()) {
@@ -38,17 +39,19 @@ impl Spaces {
         changed
     }
 
-    /// Those that new audits get vectors of: the configured one, and the active one for as long as it is searched.
+    /// The spaces in which new audits get vectors: the configured one, and the active one for as long as it is
+    /// searched.
     pub fn written(&self) -> Vec<Space> {
         let configured = self.0.configured.clone();
         let former = self.active().filter(|id| *id != configured.id).and_then(|id| configured.beside(&id));
         [Some(configured), former].into_iter().flatten().collect()
     }
 
-    /// The one that is searched.
+    /// The space that is searched.
     ///
     /// # Errors
-    /// `Unavailable` where only its vectors are left, and it is not configured any more.
+    /// `Unavailable` if the active embedder is not configured any more, and the service cannot make vectors of its
+    /// space.
     pub fn searched(&self) -> Result<Space, ActorError> {
         match self.active() {
             None => Ok(self.0.configured.clone()),

@@ -1,15 +1,15 @@
-//! What is known of words beforehand (`make words`): how common each is when operators talk, and what it means, as numbers that say, summed
-//! over the words of a text, what the text is about.
+//! What is known of words beforehand (`make words`): how common each word is when operators talk, and what it means.
+//! The meaning of a word is some numbers. Summed over the words of a text, they say what the text is about.
 
 use super::feature::{ByFeature, hash_feature};
 use std::sync::LazyLock;
 
-/// The digest of [`NUMBERS`], then each word with how many of [`OF_TEXTS`] texts have it.
+/// The first line is the digest of [`NUMBERS`]. Each other line is a word, and how many of [`OF_TEXTS`] texts have it.
 const WORDS: &str = include_str!("words.txt");
 const OF_TEXTS: f32 = 4000.0;
-/// The words' numbers in the same order, a signed byte each.
+/// The numbers of the words, in the same order. Each number is a signed byte.
 const NUMBERS: &[u8] = include_bytes!("words.bin");
-/// Numbers of a word.
+/// How many numbers a word has.
 const DIRECTIONS: usize = 96;
 
 struct Word {
@@ -22,19 +22,20 @@ static VOCABULARY: LazyLock<ByFeature<Word>> = LazyLock::new(|| {
     let known = WORDS.lines().skip(1).zip(numbers).filter_map(|(line, numbers)| {
         let (word, with) = line.split_once(' ')?;
         let with: f32 = with.parse().ok()?;
-        // An inverse document frequency, as a part of that of a word which no text has.
+        // The root of the word's inverse document frequency, which is taken as a part of the largest one: that of a
+        // word which no text has.
         let rarity = ((1.0 + OF_TEXTS / (1.0 + with)).ln() / (1.0 + OF_TEXTS).ln()).sqrt();
         Some((hash_feature(word), Word { rarity, numbers }))
     });
     known.collect()
 });
 
-/// How rare a word is, from above 0 to 1; 1 for one that is not known, and for concepts.
+/// How rare a word is: more than 0, and at most 1. Unknown words and concepts have 1.
 pub fn rarity(feature: u64) -> f32 {
     VOCABULARY.get(&feature).map_or(1.0, |word| word.rarity)
 }
 
-/// What a text is about: a direction.
+/// What a text is about, as a direction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Meaning {
     numbers: [i8; DIRECTIONS],
@@ -42,7 +43,7 @@ pub struct Meaning {
 }
 
 impl Meaning {
-    /// Of a text's features, by their hashes, and weights; `None` where no word is known.
+    /// The meaning of a text, from the hashes and weights of its features. `None` if no word of the text is known.
     pub fn of(features: impl Iterator<Item = (u64, f32)>) -> Option<Self> {
         let mut sum = [0f32; DIRECTIONS];
         for (feature, weight) in features {
@@ -60,7 +61,7 @@ impl Meaning {
         Some(Meaning { numbers, length })
     }
 
-    /// From -1 to 1.
+    /// The cosine of the two directions, from -1 to 1.
     pub fn cosine(&self, other: &Meaning) -> f64 {
         let product: i32 = self.numbers.iter().zip(other.numbers).map(|(a, b)| i32::from(*a) * i32::from(b)).sum();
         (f64::from(product) / (f64::from(self.length) * f64::from(other.length))).clamp(-1.0, 1.0)
@@ -78,7 +79,7 @@ mod tests {
         Meaning::of(split_words(text).map(|word| (hash_feature(&word), 1.0)))
     }
 
-    /// Both files are of one run, and each line of the one is understood.
+    /// Both files are from one run of `make words`, and every line of the word list can be read.
     #[test]
     fn every_word_has_its_numbers() {
         let (digest, words) = WORDS.split_once('\n').expect("two lines");
