@@ -6,6 +6,7 @@ mod support;
 
 mod bad_requests;
 mod embedders;
+mod facts;
 mod go_clients;
 mod health_and_metrics;
 mod idempotency;

@@ -6,15 +6,18 @@ mod support;
 
 mod away;
 mod black_hole;
+mod busy;
 mod clients;
 mod databases;
 mod embedded;
 mod flood;
 mod load;
+mod memory;
 mod panics;
 mod pgbouncer;
 mod replicas;
 mod retention;
+mod retention_beside;
 mod standby;
 mod systemd;
 mod torture;

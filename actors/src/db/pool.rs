@@ -62,7 +62,15 @@ pub type PooledConnection<'a> = bb8::PooledConnection<'a, Manager>;
 impl Pool {
     /// Must be called on the runtime where the connections are to live.
     pub fn new(settings: &PoolSettings, metrics: &Metrics) -> Self {
-        let state = Arc::new(PoolState::new(settings.name, Some(metrics.clone())));
+        Self::with(Arc::new(PoolState::new(settings.name, Some(metrics.clone()))), settings, metrics)
+    }
+
+    /// A pool of the same database with other settings. What one pool learns of the database, the other knows.
+    pub fn beside(&self, settings: &PoolSettings) -> Self {
+        Self::with(self.state.clone(), settings, &self.metrics)
+    }
+
+    fn with(state: Arc<PoolState>, settings: &PoolSettings, metrics: &Metrics) -> Self {
         let manager = Manager::new(settings.database.clone(), settings.statement_timeout, state.clone());
         let pool = bb8::Pool::builder()
             .max_size(settings.max)

@@ -159,8 +159,9 @@ impl Actor for QueryActor {
         let shared = (settings.max / 2).min(cores / 2).max(1);
         let own = PoolSettings { max: (settings.max - shared).max(1), ..settings.clone() };
         let quick = PoolSettings { statement_timeout: Some(QUICK), ..settings.clone() };
-        let shared = Pipeline::new(Pool::new(&quick, &self.metrics), shared, settings.max_lifetime);
-        self.pools = Some(Pools { own: Pool::new(&own, &self.metrics), shared: Arc::new(shared) });
+        let own = Pool::new(&own, &self.metrics);
+        let shared = Pipeline::new(own.beside(&quick), shared, settings.max_lifetime);
+        self.pools = Some(Pools { own, shared: Arc::new(shared) });
         self.metrics.pool_connections_max.with_label_values(&[settings.name]).set(settings.max.into());
     }
 }
