@@ -1,6 +1,6 @@
-//! The folder of the server's socket: in the folder of the data, where it is used again after a crash and leaves nothing
-//! behind. A system allows about 100 bytes for the path of a socket, and some file systems have no sockets; then the folder
-//! is in `TMPDIR`, else in `/tmp`, and a later start removes it if this process cannot.
+//! The folder of the server's socket: in the folder of the data, where it is used again after a crash. A system allows about
+//! 100 bytes for the path of a socket, and some file systems have no sockets; then the folder is in `TMPDIR`, else in `/tmp`,
+//! and the next start of any service removes it if this process is killed.
 
 use super::EmbeddedError;
 use super::command::RunAs;
@@ -25,7 +25,7 @@ const LOCK: &str = "lock";
 /// The name of a temporary folder: this, and 12 hexadecimal digits.
 const PREFIX: &str = "data-storage-";
 const DIGITS: usize = 12;
-/// A temporary folder without a lock file is one whose making was broken off, or one of an earlier version.
+/// After this time nobody is about to lock a temporary folder that has no lock file.
 const UNLOCKED_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// A folder that belongs to PostgreSQL's user, with mode 0700.
@@ -69,6 +69,8 @@ impl SocketFolder {
 /// `TMPDIR`, where it is set, and `/tmp`.
 fn temporary_roots() -> Vec<PathBuf> {
     let mut roots = vec![std::env::temp_dir(), PathBuf::from("/tmp")];
+    // PostgreSQL would look for a relative path in another working folder.
+    roots.retain(|root| root.is_absolute());
     roots.dedup();
     roots
 }
@@ -81,6 +83,10 @@ fn name_of(dir: &Path) -> String {
 
 /// Makes a folder, or takes the one that is there, and makes sure that the server can listen in it.
 fn take(path: &Path, run_as: &RunAs) -> Result<()> {
+    // PostgreSQL reads a list of folders, with commas between them and quotes around them.
+    if path.as_os_str().as_encoded_bytes().iter().any(|byte| b",\"".contains(byte)) {
+        return Err(Error::new(ErrorKind::InvalidInput, "has a comma or a quote"));
+    }
     let parent = path.parent().unwrap_or(path);
     run_as.check_reach(parent).map_err(|error| Error::new(ErrorKind::PermissionDenied, error.to_string()))?;
     own_folder(path, run_as)?;
@@ -260,6 +266,7 @@ mod tests {
         fs::rename(&path, root.path().join("elsewhere")).expect("a move");
         symlink("elsewhere", &path).expect("a link");
         assert!(take_temporary(&path, &myself()).is_err());
+        assert!(take(&root.path().join("a, b"), &myself()).is_err(), "PostgreSQL takes this path for two");
         // The path of a socket in it would be too long.
         let long = root.path().join("a-name-of-twenty-one-".repeat(6));
         assert!(take(&long, &myself()).is_err());

@@ -35,12 +35,16 @@ pub fn server() -> &'static Server {
 
 /// Removes the folders of processes that were killed together with the process that removes their folder.
 fn remove_old_folders() {
+    let runs = |pid: &str| Path::new(&format!("/proc/{pid}/cwd")).exists();
+    if !runs("self") {
+        // This system does not say which processes run.
+        return;
+    }
     for entry in fs::read_dir("/tmp").expect("/tmp").flatten() {
         let path = entry.path();
         let text = path.to_string_lossy().into_owned();
         let Some(pid) = text.strip_prefix(FOLDERS) else { continue };
         let pid = pid.trim_end_matches(|c: char| !c.is_ascii_digit());
-        let runs = |pid: &str| Path::new(&format!("/proc/{pid}/cwd")).exists();
         let postmaster = fs::read_to_string(path.join("postgres/data/postmaster.pid")).unwrap_or_default();
         if !runs(pid) && !postmaster.lines().next().is_some_and(|pid| runs(pid.trim())) {
             // Another process may remove the same one.
