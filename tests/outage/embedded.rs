@@ -263,15 +263,29 @@ async fn the_socket_of_any_other_folder_is_in_a_temporary_one() {
     assert!(!socket.exists() && entries(&temporary).is_empty());
 }
 
+/// The process of a server that writes its log ahead.
+fn walwriter(dir: &Path) -> Pid {
+    let data = dir.join("postgres/data");
+    let is_walwriter = |process: &Path| {
+        let command = fs::read(process.join("cmdline")).unwrap_or_default();
+        let folder = fs::read_link(process.join("cwd"));
+        command.starts_with(b"postgres: walwriter") && folder.is_ok_and(|folder| folder == data)
+    };
+    let process = entries(Path::new("/proc")).into_iter().find(|process| is_walwriter(process)).expect("a walwriter");
+    let name = process.file_name().expect("a name").to_string_lossy();
+    Pid::from_raw(name.parse().expect("a number")).expect("a pid")
+}
+
 /// A server that was left behind and is about to end has removed its pid file, and still has its memory. A start waits for it.
 #[tokio::test]
 async fn a_start_waits_for_a_server_that_is_ending() {
     let folder = Folder::new();
     let dir = folder.path().join("data");
     let running = Running::start(&mut serve(&dir));
-    let postmaster = postmaster(&dir);
-    // It takes the signal that comes with the end of its service only when it goes on.
-    kill_process(postmaster, Signal::STOP).expect("it lives");
+    // The server ends with its service only once this process goes on. (The postmaster itself cannot be held: the system has
+    // a stopped process go on when its parent dies.)
+    let walwriter = walwriter(&dir);
+    kill_process(walwriter, Signal::STOP).expect("it lives");
     running.kill();
     fs::remove_file(dir.join("postgres/data/postmaster.pid")).expect("removed");
     let mut check = Command::new(PROGRAM);
@@ -283,7 +297,7 @@ async fn a_start_waits_for_a_server_that_is_ending() {
         waits.or_else(|| check.try_wait().expect("its status").map(|_| false))
     })
     .await;
-    kill_process(postmaster, Signal::CONT).expect("it lives");
+    kill_process(walwriter, Signal::CONT).expect("it lives");
     let status = eventually_long("an end", async || check.try_wait().expect("its status")).await;
     assert!(waits && status.success(), "{status}");
 }
