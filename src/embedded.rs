@@ -1,17 +1,21 @@
-//! A private PostgreSQL for `--embedded`: found, unpacked, initialised, started, started again after a crash, stopped.
+//! A private PostgreSQL for `--embedded`: found, initialised, started, started again after a crash, stopped.
 //!
-//! It listens on a unix socket only, in a folder that only its user may enter, and is as durable as any other. PostgreSQL
-//! refuses to run as root; a service that is root runs it under another user, from programs that this user can reach.
+//! The server listens on a unix socket only, in a folder that only its user may enter, and is as durable as any other.
+//! PostgreSQL refuses to run as root; a service that is root runs the server under another user, from programs that this
+//! user can reach.
 
 mod command;
 mod folders;
 mod programs;
 mod server;
+mod socket;
 
+use backon::{ConstantBuilder, Retryable};
 use command::RunAs;
 use data_storage_actors::db::DatabaseConfig;
 use folders::Folders;
 use server::Postgres;
+use socket::SocketFolder;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +25,10 @@ use tokio::task::JoinHandle;
 
 const SUPERUSER: &str = "postgres";
 const DATABASE: &str = "data_storage";
+
+/// A start tries for two seconds to lock the folder: a program that a killed service was just starting holds the lock of
+/// the service for an instant longer.
+const LOCK_TRIES: ConstantBuilder = ConstantBuilder::new().with_delay(Duration::from_millis(20)).with_max_times(100);
 
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
@@ -44,37 +52,40 @@ pub enum EmbeddedError {
     NotStarted(String),
 }
 
-/// A private server that runs. It is stopped by [`Embedded::stop`]; where this process dies before, by the system.
+/// A private server that runs. [`Embedded::stop`] stops it; if this process dies before, the system does (on Linux).
 pub struct Embedded {
     folders: Folders,
+    socket: SocketFolder,
     /// Set to the patience for the end.
     stopping: watch::Sender<Option<Duration>>,
     keeper: JoinHandle<()>,
-    /// Held as long as this process lives.
+    /// Of the folder of the data.
     _lock: File,
 }
 
 impl Embedded {
-    /// Starts the server on the data in `dir`, which is made where it is missing.
+    /// Starts the server on the data in `dir`, a folder that is made where it is missing.
     ///
     /// # Errors
-    /// What is in the way, with the name of the folder.
+    /// The reason why the server does not start, with the name of the folder.
     pub async fn start(dir: Option<&Path>, programs: Option<&Path>) -> Result<Self, EmbeddedError> {
         let dir = dir.unwrap_or_else(|| Folders::default_dir());
         let run_as = RunAs::choose(dir);
         let bin = programs::find(programs, &run_as)?;
         let folders = Folders::make(dir, &run_as)?;
-        let lock = lock(folders.dir())?;
+        let lock = lock(folders.dir()).await?;
         run_as.check_reach(&folders.data_parent())?;
         run_as.check_reach(&bin)?;
-        tracing::info!(folder = %folders.dir().display(), user = run_as.name(), "embedded PostgreSQL");
-        let postgres = Arc::new(Postgres { bin, folders: folders.clone(), run_as });
+        let socket = SocketFolder::make(folders.dir(), &run_as)?;
+        let (folder, socket_folder) = (folders.dir().display(), socket.path().display());
+        tracing::info!(%folder, %socket_folder, user = run_as.name(), "embedded PostgreSQL");
+        let postgres = Arc::new(Postgres { bin, folders: folders.clone(), socket: socket.path().to_owned(), run_as });
         postgres.init().await?;
         let child = postgres.start().await?;
         let (stopping, stopped) = watch::channel(None);
-        // On this thread: the system ends the server with the thread that started it.
+        // On this thread, since the system ends the server together with the thread that started it.
         let keeper = actix::spawn(async move { postgres.keep(child, stopped).await });
-        Ok(Embedded { folders, stopping, keeper, _lock: lock })
+        Ok(Embedded { folders, socket, stopping, keeper, _lock: lock })
     }
 
     /// The folder of the data, tokens and log.
@@ -84,30 +95,32 @@ impl Embedded {
 
     /// The folder of the server's socket.
     pub fn socket(&self) -> &Path {
-        self.folders.socket()
+        self.socket.path()
     }
 
-    /// How to reach the database of the service.
+    /// The way to the database of the service.
     pub fn database(&self) -> DatabaseConfig {
-        DatabaseConfig::on_socket(self.folders.socket(), SUPERUSER, DATABASE)
+        DatabaseConfig::on_socket(self.socket.path(), SUPERUSER, DATABASE)
     }
 
-    /// Stops the server, in order if it does so within the patience.
+    /// Stops the server: in order, or by force after this time.
     pub async fn stop(self, patience: Duration) {
         self.stopping.send_replace(Some(patience));
         // The keeper ends with the server; it does not panic.
         let _ = self.keeper.await;
-        self.folders.remove_socket();
+        self.socket.remove();
         tracing::info!("embedded PostgreSQL stopped");
     }
 }
 
-/// One service a folder.
-fn lock(dir: &Path) -> Result<File, EmbeddedError> {
+/// Only one service runs on a folder.
+async fn lock(dir: &Path) -> Result<File, EmbeddedError> {
     let path = dir.join("data-storage.lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|error| EmbeddedError::Folder(path.clone(), error))?;
-    match file.try_lock() {
+    let try_lock = async || file.try_lock();
+    let locked = try_lock.retry(LOCK_TRIES).when(|error| matches!(error, TryLockError::WouldBlock)).await;
+    match locked {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(EmbeddedError::InUse(dir.to_owned())),
         Err(TryLockError::Error(error)) => Err(EmbeddedError::Folder(path, error)),

@@ -1,4 +1,4 @@
-//! Who PostgreSQL's programs run as, and how they are called.
+//! The user under whom PostgreSQL's programs run, and how the programs are called.
 
 use super::EmbeddedError;
 use std::fs;
@@ -7,25 +7,26 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-/// The user of PostgreSQL: ours, or another one where we are root.
+/// The user of PostgreSQL: the user of this process, or another one where this process is root's.
 #[derive(Debug, Clone)]
 pub struct RunAs {
     name: String,
     uid: u32,
     gid: u32,
+    /// Whether this is another user than the one of this process.
     other: bool,
 }
 
-/// The user that every system has for what may do nothing.
+/// The id of the user without any rights, where the system does not name one.
 const NOBODY: u32 = 65_534;
 
 impl RunAs {
-    /// Root gives way to the owner of the data that is there, else of the folder, else to the user `postgres`, else to `nobody`.
+    /// The user of this process. Root takes another one: the owner of the data in `dir`, else the owner of `dir`, else the user
+    /// `postgres`, else `nobody`.
     pub fn choose(dir: &Path) -> Self {
-        let me = rustix::process::geteuid().as_raw();
-        if me != 0 {
-            let gid = rustix::process::getegid().as_raw();
-            return RunAs { name: user_name(me), uid: me, gid, other: false };
+        let me = RunAs::this_user();
+        if me.uid != 0 {
+            return me;
         }
         let owner_of = |path: &Path| {
             let found = fs::symlink_metadata(path).ok()?;
@@ -37,11 +38,15 @@ impl RunAs {
         RunAs { name: user_name(uid), uid, gid, other: true }
     }
 
+    pub fn this_user() -> Self {
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        RunAs { name: user_name(uid), uid, gid, other: false }
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether this is another user than ours.
     pub fn is_other(&self) -> bool {
         self.other
     }
@@ -55,7 +60,7 @@ impl RunAs {
         if self.other { std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid)) } else { Ok(()) }
     }
 
-    /// Whether this user can enter a folder and all above it.
+    /// Fails when this user cannot enter a folder or one of the folders above it.
     pub fn check_reach(&self, folder: &Path) -> Result<(), EmbeddedError> {
         if !self.other {
             return Ok(());
@@ -77,8 +82,8 @@ impl RunAs {
         Ok(())
     }
 
-    /// A call of a program as this user, from a folder that it can enter, without the settings of PostgreSQL that our own
-    /// environment may have.
+    /// A program, to be run as this user in the folder `/`, which every user can enter. Variables of this process that would
+    /// change what PostgreSQL does (`PG…`) are not passed on.
     #[allow(clippy::disallowed_methods)] // no setting is read: what is meant for another PostgreSQL is taken away
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
@@ -93,22 +98,11 @@ impl RunAs {
     }
 }
 
-/// The lines of the user database, as name, uid, gid.
-fn users() -> Vec<(String, u32, u32)> {
-    let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let line = |line: &str| {
-        let mut fields = line.split(':');
-        let name = fields.next()?.to_owned();
-        let uid = fields.nth(1)?.parse().ok()?;
-        Some((name, uid, fields.next()?.parse().ok()?))
-    };
-    text.lines().filter_map(line).collect()
-}
-
 fn user_ids(name: &str) -> Option<(u32, u32)> {
-    users().into_iter().find(|user| user.0 == name).map(|(_, uid, gid)| (uid, gid))
+    uzers::get_user_by_name(name).map(|user| (user.uid(), user.primary_group_id()))
 }
 
+/// The user's name, or the number where the system knows no name for it.
 fn user_name(uid: u32) -> String {
-    users().into_iter().find(|user| user.1 == uid).map_or_else(|| uid.to_string(), |user| user.0)
+    uzers::get_user_by_uid(uid).map_or_else(|| uid.to_string(), |user| user.name().to_string_lossy().into_owned())
 }

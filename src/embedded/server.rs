@@ -2,7 +2,9 @@
 
 use super::command::RunAs;
 use super::folders::Folders;
+use super::socket::SOCKET_LOCK;
 use super::{DATABASE, EmbeddedError, SUPERUSER};
+use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
 use data_storage_actors::db::DatabaseConfig;
 use data_storage_actors::migrate::create_database;
 use rustix::fs::OFlags;
@@ -21,6 +23,8 @@ use tokio::time::{Instant, sleep, timeout};
 pub struct Postgres {
     pub bin: PathBuf,
     pub folders: Folders,
+    /// The folder of the socket.
+    pub socket: PathBuf,
     pub run_as: RunAs,
 }
 
@@ -29,7 +33,19 @@ const OLDEST_MAJOR: u32 = 16;
 const START_PATIENCE: Duration = Duration::from_secs(300);
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 const LAST_PATIENCE: Duration = Duration::from_millis(300);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A server that was left behind may have a long checkpoint to write before it ends.
+const LEFTOVER_PATIENCE: Duration = Duration::from_secs(120);
+const LEFTOVER_PAUSE: Duration = Duration::from_millis(20);
+/// Between two questions whether the server answers.
+const ANSWER_PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(10))
+    .with_max_delay(Duration::from_millis(200))
+    .without_max_times();
+/// Between two starts of a server that does not start.
+const START_PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(100))
+    .with_max_delay(Duration::from_secs(5))
+    .without_max_times();
 
 /// Settings of the server beyond its defaults: on a socket only, room for the pools, a log that does not grow.
 const SETTINGS: &[&str] = &[
@@ -53,31 +69,32 @@ impl Postgres {
         self.run_as.command(&self.bin.join(name))
     }
 
-    /// Ends a server that an earlier process of ours left behind; it may be ending already. Its lock files are taken away when
-    /// nobody works in the data folder any more: PostgreSQL itself takes a process that nobody has buried for a living one.
-    pub async fn stop_leftover(&self) -> Result<(), EmbeddedError> {
-        let data = self.folders.data();
-        let pid_file = data.join("postmaster.pid");
-        if !pid_file.exists() || !Path::new("/proc/self/cwd").exists() {
+    /// Stops the server that an earlier process left behind, and waits for its end. The server may be ending already: it
+    /// removes its pid file before its processes are gone, and they hold memory that the next server needs.
+    ///
+    /// PostgreSQL takes a zombie for a living process. Therefore the lock files are removed here, once no process of a server
+    /// is left.
+    async fn stop_leftover(&self) -> Result<(), EmbeddedError> {
+        if !Path::new("/proc/self/cwd").exists() {
             return Ok(());
         }
-        if let Some(pid) = postmaster(&pid_file).filter(|pid| works_in(*pid, &data)) {
-            tracing::info!(pid, "stopping the server that was left behind");
-            let mut stop = self.program("pg_ctl");
-            stop.args(["stop", "-m", "fast", "-w", "-t", "60", "-D"]).arg(&data);
-            let stopped = run("pg_ctl stop", stop).await;
-            if works_in(pid, &data) {
-                return stopped.map(|_| ());
-            }
+        let (data, pid_file) = (self.folders.data(), self.pid_file());
+        let (mut told, until) = (None, Instant::now() + LEFTOVER_PATIENCE);
+        if server_in(&data).is_some() {
+            tracing::info!("stopping the server that was left behind");
         }
-        let until = Instant::now() + STOP_PATIENCE;
-        while let Some(pid) = anyone_in(&data) {
+        while let Some(pid) = server_in(&data) {
+            let postmaster = postmaster(&pid_file).filter(|pid| is_server(*pid, &data));
+            if postmaster != told {
+                signal(postmaster, Signal::INT);
+                told = postmaster;
+            }
             if Instant::now() > until {
                 return Err(EmbeddedError::NotStarted(format!("process {pid} still works in {}", data.display())));
             }
-            sleep(Duration::from_millis(20)).await;
+            sleep(LEFTOVER_PAUSE).await;
         }
-        for file in [pid_file, self.folders.socket().join(".s.PGSQL.5432.lock")] {
+        for file in [pid_file, self.socket.join(SOCKET_LOCK)] {
             match fs::remove_file(&file) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(EmbeddedError::Folder(file, error)),
                 _ => {}
@@ -99,7 +116,7 @@ impl Postgres {
             fs::remove_dir_all(&unfinished).map_err(|error| EmbeddedError::Folder(unfinished.clone(), error))?;
         }
         let mut init = self.program("initdb");
-        // Who may enter the folder of the socket may administer the server; nobody comes over a network.
+        // Whoever may enter the folder of the socket may administer the server. The server listens on no network.
         init.args(["-U", SUPERUSER, "--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", "--locale=C", "-D"]);
         init.arg(&unfinished);
         run("initdb", init).await?;
@@ -121,30 +138,40 @@ impl Postgres {
 
     /// Starts the server and waits until it answers.
     pub async fn start(&self) -> Result<Child, EmbeddedError> {
+        match self.start_once().await {
+            // A killed process may have begun to start a server, which took the folder only now.
+            Err(error) if server_in(&self.folders.data()).is_some() => {
+                tracing::info!(%error, "another server was faster");
+                self.start_once().await
+            }
+            started => started,
+        }
+    }
+
+    async fn start_once(&self) -> Result<Child, EmbeddedError> {
         self.stop_leftover().await?;
         let mut child = self.spawn()?;
-        let server = DatabaseConfig::on_socket(self.folders.socket(), SUPERUSER, "postgres");
-        let until = Instant::now() + START_PATIENCE;
-        let mut pause = Duration::from_millis(10);
-        loop {
-            let attempt = create_database(&server, DATABASE).await;
-            let Err(error) = attempt else { return Ok(child) };
-            if let Ok(Some(status)) = child.try_wait() {
-                return Err(EmbeddedError::NotStarted(format!("{status}; {}", self.last_words())));
-            }
-            if Instant::now() > until {
-                end(&mut child, STOP_PATIENCE).await;
-                return Err(EmbeddedError::NotStarted(error.to_string()));
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(200));
+        let (pid, until) = (child.id(), Instant::now() + START_PATIENCE);
+        let server = DatabaseConfig::on_socket(&self.socket, SUPERUSER, "postgres");
+        let ask = async || {
+            create_database(&server, DATABASE).await.map_err(|error| error.to_string())?;
+            let answering = postmaster(&self.pid_file());
+            if answering == pid { Ok(()) } else { Err(format!("process {answering:?} answers in its place")) }
+        };
+        let runs = |child: &mut Child| matches!(child.try_wait(), Ok(None));
+        let answer = ask.retry(ANSWER_PAUSES).when(|_| runs(&mut child) && Instant::now() < until).await;
+        let Err(error) = answer else { return Ok(child) };
+        if let Ok(Some(status)) = child.try_wait() {
+            return Err(EmbeddedError::NotStarted(format!("{status}; {}", self.last_words())));
         }
+        end(&mut child, STOP_PATIENCE).await;
+        Err(EmbeddedError::NotStarted(error))
     }
 
     fn spawn(&self) -> Result<Child, EmbeddedError> {
         let log = self.start_log();
         let fault = |error| EmbeddedError::Folder(log.clone(), error);
-        // Others may own this folder: a link of theirs is not followed.
+        // Another user may own this folder and put a link there, which is not followed.
         let options = OFlags::NOFOLLOW.bits() as i32; // a flag of the system, as an int
         let out = fs::File::options()
             .create(true)
@@ -154,18 +181,22 @@ impl Postgres {
             .open(&log)
             .map_err(fault)?;
         let mut command = self.program("postgres");
-        command.arg("-D").arg(self.folders.data()).arg("-k").arg(self.folders.socket());
+        command.arg("-D").arg(self.folders.data()).arg("-k").arg(&self.socket);
         for setting in SETTINGS {
             command.args(["-c", setting]);
         }
         command.stdin(Stdio::null()).stdout(out.try_clone().map_err(fault)?).stderr(out);
-        // Not in our group: an interrupt from a terminal is for the service, which stops the server in its turn.
+        // In a group of its own: an interrupt from a terminal goes to the service, which then stops the server.
         command.process_group(0);
         end_with_parent(&mut command);
         Command::from(command).kill_on_drop(true).spawn().map_err(|error| EmbeddedError::NotStarted(error.to_string()))
     }
 
-    /// Where the server writes until its own log is open.
+    fn pid_file(&self) -> PathBuf {
+        self.folders.data().join("postmaster.pid")
+    }
+
+    /// The file that the server writes to until its own log is open.
     fn start_log(&self) -> PathBuf {
         self.folders.dir().join("postgres-start.log")
     }
@@ -184,7 +215,8 @@ impl Postgres {
         texts.map(|text| last_lines(&text, 4)).collect::<Vec<_>>().join(" | ")
     }
 
-    /// Watches the server, starts it again when it ends by itself, and ends it when it is told to, and how patiently.
+    /// Watches the server, starts it again when it ends by itself, and ends it once `stopping` says so, within the time that
+    /// `stopping` gives.
     pub async fn keep(&self, mut child: Child, mut stopping: watch::Receiver<Option<Duration>>) {
         loop {
             tokio::select! {
@@ -194,26 +226,29 @@ impl Postgres {
                 }
                 patience = told(&mut stopping) => return end(&mut child, patience).await,
             }
-            let mut pause = Duration::from_millis(100);
-            child = loop {
-                // Dropped in the middle, a start ends what it started.
-                tokio::select! {
-                    started = self.start() => match started {
-                        Ok(child) => break child,
-                        Err(error) => tracing::error!(%error, "embedded PostgreSQL does not start"),
-                    },
-                    _ = told(&mut stopping) => return,
-                }
-                if timeout(pause, told(&mut stopping)).await.is_ok() {
-                    return;
-                }
-                pause = (pause * 2).min(LONGEST_PAUSE);
+            // A start that is dropped ends the server that it has started.
+            child = tokio::select! {
+                child = self.start_at_last() => child,
+                _ = told(&mut stopping) => return,
             };
+        }
+    }
+
+    /// Tries to start the server until it starts.
+    async fn start_at_last(&self) -> Child {
+        let mut pauses = START_PAUSES.build();
+        loop {
+            match self.start().await {
+                Ok(child) => return child,
+                Err(error) => tracing::error!(%error, "embedded PostgreSQL does not start"),
+            }
+            // The pauses have no end.
+            sleep(pauses.next().unwrap_or_default()).await;
         }
     }
 }
 
-/// The patience for the end, once it is wanted; none when nobody is left to say so.
+/// Waits until the server is to end. Returns the time that the end may take: none where nobody is left to give one.
 async fn told(stopping: &mut watch::Receiver<Option<Duration>>) -> Duration {
     match stopping.wait_for(Option::is_some).await {
         Ok(patience) => patience.unwrap_or_default(),
@@ -221,16 +256,20 @@ async fn told(stopping: &mut watch::Receiver<Option<Duration>>) -> Duration {
     }
 }
 
-/// Fast shutdown (running transactions are rolled back, a checkpoint is written), then at once, then by force.
+/// A fast shutdown (running transactions are rolled back, a checkpoint is written), then an immediate one, then by force.
 async fn end(child: &mut Child, patience: Duration) {
-    for (signal, patience) in [(Signal::INT, patience), (Signal::QUIT, LAST_PATIENCE), (Signal::KILL, LAST_PATIENCE)] {
-        if let Some(pid) = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
-            // It may be gone already.
-            let _ = kill_process(pid, signal);
-        }
+    for (way, patience) in [(Signal::INT, patience), (Signal::QUIT, LAST_PATIENCE), (Signal::KILL, LAST_PATIENCE)] {
+        signal(child.id(), way);
         if timeout(patience, child.wait()).await.is_ok() {
             return;
         }
+    }
+}
+
+/// A process that has ended by now needs no signal.
+fn signal(pid: Option<u32>, signal: Signal) {
+    if let Some(pid) = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
+        let _ = kill_process(pid, signal);
     }
 }
 
@@ -244,18 +283,20 @@ fn postmaster(pid_file: &Path) -> Option<u32> {
     fs::read_to_string(pid_file).ok()?.lines().next()?.trim().parse().ok()
 }
 
-/// Whether a process works in this folder, as every process of a server does in its data folder.
-fn works_in(pid: u32, data: &Path) -> bool {
-    fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == data)
+/// Whether this is a process of a server on this data. All of them work in the data folder.
+fn is_server(pid: u32, data: &Path) -> bool {
+    let works_here = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == data);
+    // Another program, like the shell of an operator, may be there too.
+    works_here && fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.contains("postgres"))
 }
 
-/// A process that works in this folder, if there is one.
-fn anyone_in(data: &Path) -> Option<u32> {
-    let pids = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.into_iter().find(|pid| works_in(*pid, data))
+/// A process of a server on this data, if there is one.
+fn server_in(data: &Path) -> Option<u32> {
+    let entries = fs::read_dir("/proc").ok()?.flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(|pid| is_server(*pid, data))
 }
 
-/// Runs a program to its end; returns what it says.
+/// Runs a program to its end; returns its output.
 async fn run(name: &'static str, command: std::process::Command) -> Result<String, EmbeddedError> {
     let output = Command::from(command).stdin(Stdio::null()).kill_on_drop(true).output().await;
     let output = output.map_err(|error| EmbeddedError::Program(name, error.to_string()))?;
@@ -270,15 +311,21 @@ async fn run(name: &'static str, command: std::process::Command) -> Result<Strin
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)] // `pre_exec` is the only way to run code between fork and exec
 fn end_with_parent(command: &mut std::process::Command) {
-    // SAFETY: the closure makes one system call and allocates nothing, as code after a fork must.
+    let parent = rustix::process::getpid();
+    // SAFETY: the closure makes two system calls and allocates nothing, as code after a fork must.
     unsafe {
-        command.pre_exec(|| {
+        command.pre_exec(move || {
             rustix::process::set_parent_process_death_signal(Some(Signal::INT))?;
-            Ok(())
+            // No signal comes for a parent that died before.
+            if rustix::process::getppid() == Some(parent) {
+                Ok(())
+            } else {
+                Err(std::io::ErrorKind::Interrupted.into())
+            }
         });
     }
 }
 
-/// Elsewhere the next start stops what was left behind.
+/// Elsewhere the server goes on when this process dies.
 #[cfg(not(target_os = "linux"))]
 fn end_with_parent(_: &mut std::process::Command) {}

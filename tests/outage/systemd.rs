@@ -1,4 +1,4 @@
-//! What systemd is told: ready, alive for as long as every actor answers, stopping.
+//! The messages to systemd: ready, alive while every actor answers, stopping.
 
 use crate::panics::give_up;
 use crate::support::{Service, eventually, server};
@@ -18,7 +18,7 @@ impl Systemd {
         Systemd { socket, folder }
     }
 
-    /// Everything since the last time.
+    /// The messages since the last call.
     fn told(&self) -> Vec<String> {
         let mut told = Vec::new();
         let mut message = [0; 256];
@@ -48,7 +48,7 @@ async fn it_is_told_what_the_service_does() {
     assert!(systemd.told().contains(&"STOPPING=1".to_owned()));
 }
 
-/// An actor that is given up: the watchdog runs out, and systemd starts the service anew.
+/// When an actor is given up, the watchdog runs out, and systemd starts the service anew.
 #[tokio::test]
 async fn it_does_not_beat_for_a_service_without_an_actor() {
     let systemd = Systemd::listen();

@@ -4,21 +4,27 @@ use data_storage::embedded::Embedded;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
 
-/// The server of this process; it ends with it.
+/// A server that ends with the process of the tests.
 pub struct Server {
     socket: PathBuf,
     dir: PathBuf,
+    /// Its input ends with this process at the latest.
+    _remover: Child,
 }
 
+/// The start of the folders' names, before the process. Not in `TMPDIR`: PostgreSQL's user has to reach it.
 const FOLDERS: &str = "/tmp/data-storage-test-";
 
+/// The server that the tests of this process share.
 pub fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
@@ -27,21 +33,41 @@ pub fn server() -> &'static Server {
     })
 }
 
-/// Folders of processes that are gone.
+/// Removes the folders of processes that were killed together with the process that removes their folder.
 fn remove_old_folders() {
+    let runs = |pid: &str| Path::new(&format!("/proc/{pid}/cwd")).exists();
+    if !runs("self") {
+        // This system does not say which processes run.
+        return;
+    }
     for entry in fs::read_dir("/tmp").expect("/tmp").flatten() {
         let path = entry.path();
         let text = path.to_string_lossy().into_owned();
         let Some(pid) = text.strip_prefix(FOLDERS) else { continue };
         let pid = pid.trim_end_matches(|c: char| !c.is_ascii_digit());
-        if !Path::new(&format!("/proc/{pid}")).exists() && !path.join("postgres/data/postmaster.pid").exists() {
-            // Another process may do the same.
-            if let Ok(socket) = fs::read_to_string(path.join("socket-folder")) {
-                let _ = fs::remove_dir_all(socket);
-            }
+        let postmaster = fs::read_to_string(path.join("postgres/data/postmaster.pid")).unwrap_or_default();
+        if !runs(pid) && !postmaster.lines().next().is_some_and(|pid| runs(pid.trim())) {
+            // Another process may remove the same one.
             let _ = fs::remove_dir_all(&path);
         }
     }
+}
+
+/// Waits for the end of its input, then for the end of the server in the folder, and removes the folder.
+const REMOVER: &str = r#"
+cat > /dev/null
+pid=$(head -n 1 "$1/postgres/data/postmaster.pid" 2> /dev/null)
+while [ -n "$pid" ] && [ -e "/proc/$pid/cwd" ]; do sleep 0.1; done
+rm -rf "$1"
+"#;
+
+/// Has a folder removed once this process and the server in the folder have ended, however they end.
+fn remover(dir: &Path) -> Child {
+    let mut command = Command::new("sh");
+    command.args(["-c", REMOVER, "sh"]).arg(dir).current_dir("/").stdin(Stdio::piped());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    // An interrupt from a terminal ends this process, and not the one that removes its folder.
+    command.process_group(0).spawn().expect("a shell")
 }
 
 impl Server {
@@ -50,6 +76,7 @@ impl Server {
         let dir = PathBuf::from(format!("{FOLDERS}{}{name}", std::process::id()));
         fs::create_dir(&dir).expect("a new folder");
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o711)).expect("permissions");
+        let remover = remover(&dir);
         let (sender, receiver) = mpsc::channel();
         let (folder, name) = (dir.clone(), name.to_owned());
         // The thread holds the server for as long as the process lives.
@@ -57,9 +84,7 @@ impl Server {
             actix_web::rt::System::new().block_on(async {
                 let embedded =
                     Embedded::start(Some(&folder), None).await.expect("PostgreSQL: run `make postgres` first");
-                let socket = embedded.socket().to_owned();
-                fs::write(folder.join("socket-folder"), socket.as_os_str().as_encoded_bytes()).expect("written");
-                sender.send(socket).expect("the test waits");
+                sender.send(embedded.socket().to_owned()).expect("the test waits");
                 // A server that a test kills must not be started again: its keeper gets no turn.
                 while !name.is_empty() {
                     std::thread::park();
@@ -67,10 +92,10 @@ impl Server {
                 std::future::pending::<()>().await;
             });
         });
-        Server { socket: receiver.recv().expect("PostgreSQL starts"), dir }
+        Server { socket: receiver.recv().expect("PostgreSQL starts"), dir, _remover: remover }
     }
 
-    /// Stops its processes where they are, until the answer is dropped.
+    /// Stops the server's processes where they are, until the answer is dropped.
     pub async fn freeze(&self, database: &Database) -> Frozen {
         let backends = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND pid IS NOT NULL";
         let rows = database.rows(backends, &[]).await;
@@ -82,12 +107,12 @@ impl Server {
         frozen
     }
 
-    /// Where its data is.
+    /// The folder of its data.
     pub fn data(&self) -> PathBuf {
         self.dir.join("postgres/data")
     }
 
-    /// Its programs.
+    /// The folder of its programs.
     pub fn programs(&self) -> PathBuf {
         let pid = self.postmaster();
         fs::read_link(format!("/proc/{pid}/exe")).expect("it runs").parent().expect("a folder").to_owned()
@@ -101,12 +126,13 @@ impl Server {
     pub fn socket_folder(&self) -> &Path {
         &self.socket
     }
+
     pub fn url(&self, database: &str) -> String {
         let host = self.socket.to_string_lossy().replace('/', "%2F");
         format!("postgresql://postgres@{host}/{database}")
     }
 
-    /// The socket itself.
+    /// The path of its socket.
     pub fn socket(&self) -> PathBuf {
         self.socket.join(".s.PGSQL.5432")
     }
