@@ -1,6 +1,6 @@
 //! Totals are exact at every moment, kept up in the transaction of the write, and mended beside it.
 
-use crate::support::{Database, Service, Writer, eventually};
+use crate::support::{Database, Service, Writer, date_ago, eventually};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::process::{Command, Output};
@@ -17,13 +17,14 @@ const SEVERITIES: [&str; 2] = ["high", "low"];
 
 /// An audit that opens incident n, or changes what it counts as.
 fn audit(n: usize, turn: usize) -> serde_json::Value {
+    let days = 1 + u64::try_from(n % 20).expect("small");
     let mut body = json!({
         "remediationRequestID": format!("rr-{n}"),
         "alertName": format!("Alert{}", (n + turn) % 3),
         "namespace": format!("ns-{}", (n * 7 + turn) % 2),
         "cluster": "c",
         "severity": SEVERITIES[(n + turn / 2) % 2],
-        "createdAt": format!("2026-11-{:02}T10:00:{turn:02}Z", 1 + n % 20),
+        "createdAt": format!("{}T10:00:{turn:02}Z", date_ago(days)),
     });
     if turn > 0 {
         body["actionType"] = json!(["scale", "restart"][(n + turn) % 2]);
