@@ -5,7 +5,6 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn the_promised_metrics_are_there() {
@@ -141,22 +140,12 @@ async fn a_drain_loses_nothing() {
 #[tokio::test]
 async fn a_request_in_flight_is_answered_before_the_end() {
     let (mut service, database) = Service::start().await;
-    let body = gateway_audit("rr-in-flight").to_string();
-    let (begin, end) = body.split_at(body.len() / 2);
-    let mut client = TcpStream::connect(service.address).await.expect("connected");
-    let head = format!(
-        "POST /api/v1/audit/remediation HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{begin}",
-        Writer::Gateway.token(),
-        body.len()
-    );
-    client.write_all(head.as_bytes()).await.expect("sent");
-    // The service has begun to read it when it has answered somebody who came later.
-    service.get("/health/live").await;
+    let body = gateway_audit("rr-in-flight");
+    let (mut client, rest) = service.begin_to_post(Writer::Gateway, "/api/v1/audit/remediation", &body).await;
     service.signal(rustix::process::Signal::TERM);
-    service.logged("draining").await;
+    assert_eq!(service.logged("draining").await["in_flight"], 1);
     assert_eq!(service.get("/health/ready").await.status, 503);
-    client.write_all(end.as_bytes()).await.expect("sent");
+    client.write_all(rest.as_bytes()).await.expect("sent");
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.expect("an answer, and the end");
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
