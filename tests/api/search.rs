@@ -287,8 +287,8 @@ async fn what_another_service_writes_is_known_at_once() {
     counted("audit_embeddings", 2).await;
     let other = Service::on(&database.url, &[]).await;
     other.logged("ready").await;
-    let held = r#"datastorage_db_transaction_duration_seconds_count{name="similarity.hold_patterns"}"#;
-    eventually("they are held", async || (other.metrics().await.get(held)? > &0.0).then_some(())).await;
+    let held = "datastorage_held_patterns";
+    eventually("both are held", async || (other.metrics().await.get(held)? == &2.0).then_some(())).await;
     let first = async |text: &str, status: &str| {
         let found = search(&other, json!({"query": text, "filters": {"status": status}})).await;
         requests(&found).first().map(|request| (*request).to_owned())
