@@ -1,4 +1,4 @@
-//! Clients that go, that dawdle, and that do not take what they asked for.
+//! Clients that leave, that send slowly, and that do not take their answer.
 
 use crate::support::{Service, Writer, eventually, gateway_audit, server, within};
 use serde_json::json;
@@ -24,7 +24,7 @@ async fn a_read_that_nobody_waits_for_ends_on_the_server() {
     eventually("the read has begun", async || (database.number(working).await == 1).then_some(())).await;
     drop(client);
     eventually("the read has ended", async || (database.number(working).await == 0).then_some(())).await;
-    // Others are read as before, and the connection that was given up is replaced.
+    // Other reads work as before: a new connection takes the place of the one that was given up.
     assert_eq!(service.incident_of("rr-1").await["remediation_request_id"], "rr-1");
 }
 

@@ -1,4 +1,5 @@
-//! Each database behind a way that goes bad under load: a failure stays where it is, and is over when its cause is.
+//! The connections to one database after the other go bad: only the requests that need this database fail, and they succeed again
+//! once its connections are good.
 
 use crate::support::proxy::{Proxy, Way};
 use crate::support::{Service, Writer, eventually, gateway_audit, server};

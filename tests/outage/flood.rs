@@ -1,4 +1,5 @@
-//! Many connections at a PostgreSQL that stands still: everybody is answered in time, memory stays flat, and it is over at once.
+//! PostgreSQL stands still under a flood of posts: each is answered in time, memory stays flat, and when PostgreSQL goes on the
+//! service is as fast as one that has met no flood.
 
 use crate::support::{Server, Service, Writer, eventually, gateway_audit};
 use futures_util::StreamExt;

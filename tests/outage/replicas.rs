@@ -36,8 +36,8 @@ async fn new_months_at_once() {
     }
 }
 
-/// Each replica in turn is told to stop and replaced, again and again; clients do what clients do: ask another one when a connection
-/// breaks or a 503 comes.
+/// Each replica in turn is told to stop and is replaced, again and again; a client asks the other replica when its connection breaks
+/// or a 503 comes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_loses_no_request_of_a_client_that_retries() {
     let database = server().database().await;
@@ -118,7 +118,7 @@ async fn migrations_at_a_start_of_several() {
     assert_eq!(database.number("SELECT count(*) FROM resource_action_traces").await, 5);
 }
 
-/// Somebody else migrates and takes long: whoever asks meanwhile is told to come again.
+/// Another process migrates and takes long: meanwhile requests are answered 503 with `Retry-After`.
 #[tokio::test]
 async fn requests_before_the_migration() {
     let database = server().database().await;
@@ -152,7 +152,7 @@ async fn requests_before_the_migration() {
     service.incident_of("rr-early").await;
 }
 
-/// It is answered 503 in time; what came with it in the same flush is committed.
+/// The audit of the locked incident is answered 503 in time; the other audits of the same flush are committed.
 #[tokio::test]
 async fn a_row_that_somebody_has_locked_costs_its_own_audit() {
     let (service, database) = Service::start().await;

@@ -1,4 +1,4 @@
-//! Whole months go, and what belongs to them; what is kept stays, and totals stay exact.
+//! Retention drops whole months and everything that belongs to them; the other months stay as they are, and totals stay exact.
 
 use crate::support::{Database, Service, Writer, eventually, gateway_audit, server};
 use chrono::{Months, Utc};

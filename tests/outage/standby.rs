@@ -13,7 +13,8 @@ async fn set(client: &Client, name: &str, value: &str) {
     client.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
 }
 
-/// Nobody confirms: nothing is acknowledged, not even when the wait is ended by hand, nor a replay of what is there.
+/// No standby confirms a commit: no audit is acknowledged, not even when an operator ends the wait by hand, and neither is the
+/// replay of an audit that was written before.
 #[tokio::test]
 async fn a_standby_that_hangs() {
     let server = Server::start("hung");
@@ -26,7 +27,7 @@ async fn a_standby_that_hangs() {
     set(&admin, "synchronous_standby_names", "nobody").await;
     eventually("commits wait", async || (service.post(Writer::Executor, &body).await.status == 503).then_some(()))
         .await;
-    // The same once more while somebody ends the waits, which PostgreSQL answers with success and a warning.
+    // Now an operator ends the waits: PostgreSQL then reports each COMMIT as a success, with a warning.
     let posts = async {
         for n in 0..6 {
             let answer = service.post(Writer::Gateway, &gateway_audit(&format!("rr-{n}"))).await;
