@@ -2,7 +2,7 @@
 
 use crate::support::{Service, Writer, eventually, gateway_audit, month_ago, server};
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -29,11 +29,14 @@ async fn new_months_at_once() {
     }
     assert_eq!(database.number("SELECT count(*) FROM resource_action_traces").await, 540);
     for service in &services {
-        let log = service.log();
-        let since_ready = log.iter().skip_while(|line| line["message"] != "ready");
-        let errors: Vec<_> = since_ready.filter(|line| line["level"] == "ERROR").collect();
-        assert!(errors.is_empty(), "{errors:?}");
+        assert_eq!(errors_since_ready(service), Vec::<Value>::new());
     }
+}
+
+/// The lines of the log that report an error after the service was ready.
+fn errors_since_ready(service: &Service) -> Vec<Value> {
+    let lines = service.log().into_iter().skip_while(|line| line["message"] != "ready");
+    lines.filter(|line| line["level"] == "ERROR").collect()
 }
 
 /// Each replica in turn is told to stop and is replaced, again and again; a client asks the other replica when its connection breaks
@@ -110,7 +113,7 @@ async fn migrations_at_a_start_of_several() {
         let failed = "the audit database cannot be migrated yet";
         assert!(!service.log().iter().any(|line| line["message"] == failed), "{:?}", service.log());
         service.post(Writer::Gateway, &gateway_audit(&format!("rr-{n}"))).await.audit_id();
-        assert!(!service.log().iter().any(|line| line["level"] == "ERROR"), "{:?}", service.log());
+        assert_eq!(errors_since_ready(service), Vec::<Value>::new());
     }
     let twice =
         "SELECT count(*) FROM (SELECT version FROM audit_schema_history GROUP BY version HAVING count(*) > 1) AS t";
