@@ -1,27 +1,29 @@
 //! Any order, any duplication and any concurrency of audits end in the same incident.
 
 use crate::go_clients::now;
-use crate::support::{Database, Service, Writer, gateway_audit};
+use crate::support::{Database, Service, Writer, date_ago, gateway_audit};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 /// The audits of one remediation request. They must end in `FACTS`.
 fn story(request: &str) -> Vec<(Writer, Value)> {
+    let at = |second: u32| json!(time(&format!("{second:02}")));
     let mut gateway = gateway_audit(request);
-    gateway["createdAt"] = json!("2026-11-01T10:00:00Z");
+    gateway["createdAt"] = at(0);
     gateway["environment"] = json!("old");
     let mut analysis = gateway_audit(request);
-    analysis["createdAt"] = json!("2026-11-01T10:00:01Z");
+    analysis["createdAt"] = at(1);
     analysis["severity"] = json!("high");
     analysis["actionType"] = json!("restart");
     analysis["environment"] = json!("new");
-    let started = json!({"remediationRequestID": request, "actionType": "scale", "status": "executing", "executedAt": "2026-11-01T10:00:02Z"});
-    let failed = json!({"remediationRequestID": request, "errorMessage": "first try", "duration": "1s", "executedAt": "2026-11-01T10:00:03Z"});
-    let done =
-        json!({"remediationRequestID": request, "duration": 2_500_000_000_i64, "executedAt": "2026-11-01T10:00:04Z"});
-    // This audit is later than all others, but has no status: it states no outcome.
+    let started =
+        json!({"remediationRequestID": request, "actionType": "scale", "status": "executing", "executedAt": at(2)});
+    let failed =
+        json!({"remediationRequestID": request, "errorMessage": "first try", "duration": "1s", "executedAt": at(3)});
+    let done = json!({"remediationRequestID": request, "duration": 2_500_000_000_i64, "executedAt": at(4)});
+    // Without a status, and later than all: it states no outcome.
     let mut late = gateway_audit(request);
-    late["createdAt"] = json!("2026-11-01T10:00:09Z");
+    late["createdAt"] = at(9);
     late["alertName"] = json!("Renamed");
     late["priority"] = json!("");
     late["duration"] = json!(77_000_000);
@@ -35,22 +37,29 @@ fn story(request: &str) -> Vec<(Writer, Value)> {
     ]
 }
 
-const FACTS: &[(&str, &str)] = &[
-    ("alert_name", "\"Renamed\""),
-    ("alert_severity", "\"high\""),
-    ("action_type", "\"scale\""),
-    ("environment", "\"new\""),
-    ("execution_status", "\"completed\""),
-    ("duration", "2500"),
-    ("error_message", "null"),
-    ("start_time", "\"2026-11-01T10:00:04Z\""),
-    ("end_time", "\"2026-11-01T10:00:06.5Z\""),
-];
+/// A time of the story, by its seconds.
+fn time(seconds: &str) -> String {
+    format!("{}T10:00:{seconds}Z", date_ago(20))
+}
+
+fn facts() -> [(&'static str, Value); 9] {
+    [
+        ("alert_name", json!("Renamed")),
+        ("alert_severity", json!("high")),
+        ("action_type", json!("scale")),
+        ("environment", json!("new")),
+        ("execution_status", json!("completed")),
+        ("duration", json!(2500)),
+        ("error_message", Value::Null),
+        ("start_time", json!(time("04"))),
+        ("end_time", json!(time("06.5"))),
+    ]
+}
 
 async fn check(service: &Service, request: &str) {
     let incident = service.incident_of(request).await;
-    for (field, value) in FACTS {
-        assert_eq!(incident[*field].to_string(), *value, "{request}: {field} of {incident}");
+    for (field, value) in facts() {
+        assert_eq!(incident[field], value, "{request}: {field} of {incident}");
     }
 }
 

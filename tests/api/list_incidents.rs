@@ -1,6 +1,6 @@
 //! The incident list: every filter, order, offset, cursor, exact total.
 
-use crate::support::{Service, Writer};
+use crate::support::{Service, Writer, month_ago};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -9,7 +9,7 @@ const ALERTS: [&str; 3] = ["HighMemoryUsage", "PodCrashLooping", "DiskFull"];
 const ACTIONS: [&str; 2] = ["scale", "restart"];
 const STATUSES: [&str; 3] = ["completed", "failed", "in_progress"];
 
-/// 120 incidents over three months, many of them at the same instant.
+/// 120 incidents over the three months before this one, many of them at the same instant.
 async fn fill(service: &Service) {
     let posts = (0..120usize).map(|n| {
         let body = json!({
@@ -20,7 +20,7 @@ async fn fill(service: &Service) {
             "priority": format!("P{}", n % 4),
             "actionType": ACTIONS[n % 2],
             "status": STATUSES[n % 3],
-            "createdAt": format!("2026-{:02}-{:02}T10:00:00Z", 9 + n % 3, 1 + n % 7),
+            "createdAt": format!("{}-{:02}T10:00:00Z", month_ago([3, 2, 1][n % 3]), 1 + n % 7),
         });
         async move { service.post(Writer::AiAnalysis, &body).await.audit_id() }
     });
@@ -35,7 +35,25 @@ fn ids(page: &Value) -> Vec<i64> {
 async fn filters_totals_and_order() {
     let (service, database) = Service::start().await;
     fill(&service).await;
-    for (query, condition) in [
+    let [first, second, third] = [3, 2, 1].map(month_ago);
+    let by_time = [
+        (format!("since={second}-01T00:00:00Z"), format!("action_timestamp >= '{second}-01Z'")),
+        (format!("until={second}-03T10:00:00Z"), format!("action_timestamp < '{second}-03T10:00:00Z'")),
+        (
+            format!("since={second}-03T12:00:00%2B02:00&until={third}-02T10:00:00Z"),
+            format!("action_timestamp >= '{second}-03T10:00:00Z' AND action_timestamp < '{third}-02T10:00:00Z'"),
+        ),
+        (
+            format!(
+                "alert_name=DiskFull&severity=low&action_type=restart&namespace=ns-3&cluster=cluster-1&status=in_progress&since={third}-01T00:00:00Z"
+            ),
+            format!(
+                "alert_name = 'DiskFull' AND alert_severity = 'low' AND action_type = 'restart' AND namespace = 'ns-3' AND cluster_name = 'cluster-1' AND execution_status = 'in_progress' AND action_timestamp >= '{third}-01Z'"
+            ),
+        ),
+        (format!("since={third}-01T00:00:00Z&until={first}-01T00:00:00Z"), "false".to_owned()),
+    ];
+    let by_fact = [
         ("", "true"),
         ("alert_name=DiskFull", "alert_name = 'DiskFull'"),
         ("severity=critical", "alert_severity = 'critical'"),
@@ -45,20 +63,11 @@ async fn filters_totals_and_order() {
         ("cluster=cluster-0", "cluster_name = 'cluster-0'"),
         ("status=success", "execution_status = 'completed'"),
         ("remediation_request_id=rr-7", "correlation_id = 'rr-7'"),
-        ("since=2026-10-01T00:00:00Z", "action_timestamp >= '2026-10-01Z'"),
-        ("until=2026-10-03T10:00:00Z", "action_timestamp < '2026-10-03T10:00:00Z'"),
-        (
-            "since=2026-10-03T12:00:00%2B02:00&until=2026-11-02T10:00:00Z",
-            "action_timestamp >= '2026-10-03T10:00:00Z' AND action_timestamp < '2026-11-02T10:00:00Z'",
-        ),
         ("alert_name=HighMemoryUsage&severity=high", "alert_name = 'HighMemoryUsage' AND alert_severity = 'high'"),
-        (
-            "alert_name=DiskFull&severity=low&action_type=restart&namespace=ns-3&cluster=cluster-1&status=in_progress&since=2026-11-01T00:00:00Z",
-            "alert_name = 'DiskFull' AND alert_severity = 'low' AND action_type = 'restart' AND namespace = 'ns-3' AND cluster_name = 'cluster-1' AND execution_status = 'in_progress' AND action_timestamp >= '2026-11-01Z'",
-        ),
         ("alert_name=nothing", "false"),
-        ("since=2026-12-01T00:00:00Z&until=2026-01-01T00:00:00Z", "false"),
-    ] {
+    ];
+    let by_fact = by_fact.map(|(query, condition)| (query.to_owned(), condition.to_owned()));
+    for (query, condition) in by_fact.into_iter().chain(by_time) {
         let page = service.read(&format!("/api/v1/incidents?limit=1000&{query}")).await;
         let sql =
             format!("SELECT id FROM resource_action_traces WHERE {condition} ORDER BY action_timestamp DESC, id DESC");
@@ -81,7 +90,8 @@ async fn filters_totals_and_order() {
 async fn offsets_and_cursors_meet_every_incident_once() {
     let (service, _database) = Service::start().await;
     fill(&service).await;
-    for filter in ["", "&action_type=scale", "&alert_name=DiskFull&since=2026-09-02T00:00:00Z"] {
+    let since = format!("&alert_name=DiskFull&since={}-02T00:00:00Z", month_ago(3));
+    for filter in ["", "&action_type=scale", &since] {
         let all = ids(&service.read(&format!("/api/v1/incidents?limit=1000{filter}")).await);
         for limit in [1, 7, 50] {
             let (mut by_offset, mut by_cursor) = (Vec::new(), Vec::new());

@@ -1,20 +1,20 @@
 //! The outcomes of incidents: outcomes that change when an alert comes back, success rates, timelines.
 
-use super::search::{embedded, id, remediate, search};
-use crate::support::Service;
+use super::search::{FIRST_DAY, embedded, id, remediate, search};
+use crate::support::{Service, date_ago};
 use serde_json::json;
 
 /// A completed remediation whose alert comes back for the same target within a day did not work.
 #[tokio::test]
 async fn outcomes_ripen() {
-    let (service, _database) = Service::start().await;
+    let (service, database) = Service::start().await;
     let fields = |target: &str| json!({"alertName": "HighLatency", "reasoning": "requests are slow", "actionType": "restart", "targetResource": target});
     remediate(&service, "first", 0, fields("deployment/a"), "completed").await;
     remediate(&service, "other-target", 1, fields("deployment/b"), "completed").await;
     remediate(&service, "again", 90, fields("deployment/a"), "completed").await;
     // Two days after the previous one: too late to count.
     remediate(&service, "later", 60 * 3, fields("deployment/a"), "failed").await;
-    embedded(&service, 4).await;
+    embedded(&service, &database, 4).await;
     let found = search(&service, json!({"query": "slow requests"})).await;
     let outcome = |request: &str| {
         let hits = found["data"].as_array().expect("data");
@@ -22,7 +22,7 @@ async fn outcomes_ripen() {
     };
     assert_eq!((outcome("first"), outcome("again")), (json!("completed"), json!("completed")), "a day and an hour");
     remediate(&service, "soon", 20, fields("deployment/a"), "failed").await;
-    embedded(&service, 5).await;
+    embedded(&service, &database, 5).await;
     let found = search(&service, json!({"query": "slow requests"})).await;
     let outcome = |request: &str| {
         let hits = found["data"].as_array().expect("data");
@@ -37,7 +37,9 @@ async fn outcomes_ripen() {
         json!({"alert_name": "HighLatency", "action_type": "restart", "n": 5, "completed": 2, "failed": 2,
         "recurred": 1, "success_rate": 0.4, "interval": [0.1176, 0.7693], "median_duration": 1000.0, "insufficient_data": false})
     );
-    let rates = service.read("/api/v1/stats/success-rate?group_by=severity&since=2026-11-02T00:00:00Z").await;
+    // Without the three of the first day.
+    let since = format!("{}T00:00:00Z", date_ago(FIRST_DAY - 1));
+    let rates = service.read(&format!("/api/v1/stats/success-rate?group_by=severity&since={since}")).await;
     assert_eq!((&rates["data"][0]["n"], &rates["data"][0]["insufficient_data"]), (&json!(2), &json!(true)), "{rates}");
     for (query, field) in [
         ("group_by=colour", "group_by"),
@@ -56,7 +58,7 @@ async fn a_timeline_of_audits_and_steps() {
     remediate(&service, "rr", 5, json!({"alertName": "A"}), "completed").await;
     for (step, second) in [("verify", 9), ("validate", 1), ("scale", 3)] {
         let body = json!({"workflowID": "wf", "stepName": step, "stepStatus": "completed", "remediationRequestID": "rr",
-            "executedAt": format!("2026-11-01T10:05:{second:02}Z")});
+            "executedAt": format!("{}T10:05:{second:02}Z", date_ago(FIRST_DAY))});
         service.post_step(&body).await.audit_id();
     }
     let timeline = service.read(&format!("/api/v1/incidents/{}/timeline", id(&service, "rr").await)).await;
@@ -77,6 +79,6 @@ async fn a_timeline_of_audits_and_steps() {
         ["remediation pending", "workflow validate", "workflow scale", "remediation completed", "workflow verify"]
     );
     assert_eq!(timeline["total"], 5);
-    assert_eq!(timeline["data"][1]["time"], "2026-11-01T10:05:01Z");
+    assert_eq!(timeline["data"][1]["time"], format!("{}T10:05:01Z", date_ago(FIRST_DAY)));
     assert_eq!(service.get("/api/v1/incidents/999999999/timeline").await.status, 404);
 }

@@ -1,7 +1,7 @@
 //! Every rule of a posted field, as it shows when the audit is read back.
 
 use crate::go_clients::now;
-use crate::support::{Service, Writer, gateway_audit};
+use crate::support::{Service, Writer, date_ago, gateway_audit};
 use serde_json::{Value, json};
 
 /// Posts a body with one more field, and returns the audit as it is read back.
@@ -68,10 +68,11 @@ async fn durations_times_and_zero_values() {
     {
         assert_eq!(posted(&service, &format!("rr-d{at}"), field, given.clone()).await["durationMs"], millis, "{given}");
     }
-    let audit = posted(&service, "rr-t", "executedAt", json!("2026-01-01T10:00:00.1234567+02:00")).await;
+    let day = date_ago(20);
+    let audit = posted(&service, "rr-t", "executedAt", json!(format!("{day}T10:00:00.1234567+02:00"))).await;
     let old = service.post(Writer::Gateway, &json!({"remediationRequestID": "rr-z", "alertName": 0, "namespace": "", "cluster": null, "executedAt": now(-5)})).await;
     let old = service.read(&format!("/api/v1/audits/{}", old.audit_id())).await;
-    assert_eq!(audit["executedAt"], "2026-01-01T08:00:00.123456Z");
+    assert_eq!(audit["executedAt"], format!("{day}T08:00:00.123456Z"));
     assert_eq!(audit["createdAt"], audit["executedAt"]);
     assert_eq!(
         (&old["alertName"], &old["assumed"]),

@@ -1,11 +1,15 @@
 //! Similar incidents: found by their words, filtered inside the search, with reasons and outcomes.
 
-use crate::support::{Service, Writer, eventually, gateway_audit, server};
+use crate::support::{Database, Service, Writer, date_ago, eventually, gateway_audit, server};
 use serde_json::{Value, json};
 
-/// An analysis and the execution that followed it.
-pub async fn remediate(service: &Service, request: &str, minute: u32, fields: Value, status: &str) {
-    let time = |second: u32| format!("2026-11-{:02}T10:{:02}:{second:02}Z", 1 + minute / 60, minute % 60);
+/// The day on which [`remediate`] begins to count minutes, in days before today.
+pub const FIRST_DAY: u64 = 20;
+
+/// An analysis, and the execution that followed it five seconds later. Minutes count from ten o'clock of the first day; a day has 60.
+pub async fn remediate(service: &Service, request: &str, minute: u64, fields: Value, status: &str) {
+    let day = date_ago(FIRST_DAY - minute / 60);
+    let time = |second: u32| format!("{day}T10:{:02}:{second:02}Z", minute % 60);
     let mut body =
         json!({"remediationRequestID": request, "namespace": "shop", "cluster": "c-1", "createdAt": time(0)});
     for (name, value) in fields.as_object().expect("fields") {
@@ -17,15 +21,16 @@ pub async fn remediate(service: &Service, request: &str, minute: u32, fields: Va
     service.post(Writer::Executor, &report).await.audit_id();
 }
 
-pub async fn embedded(service: &Service, incidents: i64) {
+/// Waits until searches see this many incidents, with all that their audits say of them.
+pub async fn embedded(service: &Service, database: &Database, incidents: i64) {
     eventually("all are searchable", async || {
         let found = search(service, json!({"query": "anything"})).await;
         (found["coverage"]["searched"] == incidents && found["coverage"]["pending"] == 0).then_some(())
     })
     .await;
     eventually("an empty outbox", async || {
-        // Every audit refreshes the facts.
-        (service.metrics().await["datastorage_dualwrite_success_total"] >= incidents as f64).then_some(())
+        // The facts of an incident are copied for each audit, also for one without text; then its row is deleted.
+        (database.number("SELECT count(*) FROM embedding_outbox").await == 0).then_some(())
     })
     .await;
 }
@@ -52,7 +57,7 @@ pub async fn id(service: &Service, request: &str) -> i64 {
 const MEMORY: &str = "The pods of the checkout deployment were OOMKilled: memory limit too low, add a replica";
 const CERTIFICATE: &str = "The ingress certificate expires in two days, renew it with the issuer";
 
-async fn fill(service: &Service) {
+async fn fill(service: &Service, database: &Database) {
     for n in 0..6 {
         let fields = json!({"alertName": "KubePodOOMKilled", "actionType": "scale", "severity": "high", "reasoning": MEMORY,
             "targetResource": format!("deployment/checkout-{n}")});
@@ -66,13 +71,13 @@ async fn fill(service: &Service) {
     }
     let fields = json!({"alertName": "CertificateExpiringSoon", "actionType": "renew", "severity": "critical", "reasoning": CERTIFICATE});
     remediate(service, "cert", 300, fields, "completed").await;
-    embedded(service, 10).await;
+    embedded(service, database, 10).await;
 }
 
 #[tokio::test]
 async fn what_is_alike_why_and_what_worked() {
-    let (service, _database) = Service::start().await;
-    fill(&service).await;
+    let (service, database) = Service::start().await;
+    fill(&service, &database).await;
     let found = search(&service, json!({"query": "containers killed because memory ran out, OOMKilled"})).await;
     let hits = found["data"].as_array().expect("data");
     assert_eq!(hits.len(), 9, "not the certificate: {found}");
@@ -120,8 +125,8 @@ async fn what_is_alike_why_and_what_worked() {
 
 #[tokio::test]
 async fn incidents_like_one_that_is_known() {
-    let (service, _database) = Service::start().await;
-    fill(&service).await;
+    let (service, database) = Service::start().await;
+    fill(&service, &database).await;
     let asked = id(&service, "mem-3").await;
     let found = service.read(&format!("/api/v1/incidents/{asked}/similar?limit=20")).await;
     assert_eq!(
@@ -147,7 +152,7 @@ async fn incidents_like_one_that_is_known() {
         ("status=failed", 4),
         ("cluster=c-2&action_type=restart", 3),
         ("namespace=nowhere", 0),
-        ("until=2026-11-01T10:03:00Z", 3),
+        (&format!("until={}T10:03:00Z", date_ago(FIRST_DAY)), 3),
         ("remediation_request_id=mem-1", 1),
     ] {
         let found = service.read(&format!("/api/v1/incidents/{asked}/similar?limit=20&{query}")).await;
@@ -186,16 +191,17 @@ async fn incidents_like_one_that_is_known() {
 /// Filters use the present value of a fact; with `as_of` they use the value of that time.
 #[tokio::test]
 async fn facts_that_change_and_the_past() {
-    let (service, _database) = Service::start().await;
+    let (service, database) = Service::start().await;
     let fields =
         json!({"alertName": "DiskFull", "reasoning": "the volume of the database is full", "actionType": "expand"});
     remediate(&service, "disk", 1, fields, "executing").await;
-    embedded(&service, 1).await;
+    embedded(&service, &database, 1).await;
     let count = async |body: Value| requests(&search(&service, body).await).len();
     let by_status = |status: &str| json!({"query": "volume full", "filters": {"status": status}});
     assert_eq!(count(by_status("in_progress")).await, 1);
     let then = crate::support::now();
-    let done = json!({"remediationRequestID": "disk", "status": "completed", "executedAt": "2026-11-01T11:00:00Z"});
+    let later = format!("{}T11:00:00Z", date_ago(FIRST_DAY));
+    let done = json!({"remediationRequestID": "disk", "status": "completed", "executedAt": later});
     service.post(Writer::Executor, &done).await.audit_id();
     eventually("the new status", async || (count(by_status("completed")).await == 1).then_some(())).await;
     assert_eq!(count(by_status("in_progress")).await, 0);
@@ -206,13 +212,15 @@ async fn facts_that_change_and_the_past() {
     let mut past = by_status("completed");
     past["as_of"] = json!(then);
     assert_eq!(count(past).await, 0);
-    assert_eq!(count(json!({"query": "volume full", "as_of": "2026-01-01T00:00:00Z"})).await, 0, "before it was known");
+    // After its own time, and before the service knew of it.
+    let before = format!("{}T00:00:00Z", date_ago(1));
+    assert_eq!(count(json!({"query": "volume full", "as_of": before})).await, 0, "before it was known");
 }
 
 /// A filter that fits one incident in a hundred still finds all of them.
 #[tokio::test]
 async fn a_rare_fit_is_found_among_many_copies() {
-    let (service, _database) = Service::start().await;
+    let (service, database) = Service::start().await;
     let posts = (0..300).map(|n| {
         let mut body = gateway_audit(&format!("rr-{n}"));
         body["reasoning"] = json!(format!("pod web-7d9f8b6c5-x{n}2lp was killed, memory limit reached {n} times"));
@@ -221,7 +229,7 @@ async fn a_rare_fit_is_found_among_many_copies() {
         async move { service.post(Writer::AiAnalysis, &body).await.audit_id() }
     });
     futures_util::future::join_all(posts).await;
-    embedded(&service, 300).await;
+    embedded(&service, &database, 300).await;
     let found =
         search(&service, json!({"query": "pod killed at its memory limit", "filters": {"namespace": "rare"}})).await;
     assert_eq!(requests(&found).len(), 3, "{found}");
@@ -241,7 +249,7 @@ async fn a_fact_that_changes_opens_its_pattern_to_the_filter() {
         (body["reasoning"], body["status"]) = (json!(reasoning), json!(status));
         service.post(Writer::AiAnalysis, &body).await.audit_id();
     }
-    embedded(&service, 2).await;
+    embedded(&service, &database, 2).await;
     let query = |status: &str| json!({"query": "replication slot holds the log", "filters": {"status": status}});
     assert_eq!(requests(&search(&service, query("executing")).await), ["rr-ripens"]);
     assert!(!requests(&search(&service, query("completed")).await).contains(&"rr-ripens"));
@@ -279,8 +287,8 @@ async fn what_another_service_writes_is_known_at_once() {
     counted("audit_embeddings", 2).await;
     let other = Service::on(&database.url, &[]).await;
     other.logged("ready").await;
-    let held = r#"datastorage_db_transaction_duration_seconds_count{name="similarity.hold_patterns"}"#;
-    eventually("they are held", async || (other.metrics().await.get(held)? > &0.0).then_some(())).await;
+    let held = "datastorage_held_patterns";
+    eventually("both are held", async || (other.metrics().await.get(held)? == &2.0).then_some(())).await;
     let first = async |text: &str, status: &str| {
         let found = search(&other, json!({"query": text, "filters": {"status": status}})).await;
         requests(&found).first().map(|request| (*request).to_owned())
@@ -305,17 +313,17 @@ async fn what_another_service_writes_is_known_at_once() {
 /// one.
 #[tokio::test]
 async fn copies_come_before_what_is_less_alike() {
-    let (service, _database) = Service::start().await;
+    let (service, database) = Service::start().await;
     let posts = (0..130).map(|n| {
         let mut body = gateway_audit(&format!("rr-{n}"));
         body["reasoning"] =
             json!(if n < 100 { "a wombat sleeps in the burrow" } else { "a wombat digs at night near the creek" });
-        body["createdAt"] = json!(format!("2026-11-{:02}T10:{:02}:00Z", 1 + n % 20, n % 60));
+        body["createdAt"] = json!(format!("{}T10:{:02}:00Z", date_ago(20 - n % 20), n % 60));
         let service = &service;
         async move { service.post(Writer::AiAnalysis, &body).await.audit_id() }
     });
     futures_util::future::join_all(posts).await;
-    embedded(&service, 130).await;
+    embedded(&service, &database, 130).await;
     let query = |limit: usize| json!({"query": "a wombat sleeps in the burrow", "limit": limit});
     let all = search(&service, query(100)).await;
     let scores: Vec<f64> =
@@ -352,7 +360,7 @@ async fn without_a_vector_store_searches_are_503_with_the_reason() {
 /// about is taken as it was then.
 #[tokio::test]
 async fn the_past_is_searched_as_deep_as_the_present() {
-    let (service, _database) = Service::start().await;
+    let (service, database) = Service::start().await;
     let post = async |request: String, reasoning: &str, namespace: &str| {
         let mut body = gateway_audit(&request);
         (body["reasoning"], body["namespace"]) = (json!(reasoning), json!(namespace));
@@ -362,7 +370,7 @@ async fn the_past_is_searched_as_deep_as_the_present() {
     futures_util::future::join_all((0..400).map(|n| post(format!("rr-{n}"), "zebra stampede", "common"))).await;
     post("asked".to_owned(), "lynx prowls quietly", "rare").await;
     post("like-it".to_owned(), "lynx prowls quietly at night", "rare").await;
-    embedded(&service, 403).await;
+    embedded(&service, &database, 403).await;
     let then = crate::support::now();
     let body = json!({"query": "zebra stampede", "filters": {"namespace": "rare"}, "as_of": then});
     assert_eq!(requests(&search(&service, body).await), ["old"]);
@@ -378,11 +386,11 @@ async fn the_past_is_searched_as_deep_as_the_present() {
     let (before, score) = hits().await;
     assert_eq!(before[0]["remediation_request_id"], "like-it");
     post("asked".to_owned(), "moose antlers tangled", "common").await;
-    embedded(&service, 403).await;
+    embedded(&service, &database, 403).await;
     let (after, score_after) = hits().await;
     assert_eq!(after, before, "later audits do not count");
     assert!((score_after - score).abs() < 0.01, "{score_after} {score}");
-    let never = format!("/api/v1/incidents/{asked}/similar?as_of=2026-01-01T00:00:00Z");
+    let never = format!("/api/v1/incidents/{asked}/similar?as_of={}T00:00:00Z", date_ago(1));
     assert_eq!(service.get(&never).await.status, 404);
     let nothing = search(&service, json!({"query": "mucatak gagadak"})).await;
     assert_eq!(nothing["data"], json!([]), "nothing in common is not alike");
@@ -391,7 +399,7 @@ async fn the_past_is_searched_as_deep_as_the_present() {
 /// The best hit is the same for every limit, when age decides and when words decide.
 #[tokio::test]
 async fn a_longer_list_begins_as_a_shorter_one() {
-    let (service, _database) = Service::start().await;
+    let (service, database) = Service::start().await;
     let words = ["candle", "dagger", "ember", "fabric", "garden", "hammer", "island", "jacket", "kettle", "ladder"];
     let mut n = 0;
     for first in words {
@@ -406,7 +414,7 @@ async fn a_longer_list_begins_as_a_shorter_one() {
     let mut body = gateway_audit("new");
     body["reasoning"] = json!("platypus burrow mirror napkin orchard pencil quiver ribbon saddle");
     service.post(Writer::AiAnalysis, &body).await.audit_id();
-    embedded(&service, n + 1).await;
+    embedded(&service, &database, n + 1).await;
     for limit in [1, 10, 100] {
         let found = search(&service, json!({"query": "platypus burrow", "half_life": "1d", "limit": limit})).await;
         assert_eq!(requests(&found)[0], "new", "limit {limit}");

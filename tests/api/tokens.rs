@@ -107,9 +107,10 @@ async fn simultaneous_checks_of_one_token_are_one_review() {
 #[tokio::test]
 async fn verdicts_are_kept_for_their_time_and_never_past_the_tokens_own() {
     let api = ApiServer::start();
-    let times = [("TOKEN_CACHE_TTL", "30s"), ("TOKEN_CACHE_NEGATIVE_TTL", "1s")];
+    let times = [("TOKEN_CACHE_TTL", "30s"), ("TOKEN_CACHE_NEGATIVE_TTL", "4s")];
     let service = start(&api, &times).await;
-    let (long, short) = (good_token(Writer::Gateway), token("gateway-sa", now() + 2, DEFAULT_AUDIENCE));
+    // Long enough for the four posts on a slow machine, and much shorter than the cache's time.
+    let (long, short) = (good_token(Writer::Gateway), token("gateway-sa", now() + 6, DEFAULT_AUDIENCE));
     for token in [&long, &short, &long, &short] {
         assert_eq!(post(&service, token, "remediation").await.status, 201);
     }

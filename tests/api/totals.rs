@@ -1,7 +1,7 @@
 //! Totals are exact at every moment. The transaction of a write keeps them up, and `check --totals --repair` corrects
 //! them beside writes.
 
-use crate::support::{Database, Service, Writer, eventually};
+use crate::support::{Database, Service, Writer, date_ago, eventually};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::process::{Command, Output};
@@ -18,13 +18,14 @@ const SEVERITIES: [&str; 2] = ["high", "low"];
 
 /// An audit that opens incident n, or changes the facts under which the incident is counted.
 fn audit(n: usize, turn: usize) -> serde_json::Value {
+    let days = 1 + u64::try_from(n % 20).expect("small");
     let mut body = json!({
         "remediationRequestID": format!("rr-{n}"),
         "alertName": format!("Alert{}", (n + turn) % 3),
         "namespace": format!("ns-{}", (n * 7 + turn) % 2),
         "cluster": "c",
         "severity": SEVERITIES[(n + turn / 2) % 2],
-        "createdAt": format!("2026-11-{:02}T10:00:{turn:02}Z", 1 + n % 20),
+        "createdAt": format!("{}T10:00:{turn:02}Z", date_ago(days)),
     });
     if turn > 0 {
         body["actionType"] = json!(["scale", "restart"][(n + turn) % 2]);

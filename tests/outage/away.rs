@@ -60,7 +60,8 @@ async fn start(database: &crate::support::Database, vector: &Proxy) -> Service {
     service
 }
 
-/// Each client posts what comes next, reads what it posted, and searches now and then, until the service is killed at this time.
+/// Each client posts the next audit, reads it back, and searches now and then, until the service is killed at this time. A request
+/// that is under way at that moment has no answer, and its client ends.
 async fn load_and_kill(service: &mut Service, next: &Cell<u64>, posted: &RefCell<HashSet<u64>>, at: Instant) {
     let clients = join_all((0..CLIENTS).map(async |client| {
         let mut ticks = interval(PAUSE);
@@ -70,19 +71,21 @@ async fn load_and_kill(service: &mut Service, next: &Cell<u64>, posted: &RefCell
             let n = next.replace(next.get() + 1);
             let post = service.client.post(service.url("/api/v1/audit/remediation"));
             let post = post.bearer_auth(Writer::AiAnalysis.token()).json(&audit(n)).send().await;
-            // What is in flight when the service is killed has no answer.
             let Ok(answer) = post else { return };
             assert_eq!(answer.status(), 201);
             let Ok(body) = answer.json::<Value>().await else { return };
             posted.borrow_mut().insert(n);
-            if n % 20 != client || Instant::now() + Duration::from_secs(1) > at {
+            if n % 20 != client {
                 continue;
             }
-            let id = body["auditID"].as_str().expect("an id");
-            assert_eq!(service.get(&format!("/api/v1/audits/{id}")).await.status, 200);
-            let answer = search(service, "ran out of memory").await;
-            assert_eq!(answer.status, 503, "{}", answer.text);
-            assert!(answer.json()["detail"].as_str().expect("a reason").contains("vector store"), "{}", answer.text);
+            let path = format!("/api/v1/audits/{}", body["auditID"].as_str().expect("an id"));
+            let Ok(answer) = service.client.get(service.url(&path)).send().await else { return };
+            assert_eq!(answer.status(), 200);
+            let search = service.client.post(service.url("/api/v1/incidents/search"));
+            let Ok(answer) = search.json(&json!({"query": "ran out of memory"})).send().await else { return };
+            assert_eq!(answer.status(), 503);
+            let Ok(answer) = answer.json::<Value>().await else { return };
+            assert!(answer["detail"].as_str().expect("a reason").contains("vector store"), "{answer}");
         }
     }));
     let killed = async {
@@ -106,10 +109,11 @@ async fn the_vector_store_is_away() {
     let away = Duration::from_secs(seconds());
     eventually("searches notice", async || (search(&service, "memory").await.status == 503).then_some(())).await;
     let began = Instant::now();
-    for _ in 0..10 {
+    for _ in 0..20 {
         assert_eq!(search(&service, "memory").await.status, 503);
     }
-    assert!(began.elapsed() < Duration::from_secs(10), "nobody waits for what another waited for in vain");
+    // Two seconds is what each would wait for a connection, were it not told at once that another has waited in vain.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     let began = Instant::now();
     for _ in 0..3 {
         load_and_kill(&mut service, &next, &posted, Instant::now() + away / 3).await;
@@ -130,13 +134,11 @@ async fn the_vector_store_is_away() {
     let back = Instant::now();
     eventually("searches again", async || (search(&service, "memory").await.status == 200).then_some(())).await;
     // Killed in the middle of making up for it.
-    sleep_until((Instant::now() + Duration::from_millis(300)).into()).await;
+    let left = async || database.number("SELECT count(*) FROM embedding_outbox").await;
+    eventually("it has begun to make up for it", async || (left().await < waiting).then_some(())).await;
     service.kill();
     let service = start(&database, &vector).await;
-    within(Duration::from_secs(60) + away, "made up for", async || {
-        (database.number("SELECT count(*) FROM embedding_outbox").await == 0).then_some(())
-    })
-    .await;
+    within(Duration::from_secs(120) + away, "made up for", async || (left().await == 0).then_some(())).await;
     let posted = posted.into_inner();
     eprintln!("{} audits in {:?}; {waiting} made up for in {:?}", posted.len(), loaded, back.elapsed());
     // What had no answer may be there or not.

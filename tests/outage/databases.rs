@@ -1,9 +1,11 @@
-//! Each database behind a way that goes bad under load: a failure stays where it is, and is over when its cause is.
+//! The connections to one database after the other go bad: only the requests that need this database fail, and they succeed again
+//! once its connections are good.
 
 use crate::support::proxy::{Proxy, Way};
 use crate::support::{Service, Writer, eventually, gateway_audit, server};
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::timeout;
 
 struct Ways {
     write: Proxy,
@@ -23,18 +25,18 @@ async fn start() -> (Service, crate::support::Database, Ways) {
     (service, database, ways)
 }
 
+/// Every request has its answer within this time, also while a database is silent: ten deadlines, for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 async fn post(service: &Service, request: &str) -> u16 {
-    let started = Instant::now();
-    let answer = service.post(Writer::Gateway, &gateway_audit(request)).await;
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    let body = gateway_audit(request);
+    let answer = timeout(PATIENCE, service.post(Writer::Gateway, &body)).await.expect("an answer in time");
     assert!(answer.status == 201 || answer.header("retry-after").is_some(), "{}", answer.text);
     answer.status.as_u16()
 }
 
 async fn list(service: &Service) -> u16 {
-    let started = Instant::now();
-    let answer = service.get("/api/v1/incidents").await;
-    assert!(started.elapsed() < Duration::from_secs(7), "{:?}", started.elapsed());
+    let answer = timeout(PATIENCE, service.get("/api/v1/incidents")).await.expect("an answer in time");
     answer.status.as_u16()
 }
 
@@ -95,7 +97,7 @@ async fn the_vector_database() {
         assert_eq!(list(&service).await, 200);
         eventually("searches are 503", async || {
             let body = json!({"query": "memory"});
-            let answer = service.search(&body).await;
+            let answer = timeout(PATIENCE, service.search(&body)).await.expect("an answer in time");
             (answer.status == 503).then_some(())
         })
         .await;

@@ -1,9 +1,12 @@
-//! Many connections at a PostgreSQL that stands still: everybody is answered in time, memory stays flat, and it is over at once.
+//! PostgreSQL stands still under a flood of posts: each is answered in time, memory stays flat, and when PostgreSQL goes on the
+//! service is as fast as one that has met no flood.
 
 use crate::support::{Server, Service, Writer, eventually, gateway_audit};
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// `FLOOD` sets how many connections (2,000 need a limit of open files above it).
@@ -41,20 +44,29 @@ async fn at_a_database_that_stands_still() {
     };
     let (times, ()) = tokio::join!(flood.collect::<Vec<Duration>>(), live);
     let longest = times.iter().max().expect("some");
-    assert!(*longest < Duration::from_secs(8), "{longest:?}");
+    // Ten deadlines: were one request to wait for another, the last would wait for hundreds.
+    assert!(*longest < Duration::from_secs(20), "{longest:?}");
     let after = service.memory_kib();
     assert!(after < before + 64 * 1024, "{before} KiB grew to {after} KiB");
     drop(frozen);
-    let resumed = Instant::now();
+    // As fast as a service that has met no flood, beside it on the same machine.
+    let (untouched, _database) = Service::start().await;
+    let round = AtomicUsize::new(0);
     eventually("full speed again", async || {
-        let started = Instant::now();
-        let posts = (0..50).map(|n| {
-            let (service, body) = (&service, gateway_audit(&format!("rr-after-{n}")));
-            async move { service.post(Writer::Gateway, &body).await.status == 201 }
-        });
-        let all = futures_util::future::join_all(posts).await.into_iter().all(|written| written);
-        (all && started.elapsed() < Duration::from_secs(1)).then_some(())
+        let round = round.fetch_add(1, Ordering::Relaxed);
+        let (time, beside) = tokio::join!(write_fifty(&service, round), write_fifty(&untouched, round));
+        (time? < 3 * beside.expect("the other service writes")).then_some(())
     })
     .await;
-    assert!(resumed.elapsed() < Duration::from_secs(10), "{:?}", resumed.elapsed());
+}
+
+/// How long fifty posts at once take; `None` when one is not written.
+async fn write_fifty(service: &Service, round: usize) -> Option<Duration> {
+    let started = Instant::now();
+    let posts = (0..50).map(async |n| {
+        let body = gateway_audit(&format!("rr-after-{round}-{n}"));
+        service.post(Writer::Gateway, &body).await.status == 201
+    });
+    let written = join_all(posts).await.into_iter().all(|written| written);
+    written.then(|| started.elapsed())
 }

@@ -1,4 +1,4 @@
-//! A panic in any actor or in a flush costs what it touches, and the next are served.
+//! A panic in an actor or in a flush fails the requests that it touches; the next requests are served.
 
 use crate::support::{Service, Writer, eventually, eventually_long, gateway_audit};
 use serde_json::json;

@@ -1,5 +1,5 @@
 //! Totals under random writes, changes of what is counted and replays, in any order, through two replicas. `TORTURE_SECONDS` sets
-//! for how long.
+//! for how long, and a slow machine takes longer.
 
 use crate::support::{Service, Writer, server};
 use chrono::{TimeDelta, Utc};
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 const CLIENTS: u64 = 32;
 const REQUESTS: u32 = 2_000;
+/// So many posts at least: one in five is a replay from the hundredth on.
+const LEAST: u64 = 1_000;
 
 fn seconds() -> u64 {
     std::env::var("TORTURE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
@@ -53,7 +55,7 @@ async fn they_agree_with_counts_beside_random_traffic() {
     let earlier = RefCell::new(Vec::<Value>::new());
     let clients = join_all((0..CLIENTS).map(async |seed| {
         let mut random = Rng::with_seed(seed);
-        while Instant::now() < until {
+        while Instant::now() < until || posted.get() < LEAST {
             let known = earlier.borrow().len();
             let again = known > 100 && random.u8(0..5) == 0;
             let body: Value = if again { earlier.borrow()[random.usize(0..known)].clone() } else { audit(&mut random) };
@@ -67,7 +69,7 @@ async fn they_agree_with_counts_beside_random_traffic() {
         }
     }));
     let checker = async {
-        while Instant::now() < until {
+        while Instant::now() < until || checks.get() == 0 {
             check(&database.url).await;
             checks.set(checks.get() + 1);
         }
@@ -75,7 +77,7 @@ async fn they_agree_with_counts_beside_random_traffic() {
     join(clients, checker).await;
     check(&database.url).await;
     eprintln!("{} posts, {} of them replays, {} checks beside them", posted.get(), replays.get(), checks.get());
-    assert!(replays.get() > 0 && checks.get() > 0);
+    assert!(replays.get() > 0);
     let incidents = database.number("SELECT count(*) FROM resource_action_traces").await;
     let requests = database.number("SELECT count(DISTINCT remediation_request_id) FROM remediation_audit").await;
     assert_eq!(incidents, requests);

@@ -13,17 +13,38 @@ pub use postgres::{Database, Server, server};
 #[allow(unused_imports)] // as above
 pub use service::{Answer, Service, Writer, gateway_audit, now};
 
+use chrono::{DateTime, Datelike, Days, Months, Utc};
+use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Waits until a condition holds; fails the test when it does not within 20 seconds.
-pub async fn eventually<T>(what: &str, check: impl AsyncFnMut() -> Option<T>) -> T {
-    within(Duration::from_secs(20), what, check).await
+/// When this test process began.
+fn beginning() -> DateTime<Utc> {
+    static BEGINNING: OnceLock<DateTime<Utc>> = OnceLock::new();
+    *BEGINNING.get_or_init(Utc::now)
 }
 
-/// Like [`eventually`], for conditions that may take up to a minute.
-pub async fn eventually_long<T>(what: &str, check: impl AsyncFnMut() -> Option<T>) -> T {
+/// The date this many days before the test process began, as `2026-11-03` in UTC. Midnight may pass during a test: the answer stays.
+pub fn date_ago(days: u64) -> String {
+    let date = beginning().date_naive().checked_sub_days(Days::new(days)).expect("a date");
+    date.format("%Y-%m-%d").to_string()
+}
+
+/// The month this many months before the one in which the test process began, as `2026-11` in UTC.
+pub fn month_ago(months: u32) -> String {
+    // From the first of a month: the 31st has no counterpart in every other month.
+    let first = beginning().date_naive().with_day(1).expect("every month has a first");
+    first.checked_sub_months(Months::new(months)).expect("a month").format("%Y-%m").to_string()
+}
+
+/// Waits until a condition holds; fails the test when it does not within a minute. A busy machine needs a part of that.
+pub async fn eventually<T>(what: &str, check: impl AsyncFnMut() -> Option<T>) -> T {
     within(Duration::from_secs(60), what, check).await
+}
+
+/// As [`eventually`], for a condition that the service brings about only now and then.
+pub async fn eventually_long<T>(what: &str, check: impl AsyncFnMut() -> Option<T>) -> T {
+    within(Duration::from_secs(180), what, check).await
 }
 
 pub async fn within<T>(limit: Duration, what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {

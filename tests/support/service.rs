@@ -9,6 +9,8 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// The four writers of the source document, and an identity that may write nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +139,21 @@ impl Service {
         let database = server().database().await;
         let service = Self::on(&database.url, settings).await;
         service.logged("ready").await;
+        // Another vector store may be away, as the test wants it.
+        if settings.iter().all(|(name, _)| *name != "VECTOR_DATABASE_URL") {
+            service.migrated().await;
+        }
         (service, database)
+    }
+
+    /// Waits until the vector store is migrated: a service is ready before, and answers searches with 503 until then.
+    pub async fn migrated(&self) {
+        let url = format!("http://{}/health", self.metrics_address);
+        eventually("the vector store is migrated", async || {
+            let health: Value = self.client.get(&url).send().await.expect("health").json().await.expect("JSON");
+            (health["parts"]["vector_write_database"]["migrated"] == true).then_some(())
+        })
+        .await;
     }
 
     /// The first line of the log with this message, once it is there.
@@ -191,6 +207,27 @@ impl Service {
     /// A remediation audit.
     pub async fn post(&self, writer: Writer, body: &Value) -> Answer {
         self.post_raw(writer, "/api/v1/audit/remediation", &body.to_string(), &[]).await
+    }
+
+    /// Begins to post: sends the head and half of the body, and returns the rest of the body. The service has read the head by
+    /// then: it answers `Expect: 100-continue`.
+    pub async fn begin_to_post(&self, writer: Writer, path: &str, body: &Value) -> (TcpStream, String) {
+        const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+        let body = body.to_string();
+        let (begin, rest) = body.split_at(body.len() / 2);
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+            writer.token(),
+            body.len()
+        );
+        let mut client = TcpStream::connect(self.address).await.expect("connected");
+        client.write_all(head.as_bytes()).await.expect("sent");
+        let mut go_on = [0; GO_ON.len()];
+        client.read_exact(&mut go_on).await.expect("an interim answer");
+        assert_eq!(go_on, GO_ON, "{}", String::from_utf8_lossy(&go_on));
+        client.write_all(begin.as_bytes()).await.expect("sent");
+        (client, rest.to_owned())
     }
 
     /// A workflow audit.
@@ -259,7 +296,13 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // The process may have ended already.
+        if std::thread::panicking() {
+            // The test has failed: what the service logged may say why.
+            for line in self.log() {
+                eprintln!("{}: {line}", self.address);
+            }
+        }
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
