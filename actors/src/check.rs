@@ -1,19 +1,17 @@
-//! What `serve` would need of a database, tried out.
+//! Tries out what `serve` needs of a database.
 
 use crate::db::DatabaseConfig;
-use crate::db::sqlstate::describe;
-use crate::migrate::{Schema, connect, version};
-use tokio_postgres::Error;
+use crate::migrate::{MigrateError, Schema, connect, refuse_distributed, version};
 
 /// PostgreSQL 16.
 const OLDEST_SERVER: i32 = 160_000;
 
-/// Reaches a database and looks at its version, its extension, its migrations and its room for connections.
+/// Reaches a database and looks at its version, its extension, its tables, its migrations and its room for connections.
 ///
 /// # Errors
 /// The first thing that is wrong, in a sentence for the operator.
 pub async fn check_database(database: &DatabaseConfig, schema: Schema, connections: u32) -> Result<String, String> {
-    let facts = look(database, schema).await.map_err(|error| describe(&error))?;
+    let facts = look(database, schema).await.map_err(|error| error.to_string())?;
     if facts.server < OLDEST_SERVER {
         return Err(format!("PostgreSQL {} is older than 16", facts.server_text));
     }
@@ -33,11 +31,12 @@ struct Facts {
     server_text: String,
     has_vector: bool,
     room: i64,
-    migration: i64,
+    migration: i32,
 }
 
-async fn look(database: &DatabaseConfig, schema: Schema) -> Result<Facts, Error> {
+async fn look(database: &DatabaseConfig, schema: Schema) -> Result<Facts, MigrateError> {
     let client = connect(database).await?;
+    refuse_distributed(&client, schema).await?;
     let row = client
         .query_one(
             "-- check.look

@@ -18,3 +18,4 @@ mod standby;
 mod systemd;
 mod torture;
 mod totals;
+mod upgrades;
