@@ -1,7 +1,7 @@
 //! Upgrades: of filled databases of every schema that was released or landed, beside traffic, and beside an older program.
 //!
-//! Who changes a schema adds a line to the list below, and to `upgrades/fill.rs` what the new program writes into the new columns; what
-//! stands there already is never changed. `upgrades/previous.rs` says what to do at a release.
+//! A new migration adds a line to the list below, and to `upgrades/fill.rs` the rows that its program writes; rows that stand there already
+//! are never changed. `upgrades/previous.rs` says what to do at a release.
 
 mod captured;
 mod distributed;

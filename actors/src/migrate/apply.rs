@@ -69,10 +69,11 @@ impl Migrations {
     pub async fn apply(&self, database: &DatabaseConfig) -> Result<(), MigrateError> {
         let client = connect(database).await?;
         refuse_distributed(&client, self.schema).await?;
-        if self.found(&client).await? == self.latest() {
+        let is_done = async |client: &Client| Ok(self.found(client).await? == self.latest());
+        if is_done(&client).await? {
             return Ok(());
         }
-        let mut session = Session::begin(database, self.schema).await?;
+        let Some(mut session) = Session::begin(database, self.schema, is_done).await? else { return Ok(()) };
         // Another process may have migrated while this one waited for its turn.
         let found = self.found(&session.client).await?;
         // Makes the list of migrations, and compares what is listed there with the files.

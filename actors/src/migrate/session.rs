@@ -11,7 +11,7 @@ use tokio_postgres::{Client, Error};
 const MIGRATIONS: i64 = 7_261_000;
 
 /// How often a process that waits for its turn to migrate asks again.
-const TURN: Duration = Duration::from_millis(100);
+const TURN: Duration = Duration::from_millis(50);
 
 /// How long a try waits for its locks. All traffic on the table queues behind it meanwhile. The first tries are shorter than the
 /// `lock_timeout` of the service's own statements (500 ms), so that no request fails of them. Steady slow reads may leave no
@@ -36,16 +36,34 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Connects and waits until no other process migrates. The lock goes with the connection, that is, when the session is
-    /// dropped.
-    pub async fn begin(database: &'a DatabaseConfig, schema: Schema) -> Result<Self, Error> {
+    /// Connects and waits until no other process migrates. `None` where that process has done what was to do: `is_done` tells. The lock
+    /// goes with the connection, that is, when the session is dropped.
+    pub async fn begin(
+        database: &'a DatabaseConfig,
+        schema: Schema,
+        is_done: impl AsyncFn(&Client) -> Result<bool, MigrateError>,
+    ) -> Result<Option<Self>, MigrateError> {
         let client = connect(database).await?;
-        // A migration takes as long as it takes, but ends soon after its client has gone. Not every platform can look for that.
-        client.batch_execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0").await?;
+        // There is no limit on the time of a migration. But PostgreSQL ends it soon after this process has gone, on platforms where
+        // PostgreSQL can notice that. That a table exists already is no news.
+        let settings =
+            "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning";
+        client.batch_execute(settings).await?;
         client.batch_execute("SET client_connection_check_interval = 2000").await.ok();
-        lock(&client, schema).await?;
+        let mut told = false;
+        while !try_lock(&client).await? {
+            if !told {
+                told = true;
+                let blocked_by = holders(&client, MIGRATIONS).await?;
+                tracing::info!(schema = schema.as_str(), blocked_by, "another process migrates: this one waits for it");
+            }
+            sleep(TURN).await;
+            if is_done(&client).await? {
+                return Ok(None);
+            }
+        }
         let waits = Waits::of(&client, database).await?;
-        Ok(Session { client, schema, waits })
+        Ok(Some(Session { client, schema, waits }))
     }
 
     /// Ends the session. The lock is free when this returns.
@@ -104,20 +122,9 @@ fn log_wait(schema: Schema, migration: &str, blocked_by: Option<&str>, tries: Op
     }
 }
 
-/// Asks for the lock again and again instead of waiting in the server: a statement that waits there holds a snapshot, and
-/// `CREATE INDEX CONCURRENTLY` of the process that holds the lock would wait for that snapshot.
-async fn lock(client: &Client, schema: Schema) -> Result<(), Error> {
-    let mut told = false;
-    loop {
-        let row = client.query_one("-- migrate.lock\nSELECT pg_try_advisory_lock($1)", &[&MIGRATIONS]).await?;
-        if row.get(0) {
-            return Ok(());
-        }
-        if !told {
-            told = true;
-            let blocked_by = holders(client, MIGRATIONS).await?;
-            tracing::info!(schema = schema.as_str(), blocked_by, "another process migrates: this one waits for it");
-        }
-        sleep(TURN).await;
-    }
+/// Asks for the lock without waiting in the server: a statement that waits there holds a snapshot, and `CREATE INDEX CONCURRENTLY` of
+/// the process that holds the lock would wait for that snapshot.
+async fn try_lock(client: &Client) -> Result<bool, Error> {
+    let row = client.query_one("-- migrate.lock\nSELECT pg_try_advisory_lock($1)", &[&MIGRATIONS]).await?;
+    Ok(row.get(0))
 }
