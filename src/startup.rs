@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 #[derive(Debug, thiserror::Error)]
@@ -146,8 +147,9 @@ impl Application {
         tracing::info!(listen_addr = %self.address, metrics_addr = %self.metrics_address, "listening");
         let (health, actors) = (self.state.health.clone(), self.state.actors.clone());
         let (databases, clock, connections) = (self.databases.clone(), self.state.clock.clone(), self.connections);
-        actix::spawn(migrate_audit(databases, health.clone(), clock, connections, on_ready));
-        actix::spawn(migrate_vector(self.databases.vector.clone(), health.clone(), self.state.clock.clone()));
+        let audit = actix::spawn(migrate_audit(databases, health.clone(), clock, connections, on_ready));
+        let vector =
+            actix::spawn(migrate_vector(self.databases.vector.clone(), health.clone(), self.state.clock.clone()));
         actix::spawn(async move { health.watch(&actors).await });
         if let Some(tls) = self.tls {
             actix::spawn(tls.watch());
@@ -163,6 +165,7 @@ impl Application {
         tokio::select! {
             () = &mut stop => {}
             ended = api_server => return ended.unwrap_or(Ok(())).map(|()| Instant::now()),
+            refusal = refused(audit, vector) => return Err(std::io::Error::other(refusal)),
         }
         let until = Instant::now() + self.grace;
         systemd::stopping();
@@ -298,6 +301,19 @@ async fn metrics_text(registry: Registry) -> HttpResponse {
     }
 }
 
+/// Waits until one of the migrations finds a database that this service must not use, and says why. A migration that succeeds, or
+/// whose task is gone, never does.
+async fn refused(audit: JoinHandle<Result<(), MigrateError>>, vector: JoinHandle<Result<(), MigrateError>>) -> String {
+    let refusal = async |part: &str, task: JoinHandle<Result<(), MigrateError>>| match task.await {
+        Ok(Err(error)) => format!("the {part} database: {error}"),
+        _ => std::future::pending().await,
+    };
+    tokio::select! {
+        why = refusal("audit", audit) => why,
+        why = refusal("vector", vector) => why,
+    }
+}
+
 /// Between tries to migrate, which have no end: 200 ms, doubling up to 2.5 s. Each is up to twice as long, so that replicas that
 /// failed together do not try again together.
 const MIGRATION_PAUSES: ExponentialBuilder = ExponentialBuilder::new()
@@ -307,14 +323,18 @@ const MIGRATION_PAUSES: ExponentialBuilder = ExponentialBuilder::new()
     .without_max_times();
 const LONGEST_PAUSE: Duration = Duration::from_millis(2500);
 
-/// Migrates the audit database as soon as it is there. A replica that is up to date lets reads begin without it.
+/// Migrates the audit database as soon as it answers. Where only the read database answers, and is up to date, reads begin without
+/// the audit database.
+///
+/// # Errors
+/// When this service must not use the database.
 async fn migrate_audit(
     databases: DatabaseConfigs,
     health: Arc<Health>,
     clock: Clock,
     connections: u32,
     on_ready: impl FnOnce(),
-) {
+) -> Result<(), MigrateError> {
     let mut on_ready = Some(on_ready);
     let mut ready = || {
         health.audit_migrated.store(true, Ordering::Relaxed);
@@ -333,8 +353,9 @@ async fn migrate_audit(
                 if let Err(fault) = check_database(&databases.write, Schema::Audit, connections).await {
                     tracing::warn!(fault, "the audit database is not as it should be");
                 }
-                return;
+                return Ok(());
             }
+            Err(error @ MigrateError::Distributed(_)) => return Err(error),
             Err(error) => tracing::warn!(%error, "the audit database cannot be migrated yet"),
         }
         health.write_database.set(false);
@@ -351,11 +372,15 @@ async fn replica_is_current(database: &DatabaseConfig) -> bool {
     matches!(timeout(Duration::from_secs(3), check).await, Ok(Ok(true)))
 }
 
-/// Migrates the vector store as soon as it is there. Nothing waits for this.
-async fn migrate_vector(database: DatabaseConfig, health: Arc<Health>, clock: Clock) {
+/// Migrates the vector store as soon as it answers. Nothing waits for that.
+///
+/// # Errors
+/// When this service must not use the database.
+async fn migrate_vector(database: DatabaseConfig, health: Arc<Health>, clock: Clock) -> Result<(), MigrateError> {
     let once = || migrate(&database, Schema::Vector, clock());
     let report = |error: &MigrateError, _| tracing::warn!(%error, "the vector store cannot be migrated yet");
-    if once.retry(MIGRATION_PAUSES).notify(report).await.is_ok() {
-        health.vector_migrated.store(true, Ordering::Relaxed);
-    }
+    let is_passing = |error: &MigrateError| !matches!(error, MigrateError::Distributed(_));
+    once.retry(MIGRATION_PAUSES).when(is_passing).notify(report).await?;
+    health.vector_migrated.store(true, Ordering::Relaxed);
+    Ok(())
 }

@@ -1,12 +1,12 @@
-//! What `serve` would need of a database, tried out.
+//! Tries out what `serve` needs of a database.
 
-use crate::db::{ConnectError, DatabaseConfig};
-use crate::migrate::{Schema, connect, version};
+use crate::db::DatabaseConfig;
+use crate::migrate::{MigrateError, Schema, connect, refuse_distributed, version};
 
 /// PostgreSQL 16.
 const OLDEST_SERVER: i32 = 160_000;
 
-/// Reaches a database and looks at its version, its extension, its migrations and its room for connections.
+/// Reaches a database and looks at its version, its extension, its tables, its migrations and its room for connections.
 ///
 /// # Errors
 /// The first thing that is wrong, in a sentence for the operator.
@@ -31,11 +31,12 @@ struct Facts {
     server_text: String,
     has_vector: bool,
     room: i64,
-    migration: i64,
+    migration: i32,
 }
 
-async fn look(database: &DatabaseConfig, schema: Schema) -> Result<Facts, ConnectError> {
+async fn look(database: &DatabaseConfig, schema: Schema) -> Result<Facts, MigrateError> {
     let client = connect(database).await?;
+    refuse_distributed(&client, schema).await?;
     let row = client
         .query_one(
             "-- check.look

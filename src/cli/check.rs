@@ -6,7 +6,7 @@ use crate::embedded::Embedded;
 use crate::tls::Tls;
 use data_storage_actors::auth::{AccessRules, check_cluster};
 use data_storage_actors::check::check_database;
-use data_storage_actors::migrate::Schema;
+use data_storage_actors::migrate::{Schema, connect, refuse_distributed};
 use data_storage_actors::totals::{compare, repair};
 use std::net::TcpListener;
 
@@ -22,7 +22,7 @@ pub struct CheckOptions {
     pub options: super::Options,
 }
 
-/// Prints for each part whether it works. Fails if one part does not work.
+/// Says of each part whether it works, or compares the totals. Fails when a part does not work, or a total is wrong.
 pub async fn run(config: Config, totals: bool, repair: bool) -> Result<(), CommandError> {
     let (databases, embedded) = databases::open(&config).await?;
     let result = match totals {
@@ -78,6 +78,7 @@ async fn check_parts(
 }
 
 async fn check_totals(databases: &DatabaseConfigs, mend: bool) -> Result<(), CommandError> {
+    refuse_distributed(&connect(&databases.write).await?, Schema::Audit).await?;
     let deviations = compare(&databases.write).await?;
     for deviation in &deviations {
         let values =

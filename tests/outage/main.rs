@@ -22,3 +22,4 @@ mod standby;
 mod systemd;
 mod torture;
 mod totals;
+mod upgrades;

@@ -1,0 +1,106 @@
+//! Brings the two databases to the schema of this program. Migrations go forward only, several replicas may start at once,
+//! and the traffic of the replicas that run already goes on (docs/operating.md, "Upgrades").
+//!
+//! `apply.rs` applies what is missing, `session.rs` holds the lock and tries again, `concurrently.rs` makes indexes beside
+//! writers, `waits.rs` finds out what a migration waits for, `distributed.rs` refuses a database of Citus.
+
+mod apply;
+mod concurrently;
+mod distributed;
+mod error;
+mod session;
+mod waits;
+
+pub use apply::Migrations;
+pub use distributed::refuse_distributed;
+pub use error::MigrateError;
+
+use crate::db::connection::Connection;
+use crate::db::{ConnectError, DatabaseConfig};
+use crate::pg_writer::make_partitions;
+use chrono::{DateTime, Utc};
+use tokio_postgres::Client;
+
+/// One of the two sets of migrations. Both may live in one database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schema {
+    Audit,
+    Vector,
+}
+
+impl Schema {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Schema::Audit => "audit",
+            Schema::Vector => "vector",
+        }
+    }
+
+    /// The table that lists the migrations of a database.
+    fn history(self) -> &'static str {
+        match self {
+            Schema::Audit => "audit_schema_history",
+            Schema::Vector => "vector_schema_history",
+        }
+    }
+}
+
+/// A connection of its own for work that needs no pool.
+///
+/// # Errors
+/// When the database cannot be reached.
+pub async fn connect(database: &DatabaseConfig) -> Result<Client, ConnectError> {
+    let (client, driver) = database.connect().await?;
+    // The driver ends with the client. Its error is the error of the client's next statement.
+    tokio::spawn(async move { driver.await.ok() });
+    Ok(client)
+}
+
+/// Applies what is missing of a schema, and makes the partitions of the present months. A database that is up to date is
+/// only read, so that a standby will do.
+///
+/// # Errors
+/// When the database cannot be reached or changed, is newer than this program, or is distributed.
+pub async fn migrate(database: &DatabaseConfig, schema: Schema, now: DateTime<Utc>) -> Result<(), MigrateError> {
+    Migrations::of(schema).apply(database).await?;
+    if schema == Schema::Audit {
+        make_partitions(&mut Connection::alone(database).await?, now).await?;
+    }
+    Ok(())
+}
+
+/// The version of the last migration that a database has; 0 for an empty database.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn version(client: &Client, schema: Schema) -> Result<i32, tokio_postgres::Error> {
+    let table = schema.history();
+    let exists = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table]).await?;
+    if !exists.get::<_, bool>(0) {
+        return Ok(0);
+    }
+    let row = client.query_one(&format!("SELECT COALESCE(max(version), 0)::int FROM {table}"), &[]).await?;
+    Ok(row.get(0))
+}
+
+/// Whether a database has all migrations that this program needs.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn is_current(client: &Client, schema: Schema) -> Result<bool, tokio_postgres::Error> {
+    Ok(version(client, schema).await? >= Migrations::of(schema).latest())
+}
+
+/// Makes a database of this name where there is none; `server` is a database of the same server.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn create_database(server: &DatabaseConfig, name: &str) -> Result<(), ConnectError> {
+    let client = connect(server).await?;
+    let exists = client.query_opt("SELECT FROM pg_database WHERE datname = $1", &[&name]).await?;
+    if exists.is_none() {
+        let quoted = name.replace('"', "\"\"");
+        client.batch_execute(&format!("CREATE DATABASE \"{quoted}\"")).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! A database whose tables are distributed is refused by every command that would use it.
+//!
+//! Citus is in no package of Debian. In its place stands its catalogue alone: the table that Citus has under this name in `pg_catalog`,
+//! with the column that the service reads.
+
+use super::captured::config;
+use crate::support::{Database, Service, server};
+use data_storage_actors::migrate::{Migrations, Schema};
+use std::process::Stdio;
+use tokio::process::Command;
+
+const CATALOGUE: &str = "SET allow_system_table_mods = on;
+    CREATE TABLE pg_catalog.pg_dist_partition (logicalrelid regclass PRIMARY KEY, partmethod \"char\" NOT NULL);
+    GRANT SELECT ON pg_catalog.pg_dist_partition TO PUBLIC";
+
+async fn with_catalogue() -> Database {
+    let database = server().database().await;
+    for schema in [Schema::Audit, Schema::Vector] {
+        Migrations::of(schema).apply(&config(&database)).await.expect("migrated");
+    }
+    database.client.batch_execute(CATALOGUE).await.expect("a catalogue");
+    database
+}
+
+/// Runs a command to its end: whether it succeeded, and what it printed.
+async fn run(database: &Database, arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_data-storage"))
+        .args(arguments)
+        .args(["--database-url", &database.url])
+        .env("LISTEN_ADDR", "127.0.0.1:0")
+        .env("METRICS_ADDR", "127.0.0.1:0")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .expect("it runs");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).expect("text"))
+}
+
+fn sentence(table: &str) -> String {
+    format!(
+        "the table {table} is distributed by Citus, which this version does not support: \
+         use a database whose tables are not distributed"
+    )
+}
+
+#[tokio::test]
+async fn every_command_refuses_it_in_one_sentence() {
+    for table in ["resource_action_traces", "incident_facts"] {
+        let database = with_catalogue().await;
+        let distribute = format!("INSERT INTO pg_dist_partition VALUES ('{table}', 'h')");
+        database.client.batch_execute(&distribute).await.expect("distributed");
+        let tokens = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(tokens.path(), "a-token,system:serviceaccount:a:b,1,\"\"\n").expect("written");
+        let tokens = tokens.path().to_string_lossy().into_owned();
+        let mut commands = vec![vec!["migrate"], vec!["check", "--auth-mode", "static", "--auth-tokens-file", &tokens]];
+        if table == "resource_action_traces" {
+            commands.push(vec!["check", "--totals"]);
+        }
+        for command in commands {
+            let (success, text) = run(&database, &command).await;
+            assert!(!success && text.contains(&sentence(table)), "{command:?}: {text}");
+        }
+        let mut service = Service::on(&database.url, &[]).await;
+        assert!(!service.exited().await.success());
+        let line = |line: &serde_json::Value| line.as_str().is_some_and(|text| text.ends_with(&sentence(table)));
+        assert!(service.log().iter().any(line), "{:?}", service.log());
+    }
+}
+
+/// The extension may be there, and tables of others may be distributed.
+#[tokio::test]
+async fn tables_of_others_do_not_matter() {
+    let database = with_catalogue().await;
+    let others = "CREATE SCHEMA other; CREATE TABLE other.remediation_audit (a int); CREATE TABLE orders (a int);
+        INSERT INTO pg_dist_partition VALUES ('orders', 'h'), ('other.remediation_audit', 'h')";
+    database.client.batch_execute(others).await.expect("distributed");
+    let (success, text) = run(&database, &["migrate"]).await;
+    assert!(success, "{text}");
+    let service = Service::on(&database.url, &[]).await;
+    service.logged("ready").await;
+}
