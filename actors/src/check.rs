@@ -1,7 +1,7 @@
 //! Tries out what `serve` needs of a database.
 
-use crate::db::DatabaseConfig;
-use crate::migrate::{MigrateError, Schema, connect, refuse_distributed, version};
+use crate::db::{DatabaseConfig, connect};
+use crate::migrate::{MigrateError, Schema, refuse_distributed, version};
 
 /// PostgreSQL 16.
 const OLDEST_SERVER: i32 = 160_000;

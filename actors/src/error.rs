@@ -3,7 +3,6 @@
 
 use crate::db::sqlstate::{DatabaseError, DatabaseFault};
 use crate::domain::invalid::Invalid;
-use crate::embedder::EngineFault;
 use std::time::Duration;
 
 /// A rate limit that is reached.
@@ -77,6 +76,35 @@ impl ActorError {
             ActorError::Internal => true,
             ActorError::Database(error) | ActorError::VectorStore(error) => error.fault.is_ours(),
             _ => false,
+        }
+    }
+}
+
+/// Why an embedder made no vector.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EngineFault {
+    /// The embedder does not answer now. It may answer later.
+    #[error("it does not answer: {0}")]
+    Away(String),
+    /// The endpoint does not have the model, at least not now.
+    #[error("it is not there: {0}")]
+    Gone(String),
+    /// The embedder refuses these texts.
+    #[error("it refuses the text: {0}")]
+    Refused(String),
+    /// The embedder cannot work with these settings.
+    #[error("{0}")]
+    Settings(String),
+}
+
+impl EngineFault {
+    /// For clients.
+    pub fn words(&self) -> &'static str {
+        match self {
+            EngineFault::Away(_) => "the embedder does not answer",
+            EngineFault::Gone(_) => "the embedder has no such model: reindex is needed",
+            EngineFault::Refused(_) => "the embedder refuses this text",
+            EngineFault::Settings(_) => "the embedder cannot be used",
         }
     }
 }

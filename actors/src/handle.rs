@@ -4,14 +4,14 @@
 use crate::error::ActorError;
 use crate::metrics::Metrics;
 use crate::waiting::{Awaited, Waiting, left};
-use actix::dev::ToEnvelope;
-use actix::{Actor, Addr, Handler, MailboxError, Message};
+use actix::dev::{MessageResponse, OneshotSender, ToEnvelope};
+use actix::{Actor, Addr, Handler, Message};
 use prometheus::IntGauge;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 /// The limits on the use of an actor.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,9 @@ pub struct Limits {
     /// How long a request waits for its answer.
     pub deadline: Duration,
 }
+
+/// Longer than any deadline: a time far beyond the end of the clock's range would be none.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What a client reads when the actor has died.
 pub(crate) const RESTARTING: &str = "a part of the service is being restarted";
@@ -62,6 +65,18 @@ pub struct Panic;
 /// Implements the messages that every actor handles beside its own.
 macro_rules! common_handlers {
     ($actor:ty) => {
+        impl<M> actix::Handler<$crate::handle::Delivery<M>> for $actor
+        where
+            M: actix::Message + 'static,
+            $actor: actix::Handler<M>,
+        {
+            type Result = $crate::handle::Relayed<<$actor as actix::Handler<M>>::Result>;
+
+            fn handle(&mut self, delivery: $crate::handle::Delivery<M>, ctx: &mut Self::Context) -> Self::Result {
+                $crate::handle::Relayed(actix::Handler::<M>::handle(self, delivery.open(), ctx))
+            }
+        }
+
         impl actix::Handler<$crate::handle::Ping> for $actor {
             type Result = Result<(), $crate::error::ActorError>;
 
@@ -81,6 +96,36 @@ macro_rules! common_handlers {
     };
 }
 pub(crate) use common_handlers;
+
+/// A message on its way. If an actor dies before it has taken the message up, the handle sends it to the next actor: a panic costs only
+/// the messages that the actor was working on.
+pub struct Delivery<M>(Arc<Mutex<Option<M>>>);
+
+impl<M: Message> Message for Delivery<M> {
+    type Result = M::Result;
+}
+
+/// The reply to a delivery: what the handler of the message replies.
+pub struct Relayed<R>(pub R);
+
+impl<A, M, R> MessageResponse<A, Delivery<M>> for Relayed<R>
+where
+    A: Actor,
+    M: Message,
+    R: MessageResponse<A, M>,
+{
+    fn handle(self, ctx: &mut A::Context, reply: Option<OneshotSender<M::Result>>) {
+        self.0.handle(ctx, reply);
+    }
+}
+
+impl<M> Delivery<M> {
+    /// Takes the message up.
+    pub fn open(self) -> M {
+        let mut message = self.0.lock().unwrap_or_else(PoisonError::into_inner); // nothing panics while it is held
+        message.take().expect("a delivery is handled once, and sent again only if it was not")
+    }
+}
 
 /// Asks an actor whether its database answers.
 #[derive(Message)]
@@ -133,8 +178,8 @@ impl<A: Actor> Handle<A> {
     where
         M: Message<Result = Result<T, ActorError>> + Send + 'static,
         T: Send + 'static,
-        A: Handler<M> + Handler<Ping>,
-        A::Context: ToEnvelope<A, M> + ToEnvelope<A, Ping>,
+        A: Handler<Delivery<M>> + Handler<Ping>,
+        A::Context: ToEnvelope<A, Delivery<M>> + ToEnvelope<A, Ping>,
     {
         let inner = &self.0;
         let Ok(Ok(_permit)) = timeout(inner.limits.permit_wait.min(left()), inner.permits.acquire()).await else {
@@ -155,8 +200,8 @@ impl<A: Actor> Handle<A> {
     where
         M: Message<Result = Result<T, ActorError>> + Send + 'static,
         T: Send + 'static,
-        A: Handler<Awaited<M>> + Handler<Ping>,
-        A::Context: ToEnvelope<A, Awaited<M>> + ToEnvelope<A, Ping>,
+        A: Handler<Delivery<Awaited<M>>> + Handler<Ping>,
+        A::Context: ToEnvelope<A, Delivery<Awaited<M>>> + ToEnvelope<A, Ping>,
     {
         let waiting = Waiting::current();
         tokio::select! {
@@ -172,32 +217,56 @@ impl<A: Actor> Handle<A> {
     where
         M: Message<Result = Result<T, ActorError>> + Send + 'static,
         T: Send + 'static,
-        A: Handler<M> + Handler<Ping>,
-        A::Context: ToEnvelope<A, M> + ToEnvelope<A, Ping>,
+        A: Handler<Delivery<M>> + Handler<Ping>,
+        A::Context: ToEnvelope<A, Delivery<M>> + ToEnvelope<A, Ping>,
+    {
+        let until = tokio::time::Instant::now() + deadline.min(FOREVER);
+        let message = Arc::new(Mutex::new(Some(message)));
+        loop {
+            let reply = timeout_at(until, self.deliver(&message)).await;
+            match reply {
+                Ok(Some(reply)) => return reply,
+                // The actor died before it took the message up.
+                Ok(None) => {}
+                Err(_) => return Err(self.reject("deadline", "the request took too long")),
+            }
+        }
+    }
+
+    /// Sends a message once. `None` if the actor died before it took the message up; then no actor has seen it.
+    async fn deliver<M, T>(&self, message: &Arc<Mutex<Option<M>>>) -> Option<Result<T, ActorError>>
+    where
+        M: Message<Result = Result<T, ActorError>> + Send + 'static,
+        T: Send + 'static,
+        A: Handler<Delivery<M>> + Handler<Ping>,
+        A::Context: ToEnvelope<A, Delivery<M>> + ToEnvelope<A, Ping>,
     {
         let Some(address) = self.live_address().await else {
-            return Err(self.reject("down", RESTARTING));
+            return Some(Err(self.reject("down", RESTARTING)));
         };
         // Waits until a dying actor has ended, so that the next message does not meet it.
         let outlive = async || timeout(self.0.limits.permit_wait, address.send(Ping)).await;
-        match timeout(deadline, address.send(message)).await {
-            Ok(Ok(Err(ActorError::Internal))) => {
+        let reply = match address.send(Delivery(message.clone())).await {
+            Ok(Err(ActorError::Internal)) => {
                 // A task that the actor started may have panicked. Then the actor will die too.
                 let _ = outlive().await;
                 Err(ActorError::Internal)
             }
-            Ok(Ok(reply)) => reply,
-            Ok(Err(MailboxError::Closed)) if self.0.stopping.load(Ordering::Relaxed) => {
+            Ok(reply) => reply,
+            Err(_) if self.0.stopping.load(Ordering::Relaxed) => {
                 Err(ActorError::Unavailable("the service is stopping"))
             }
-            Ok(Err(MailboxError::Closed)) => {
-                tracing::error!(actor = self.0.name, "request lost to a panic");
+            Err(_) => {
                 // The reply is dropped before the mailbox closes.
                 let _ = outlive().await;
+                if message.lock().is_ok_and(|message| message.is_some()) {
+                    return None;
+                }
+                tracing::error!(actor = self.0.name, "request lost to a panic");
                 Err(ActorError::Internal)
             }
-            Ok(Err(MailboxError::Timeout)) | Err(_) => Err(self.reject("deadline", "the request took too long")),
-        }
+        };
+        Some(reply)
     }
 
     /// Sends a message without waiting until it is handled. Returns `false` if there is no actor.
@@ -220,8 +289,8 @@ impl<A: Actor> Handle<A> {
     /// Whether the actor answers in time and has not been given up. A restart of the actor is waited for.
     pub async fn is_alive(&self, deadline: Duration) -> bool
     where
-        A: Handler<Ping>,
-        A::Context: ToEnvelope<A, Ping>,
+        A: Handler<Delivery<Ping>> + Handler<Ping>,
+        A::Context: ToEnvelope<A, Delivery<Ping>> + ToEnvelope<A, Ping>,
     {
         !self.0.broken.load(Ordering::Relaxed) && self.ask(Ping, deadline).await.is_ok()
     }

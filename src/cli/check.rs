@@ -6,7 +6,8 @@ use crate::embedded::Embedded;
 use crate::tls::Tls;
 use data_storage_actors::auth::{AccessRules, check_cluster};
 use data_storage_actors::check::check_database;
-use data_storage_actors::migrate::{Schema, connect, refuse_distributed};
+use data_storage_actors::db::connect;
+use data_storage_actors::migrate::{Schema, refuse_distributed};
 use data_storage_actors::totals::{compare, repair};
 use std::net::TcpListener;
 

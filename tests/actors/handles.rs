@@ -2,7 +2,7 @@
 
 use actix::prelude::*;
 use data_storage_actors::error::ActorError;
-use data_storage_actors::handle::{Handle, Limits, Ping};
+use data_storage_actors::handle::{Delivery, Handle, Limits, Ping, Relayed};
 use data_storage_actors::metrics::Metrics;
 use data_storage_actors::supervise::{Alive, supervise};
 use futures_util::future::join_all;
@@ -43,6 +43,18 @@ impl Handler<Order> for Obedient {
             Order::Refuse => Box::pin(async { Err(ActorError::NotFound) }),
             Order::Count => Box::pin(async move { Ok(handled) }),
         }
+    }
+}
+
+impl<M> Handler<Delivery<M>> for Obedient
+where
+    M: Message + 'static,
+    Obedient: Handler<M>,
+{
+    type Result = Relayed<<Obedient as Handler<M>>::Result>;
+
+    fn handle(&mut self, delivery: Delivery<M>, ctx: &mut Self::Context) -> Self::Result {
+        Relayed(Handler::<M>::handle(self, delivery.open(), ctx))
     }
 }
 
@@ -93,6 +105,18 @@ async fn permits_bound_what_is_under_way() {
     assert_eq!((rejected("deadline"), rejected("no_permit")), (4, 46));
     assert_eq!(metrics.actor_permits_in_use.with_label_values(&["obedient"]).get(), 0);
     assert!(handle.call(Order::Count).await.is_ok(), "served again afterwards");
+}
+
+/// What waits in the mailbox of an actor that dies goes to the next actor.
+#[actix::test]
+async fn a_panic_costs_only_what_the_actor_was_working_on() {
+    let (handle, _metrics, _stopping) = start(64);
+    for _ in 0..20 {
+        let orders = (0..30).map(|n| handle.call(if n == 3 { Order::Panic } else { Order::Count }));
+        let answers = join_all(orders).await;
+        let lost = answers.iter().filter(|answer| answer.is_err()).count();
+        assert_eq!(lost, 1, "{answers:?}");
+    }
 }
 
 /// An actor that cannot be kept alive fails liveness.

@@ -82,3 +82,43 @@ async fn a_timeline_of_audits_and_steps() {
     assert_eq!(timeline["data"][1]["time"], format!("{}T10:05:01Z", date_ago(FIRST_DAY)));
     assert_eq!(service.get("/api/v1/incidents/999999999/timeline").await.status, 404);
 }
+
+/// What the statement finds by binary search is what a comparison of each incident with each other finds.
+#[tokio::test]
+async fn recurrence_is_what_a_comparison_of_all_finds() {
+    let (service, database) = Service::start().await;
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut posts = Vec::new();
+    for n in 0..160 {
+        let mut fields = json!({"alertName": format!("Alert{}", random.u8(0..2)), "actionType": "restart"});
+        if random.u8(0..4) > 0 {
+            fields["targetResource"] = json!(format!("deployment/{}", random.u8(0..2)));
+        }
+        let status = ["completed", "completed", "failed", "rolled_back"][random.usize(0..4)];
+        posts.push((format!("rr-{n}"), random.u64(0..300), fields, status));
+    }
+    for (request, minute, fields, status) in posts {
+        remediate(&service, &request, minute, fields, status).await;
+    }
+    let compared = "SELECT t.alert_name, count(*) FROM resource_action_traces AS t
+        WHERE t.execution_status = 'completed' AND EXISTS (
+            SELECT FROM resource_action_traces AS o
+            WHERE o.alert_name = t.alert_name AND o.namespace = t.namespace AND o.cluster_name = t.cluster_name
+              AND (o.target_resource = t.target_resource) IS NOT FALSE AND o.id <> t.id
+              AND o.action_timestamp > COALESCE(t.end_time, t.start_time, t.action_timestamp)
+              AND o.action_timestamp <= COALESCE(t.end_time, t.start_time, t.action_timestamp) + interval '1 day')
+        GROUP BY 1";
+    let compared = database.rows(compared, &[]).await;
+    assert_eq!(compared.len(), 2);
+    for row in compared {
+        let (alert, recurred): (String, i64) = (row.get(0), row.get(1));
+        let path = format!("/api/v1/stats/success-rate?group_by=alert_name&alert_name={alert}");
+        for path in [path, "/api/v1/stats/success-rate?group_by=alert_name".to_owned()] {
+            let rates = service.read(&path).await;
+            let rates = rates["data"].as_array().expect("groups").clone();
+            let rate = rates.iter().find(|rate| rate["alert_name"] == alert).expect("a group");
+            assert_eq!(rate["recurred"], recurred, "{path}: {rate}");
+            assert!(recurred > 5, "{rate}");
+        }
+    }
+}

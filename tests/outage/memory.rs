@@ -91,3 +91,43 @@ async fn posts_at_a_silent_primary() {
     .await;
     service.read("/api/v1/incidents?limit=10").await;
 }
+
+/// As many patterns as are ever held, of sixty words each, take no more memory than they may; and one more than that is held no longer.
+#[tokio::test]
+async fn held_patterns_have_a_bound() {
+    let (service, database) = Service::start().await;
+    service.post(Writer::Gateway, &gateway_audit("rr")).await.audit_id();
+    let held = async |what: &str, wanted: f64| {
+        crate::support::eventually_long(what, async || {
+            let metrics = service.metrics().await;
+            (metrics["datastorage_held_patterns"] == wanted).then_some(metrics["datastorage_held_patterns_bytes"])
+        })
+        .await
+    };
+    held("the first", 1.0).await;
+    let before = service.memory_kib();
+    // Every twelfth number of a vector is a word of the pattern: 64 words. The term that counts the patterns, and the counts of changes.
+    let fill = |from: i64, to: i64| {
+        format!(
+            "INSERT INTO embedding_pattern_words (bucket, embedder, pattern, embedding, facets)
+             SELECT n % 1024, 'builtin-1', md5(n::text)::uuid,
+                 ('{{' || (SELECT string_agg((12 * k + n % 12 + 1)::text || ':0.125', ',' ORDER BY k)
+                     FROM generate_series(0, 63) AS k) || '}}/768')::sparsevec,
+                 0::bit(512)
+             FROM generate_series({from}, {to}) AS n;
+             UPDATE embedding_terms SET patterns = {to} + 1 WHERE term = '';
+             INSERT INTO embedding_revisions (bucket, embedder, revision)
+             SELECT b, 'builtin-1', {to} FROM generate_series(0, 1023) AS b
+             ON CONFLICT (bucket, embedder) DO UPDATE SET revision = embedding_revisions.revision + 1"
+        )
+    };
+    database.client.batch_execute(&fill(1, 199_999)).await.expect("filled");
+    let bytes = held("all", 200_000.0).await;
+    assert!(bytes <= f64::from(160 << 20), "{bytes}");
+    let grown = service.memory_kib() - before;
+    assert!(grown < 250 * 1024, "{grown} KiB for {bytes} bytes");
+    assert_eq!(service.search(&json!({"query": "memory"})).await.status, 200);
+    database.client.batch_execute(&fill(200_000, 200_000)).await.expect("one more");
+    assert_eq!(held("none", 0.0).await, 0.0);
+    assert_eq!(service.search(&json!({"query": "memory"})).await.status, 200);
+}

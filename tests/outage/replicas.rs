@@ -148,6 +148,8 @@ async fn requests_before_the_migration() {
     for answer in answers {
         assert_eq!((answer.status.as_u16(), answer.header("retry-after").is_some()), (503, true), "{}", answer.text);
     }
+    let folds = service.log().into_iter().filter(|line| line["transaction"] == "totals.fold");
+    assert_eq!(folds.count(), 0, "nothing is folded, and nothing complains, before there are totals");
     migrating.batch_execute("SELECT pg_advisory_unlock(7261000)").await.expect("unlocked");
     service.logged("ready").await;
     service.post(Writer::Gateway, &gateway_audit("rr-early")).await.audit_id();

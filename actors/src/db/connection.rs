@@ -1,6 +1,6 @@
 //! One connection to PostgreSQL and the statements that it has prepared.
 
-use super::pool::PoolState;
+use super::pool_state::PoolState;
 use super::{ConnectError, DatabaseConfig, Driver};
 use std::collections::HashMap;
 use std::future::poll_fn;

@@ -4,6 +4,7 @@ pub(crate) mod columns;
 pub(crate) mod connection;
 pub mod locks;
 pub mod pool;
+pub(crate) mod pool_state;
 pub mod sqlstate;
 pub(crate) mod statement;
 pub(crate) mod template;
@@ -87,6 +88,28 @@ impl fmt::Debug for DatabaseConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DatabaseConfig")
     }
+}
+
+/// A connection of its own for work that needs no pool.
+///
+/// # Errors
+/// When the database cannot be reached.
+pub async fn connect(database: &DatabaseConfig) -> Result<Client, ConnectError> {
+    let (client, driver) = database.connect().await?;
+    // The driver ends with the client. Its error is the error of the client's next statement.
+    tokio::spawn(async move { driver.await.ok() });
+    Ok(client)
+}
+
+/// Why a command could not do its work on a database.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("{}", describe(.0))]
+    Statement(#[from] Error),
+    #[error(transparent)]
+    Transaction(#[from] sqlstate::DatabaseError),
 }
 
 /// Why there is no connection.

@@ -2,14 +2,15 @@
 
 use super::DatabaseConfig;
 use super::connection::{Connection, LOCK_TIMEOUT};
+use super::pool_state::PoolState;
 use super::sqlstate::{DatabaseError, DatabaseFault};
 use super::{ConnectError, PROBE};
 use crate::error::ActorError;
 use crate::metrics::Metrics;
 use crate::waiting::Waiting;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 /// What an actor needs to know to build its pool.
@@ -34,22 +35,6 @@ pub struct Pool {
     pool: bb8::Pool<Manager>,
     state: Arc<PoolState>,
     metrics: Metrics,
-}
-
-/// What the connections of a pool share.
-pub(crate) struct PoolState {
-    name: &'static str,
-    /// `None` for a connection outside of any pool.
-    metrics: Option<Metrics>,
-    /// How often the pool has come to doubt its connections. Those from before the last doubt show that they are good before they are used.
-    generation: AtomicU64,
-    /// Connections of an earlier generation are not used again.
-    lost: AtomicU64,
-    /// Set while no connection can be made: who asks then is told so at once.
-    away: AtomicBool,
-    born: Instant,
-    /// Milliseconds after `born` of the last transaction that succeeded; 0 before the first.
-    succeeded: AtomicU64,
 }
 
 /// Between two tries to reach a database that is away.
@@ -180,60 +165,6 @@ impl Pool {
         let gauge = &self.metrics.pool_connections;
         gauge.with_label_values(&[self.state.name, "open"]).set(state.connections.into());
         gauge.with_label_values(&[self.state.name, "idle"]).set(state.idle_connections.into());
-    }
-}
-
-impl PoolState {
-    pub(super) fn alone() -> Self {
-        Self::new("alone", None)
-    }
-
-    fn new(name: &'static str, metrics: Option<Metrics>) -> Self {
-        PoolState {
-            name,
-            metrics,
-            generation: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
-            away: AtomicBool::new(false),
-            born: Instant::now(),
-            succeeded: AtomicU64::new(0),
-        }
-    }
-
-    pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
-    }
-
-    /// A statement got no answer in time: slow, or the way to the server is silent. The other connections are to show that they are good.
-    pub(super) fn doubt(&self) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Connections that have not shown themselves good since this generation are not used again.
-    pub(super) fn lose(&self, generation: u64) {
-        self.lost.fetch_max(generation, Ordering::SeqCst);
-    }
-
-    pub(super) fn is_lost(&self, generation: u64) -> bool {
-        generation < self.lost.load(Ordering::SeqCst)
-    }
-
-    /// Notes how a transaction went.
-    pub(super) fn record(&self, name: &'static str, time: Duration, error: Option<&DatabaseError>) {
-        if let Some(metrics) = &self.metrics {
-            metrics.db_transaction_duration_seconds.with_label_values(&[name]).observe(time.as_secs_f64());
-        }
-        if error.is_none() {
-            let millis = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.succeeded.store(millis.max(1), Ordering::Relaxed);
-        }
-    }
-
-    fn has_succeeded_within(&self, time: Duration) -> bool {
-        match self.succeeded.load(Ordering::Relaxed) {
-            0 => false,
-            millis => self.born.elapsed().saturating_sub(Duration::from_millis(millis)) <= time,
-        }
     }
 }
 

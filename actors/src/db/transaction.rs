@@ -3,7 +3,7 @@
 
 use super::connection::Connection;
 use super::locks::Lock;
-use super::pool::PoolState;
+use super::pool_state::PoolState;
 use super::sqlstate::{DatabaseError, DatabaseFault};
 use crate::waiting::{Waiting, left};
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -80,7 +80,12 @@ impl Connection {
         };
         drop(transaction);
         let done = result.map_err(fault)?;
-        if self.has_warned() { Err(DatabaseError::of(name, DatabaseFault::Unconfirmed)) } else { Ok(done) }
+        if self.has_warned() {
+            // Committed here, but somebody ended the wait for the standby. The repeat is a replay, and waits anew.
+            tracing::warn!(transaction = name, "a COMMIT came with a warning: not acknowledged");
+            return Err(DatabaseError::of(name, DatabaseFault::Unconfirmed));
+        }
+        Ok(done)
     }
 
     /// Runs statements each of which is a transaction of its own, within the same bounds and under the same care as

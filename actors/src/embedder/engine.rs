@@ -2,36 +2,9 @@
 
 use super::{Builtin, Embedding, Features, split_camel_case};
 use crate::domain::audit_text::AuditText;
+use crate::error::EngineFault;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
-
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum EngineFault {
-    /// The embedder does not answer now. It may answer later.
-    #[error("it does not answer: {0}")]
-    Away(String),
-    /// The endpoint does not have the model, at least not now.
-    #[error("it is not there: {0}")]
-    Gone(String),
-    /// The embedder refuses these texts.
-    #[error("it refuses the text: {0}")]
-    Refused(String),
-    /// The embedder cannot work with these settings.
-    #[error("{0}")]
-    Settings(String),
-}
-
-impl EngineFault {
-    /// For clients.
-    pub fn words(&self) -> &'static str {
-        match self {
-            EngineFault::Away(_) => "the embedder does not answer",
-            EngineFault::Gone(_) => "the embedder has no such model: reindex is needed",
-            EngineFault::Refused(_) => "the embedder refuses this text",
-            EngineFault::Settings(_) => "the embedder cannot be used",
-        }
-    }
-}
 
 pub(super) trait Engine {
     /// Makes one vector for each text.

@@ -1,8 +1,9 @@
 //! An embedder behind an OpenAI-compatible endpoint.
 
-use super::engine::{Engine, EngineFault, embedding, told};
+use super::engine::{Engine, embedding, told};
 use super::{Builtin, Embedding, VECTOR_LENGTH};
 use crate::domain::audit_text::AuditText;
+use crate::error::EngineFault;
 use backon::{ExponentialBuilder, Retryable};
 use reqwest::{Client, StatusCode};
 use secrecy::{ExposeSecret, SecretString};

@@ -1,9 +1,10 @@
 //! Runs all-MiniLM-L6-v2 on this machine. A vector has the model's 384 numbers and 384 numbers of hashed words. The
 //! model's part is 0.8 of the vector's square, the words' part is 0.2.
 
-use super::engine::{Engine, EngineFault, embedding, of_length_one, told};
+use super::engine::{Engine, embedding, of_length_one, told};
 use super::{Builtin, Embedding, VECTOR_LENGTH};
 use crate::domain::audit_text::AuditText;
+use crate::error::EngineFault;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};

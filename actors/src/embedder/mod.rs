@@ -12,10 +12,10 @@ mod settings;
 mod spaces;
 mod vocabulary;
 
+pub use crate::error::EngineFault;
 pub use builtin::{Builtin, ID as BUILTIN_ID, split_words};
 pub use concepts::is_concept;
 pub use embed::Embed;
-pub use engine::EngineFault;
 pub use feature::{ByFeature, hash_feature};
 pub use http::HttpSettings;
 pub use settings::EngineSettings;

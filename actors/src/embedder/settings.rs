@@ -1,9 +1,10 @@
 //! The settings of an embedder other than the built-in one.
 
-use super::engine::{Engine, EngineFault};
+use super::engine::Engine;
 use super::http::{Http, HttpSettings};
 use super::{Builtin, Embedding, Space};
 use crate::domain::audit_text::AuditText;
+use crate::error::EngineFault;
 use std::path::PathBuf;
 
 /// The id of an endpoint's space begins with this; the name of the model follows.

@@ -2,8 +2,8 @@
 
 use super::concurrently::{self, Step};
 use super::session::Session;
-use super::{MigrateError, Schema, connect, refuse_distributed, version};
-use crate::db::DatabaseConfig;
+use super::{MigrateError, Schema, refuse_distributed, version};
+use crate::db::{DatabaseConfig, connect};
 use refinery::{Migration, Runner, SchemaVersion, Target};
 use tokio_postgres::Client;
 

@@ -16,7 +16,7 @@ pub use distributed::refuse_distributed;
 pub use error::MigrateError;
 
 use crate::db::connection::Connection;
-use crate::db::{ConnectError, DatabaseConfig};
+use crate::db::{ConnectError, DatabaseConfig, connect};
 use crate::pg_writer::make_partitions;
 use chrono::{DateTime, Utc};
 use tokio_postgres::Client;
@@ -43,17 +43,6 @@ impl Schema {
             Schema::Vector => "vector_schema_history",
         }
     }
-}
-
-/// A connection of its own for work that needs no pool.
-///
-/// # Errors
-/// When the database cannot be reached.
-pub async fn connect(database: &DatabaseConfig) -> Result<Client, ConnectError> {
-    let (client, driver) = database.connect().await?;
-    // The driver ends with the client. Its error is the error of the client's next statement.
-    tokio::spawn(async move { driver.await.ok() });
-    Ok(client)
 }
 
 /// Applies what is missing of a schema, and makes the partitions of the present months. A database that is up to date is

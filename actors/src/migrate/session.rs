@@ -1,9 +1,9 @@
 //! The connection that migrates: it holds the lock of migrations, and takes locks on tables in short tries.
 
 use super::waits::{Waits, holders};
-use super::{MigrateError, Schema, connect};
-use crate::db::DatabaseConfig;
+use super::{MigrateError, Schema};
 use crate::db::locks::Lock;
+use crate::db::{DatabaseConfig, connect};
 use std::time::Duration;
 use tokio::time::sleep;
 use tokio_postgres::{Client, Error};
@@ -123,6 +123,7 @@ fn log_wait(schema: Schema, migration: &str, blocked_by: Option<&str>, tries: Op
 /// Asks for the lock without waiting in the server: a statement that waits there holds a snapshot, and `CREATE INDEX CONCURRENTLY` of
 /// the process that holds the lock would wait for that snapshot.
 async fn try_lock(client: &Client) -> Result<bool, Error> {
-    let row = client.query_one("-- migrate.lock\nSELECT pg_try_advisory_lock($1)", &[&Lock::Migration.number()]).await?;
+    let row =
+        client.query_one("-- migrate.lock\nSELECT pg_try_advisory_lock($1)", &[&Lock::Migration.number()]).await?;
     Ok(row.get(0))
 }

@@ -1,7 +1,6 @@
 //! Finds out what a migration waits for: who holds a lock, since when, and in which statement. Never data.
 
-use crate::db::DatabaseConfig;
-use crate::migrate::connect;
+use crate::db::{DatabaseConfig, connect};
 use std::time::Duration;
 use tokio::time::sleep;
 use tokio_postgres::{Client, Error, Row};

@@ -241,7 +241,10 @@ impl Worker {
             written += vectors.len() as u64; // usize fits into 64 bits
             let batch = Batch { space: &space, vectors, facts: &facts, now: (self.clock)() };
             batch.write(&self.pool).await.map_err(|error| {
-                error.log("vectors not written");
+                // Before the vector store is migrated, audits wait as they do while it is away.
+                if error.fault != DatabaseFault::Schema {
+                    error.log("vectors not written");
+                }
                 match error.fault {
                     DatabaseFault::Late => Failed::TooMuch,
                     _ => Failed::VectorStore,

@@ -1,7 +1,7 @@
 //! Forgets the contents of untimed bodies once their window is over, so that their table does not grow for ever.
 
 use crate::db::pool::Pool;
-use crate::db::sqlstate::DatabaseError;
+use crate::db::sqlstate::{DatabaseError, DatabaseFault};
 use crate::db::transaction::Transaction;
 use chrono::{DateTime, Utc};
 use std::time::Duration;
@@ -15,6 +15,8 @@ pub(super) async fn drop_windowed_keys(pool: &Pool, until: DateTime<Utc>) {
         match drop_some(pool, until).await {
             Ok(dropped) if dropped >= BATCH.unsigned_abs() => {}
             Ok(_) => return,
+            // Before the first migration there is nothing to forget.
+            Err(error) if error.fault == DatabaseFault::Schema => return,
             Err(error) => return error.log("contents whose window is over not forgotten; the next turn tries again"),
         }
     }

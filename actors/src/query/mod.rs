@@ -102,11 +102,14 @@ impl QueryActor {
             let pools = pools?;
             if quick {
                 let shared = pools.shared.get().await?;
+                let asked = Instant::now();
                 match shared.read(transaction, LOST, read(Ask::Shared(&shared))).await {
                     Err(error) if error.fault == DatabaseFault::Cancelled => {}
-                    // Where the request itself has no time left, the connection is not to blame.
-                    Err(error) if error.fault == DatabaseFault::Late && !left().is_zero() => {
+                    Err(error) if shared.is_silent_since(asked) => {
                         pools.shared.discard(&shared).await;
+                        if error.fault != DatabaseFault::Late || left().is_zero() {
+                            return Err(error.into());
+                        }
                     }
                     result => return Ok(result?),
                 }

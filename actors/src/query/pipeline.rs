@@ -3,6 +3,7 @@
 
 use crate::db::connection::Connection;
 use crate::db::pool::Pool;
+use crate::db::pool_state::PoolState;
 use crate::db::sqlstate::{DatabaseError, DatabaseFault};
 use crate::db::transaction::bounded;
 use crate::waiting::Waiting;
@@ -31,10 +32,27 @@ pub(super) struct Shared {
     connection: Mutex<Connection>,
     /// The same connection's: for sending while another request prepares.
     client: Arc<Client>,
+    state: Arc<PoolState>,
     born: Instant,
+    /// When the last answer came.
+    answered: std::sync::Mutex<Instant>,
 }
 
+/// The server gives up a statement of a shared connection sooner than this: a connection without any answer for longer is lost.
+const SILENT: Duration = Duration::from_millis(750);
+
 impl Shared {
+    fn new(connection: Connection) -> Self {
+        let (client, state, born) = (connection.client(), connection.state().clone(), Instant::now());
+        Shared { connection: Mutex::new(connection), client, state, born, answered: std::sync::Mutex::new(born) }
+    }
+
+    /// Whether nobody has got an answer since then, although that is long ago.
+    pub fn is_silent_since(&self, asked: Instant) -> bool {
+        let answered = self.answered.lock().map_or(asked, |answered| *answered);
+        asked.elapsed() >= SILENT && answered < asked
+    }
+
     /// Runs a read here, within the same bounds as a read on a connection of its own.
     pub async fn read<T>(
         &self,
@@ -42,9 +60,14 @@ impl Shared {
         limit: Duration,
         read: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, DatabaseError> {
-        let state = self.connection.lock().await.state().clone();
-        let read = async { read.await.map_err(|error| DatabaseError::new(transaction, error)) };
-        bounded(&state, transaction, limit, read).await
+        let read = async {
+            let answer = read.await;
+            if let Ok(mut answered) = self.answered.lock() {
+                *answered = Instant::now();
+            }
+            answer.map_err(|error| DatabaseError::new(transaction, error))
+        };
+        bounded(&self.state, transaction, limit, read).await
     }
 }
 
@@ -85,8 +108,7 @@ impl Pipeline {
         }
         match self.pool.dedicated().await {
             Ok(connection) => {
-                let client = connection.client();
-                let shared = Arc::new(Shared { connection: Mutex::new(connection), client, born: Instant::now() });
+                let shared = Arc::new(Shared::new(connection));
                 *slot = Slot { shared: Some(shared.clone()), failed: None };
                 Ok(shared)
             }

@@ -1,12 +1,13 @@
 use super::QueryActor;
-use super::recurrence::recurred;
-use crate::db::connection::Connection;
+use super::recurrence::{RecurredOfMany, recurred_of_many};
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, where_all};
+use crate::db::transaction::Transaction;
 use crate::domain::facts::Fact;
 use crate::domain::filter::IncidentFilter;
 use crate::domain::outcome::{ENOUGH, Tally};
 use crate::error::ActorError;
 use actix::prelude::*;
+use futures_util::join;
 use serde::Serialize;
 use std::time::Duration;
 use tokio_postgres::Error;
@@ -51,13 +52,27 @@ impl Handler<GetSuccessRate> for QueryActor {
     type Result = ResponseFuture<Result<SuccessRates, ActorError>>;
 
     fn handle(&mut self, message: GetSuccessRate, _: &mut Self::Context) -> Self::Result {
-        self.read("success_rate", "query.success_rate", async move |connection| get(connection, &message).await)
+        let (pools, limit) = (self.pools(), self.limit());
+        let rates = async move {
+            let pools = pools?;
+            let mut connection = pools.own.get().await?;
+            let rates = async |tx: &mut Transaction<'_>| get(tx, &message).await;
+            Ok(connection.transaction("query.success_rate", limit, rates).await?)
+        };
+        Box::pin(self.counted("success_rate", rates))
     }
 }
 
-async fn get(connection: &mut Connection, message: &GetSuccessRate) -> Result<SuccessRates, Error> {
+/// All incidents of the filter are read, and joined with what came later: the switches of the connection are for a few rows.
+const SWITCHES: &str = "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL plan_cache_mode = force_custom_plan; \
+                        SET LOCAL work_mem = '32MB'";
+
+async fn get(tx: &mut Transaction<'_>, message: &GetSuccessRate) -> Result<SuccessRates, Error> {
     let statement = statement(message);
-    let mut rows = statement.query(connection).await?;
+    let client = tx.client();
+    let (switched, rows) = join!(client.batch_execute(SWITCHES), statement.query(tx));
+    switched?;
+    let mut rows = rows?;
     let limit = usize::try_from(message.limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     rows.truncate(limit);
@@ -90,9 +105,11 @@ fn statement(message: &GetSuccessRate) -> ComposedStatement<'_> {
     clauses.extend(conditions(&message.filter, FactSource::OfIncidents, &mut values));
     let columns: Vec<&str> = message.group_by.iter().map(|fact| fact.column).collect();
     let facts = columns.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ");
-    let (columns, recurred, conditions) = (columns.join(", "), recurred(1, ""), where_all(&clauses));
+    let RecurredOfMany { with, joins, recurred } = recurred_of_many(1, &of_same_place(message, &mut values));
+    let (columns, conditions) = (columns.join(", "), where_all(&clauses));
     let sql = format!(
         "-- query.success_rate
+WITH {with}
 SELECT
     {columns}, count(*) AS n,
     count(*) FILTER (WHERE s.execution_status = 'completed' AND NOT s.recurred) AS completed,
@@ -101,11 +118,23 @@ SELECT
     percentile_cont(0.5) WITHIN GROUP (ORDER BY s.duration_ms) AS median_duration
 FROM (
     SELECT {facts}, t.execution_status, t.duration_ms, {recurred} AS recurred
-    FROM resource_action_traces AS t{conditions}
+    FROM resource_action_traces AS t{joins}{conditions}
 ) AS s
 GROUP BY {columns}
 ORDER BY n DESC, {columns}
 LIMIT $2"
     );
     ComposedStatement { sql, values }
+}
+
+/// The conditions of the filter on what a remediation has in common with the incident that it recurs in.
+fn of_same_place<'a>(message: &'a GetSuccessRate, values: &mut Vec<SqlValue<'a>>) -> Vec<String> {
+    let is_common = |fact: &Fact| ["alert_name", "namespace", "cluster_name"].contains(&fact.column);
+    let common = message.filter.facts().filter(|(fact, _)| is_common(fact));
+    common
+        .map(|(fact, value)| {
+            values.push(SqlValue::Text(value));
+            format!("o.{} = ${}", fact.column, values.len())
+        })
+        .collect()
 }

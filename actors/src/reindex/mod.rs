@@ -1,8 +1,7 @@
 //! Makes up for vectors that were never asked for, as after a time with `EMBEDDER=off`, and fills another embedder's space.
 
-use crate::db::DatabaseConfig;
+use crate::db::{CommandError, DatabaseConfig, connect};
 use crate::domain::time::Clock;
-use crate::migrate::{MigrateError, connect};
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -39,7 +38,7 @@ pub async fn reindex(
     embedder: &str,
     clock: &Clock,
     progress: impl Fn(Progress),
-) -> Result<Reindexed, MigrateError> {
+) -> Result<Reindexed, CommandError> {
     let (audits, vectors) = (connect(audits).await?, connect(vectors).await?);
     let mut queued = queue_missing(&audits, &vectors, embedder, clock, &progress).await?;
     let active = "-- reindex.active\nSELECT embedder FROM embedding_active WHERE bucket = 0 AND name = 'active'";

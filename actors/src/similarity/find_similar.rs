@@ -1,7 +1,8 @@
 use super::coverage::{Coverage, StoreCounts};
 use super::harvest::Candidate;
+use super::look::Candidates;
 use super::plan::{Plan, QueryVector, Reach, Scope};
-use super::rank::{Candidates, Wanted};
+use super::rank::Wanted;
 use super::score::Why;
 use super::summary::Summary;
 use super::{Parts, SimilarityActor};

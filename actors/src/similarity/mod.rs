@@ -6,6 +6,7 @@ mod coverage;
 mod features;
 mod find_similar;
 mod harvest;
+mod look;
 mod nearest;
 mod plan;
 mod rank;

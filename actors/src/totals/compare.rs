@@ -1,14 +1,13 @@
 //! Compares the kept totals with the incidents, and mends them beside live traffic.
 
 use super::{Columns, add_deltas, values};
-use crate::db::DatabaseConfig;
 use crate::db::connection::Connection;
 use crate::db::locks::Lock;
 use crate::db::template::sql;
 use crate::db::transaction::Transaction;
+use crate::db::{CommandError, DatabaseConfig, connect};
 use crate::domain::facts::COUNTED;
 use crate::domain::totals::{DimensionSet, Values, sum_up};
-use crate::migrate::{MigrateError, connect};
 use std::time::Duration;
 use tokio_postgres::Error;
 
@@ -25,7 +24,7 @@ pub struct Deviation {
 ///
 /// # Errors
 /// When the database cannot be reached.
-pub async fn compare(database: &DatabaseConfig) -> Result<Vec<Deviation>, MigrateError> {
+pub async fn compare(database: &DatabaseConfig) -> Result<Vec<Deviation>, CommandError> {
     let client = connect(database).await?;
     let mut rows = client.query(sql!("compare.sql"), &[]).await?;
     // The smaller sets follow from all combinations.
@@ -41,7 +40,7 @@ const LIMIT: Duration = Duration::from_secs(3600);
 ///
 /// # Errors
 /// When the database cannot be reached or changed; then nothing is changed.
-pub async fn repair(database: &DatabaseConfig) -> Result<(), MigrateError> {
+pub async fn repair(database: &DatabaseConfig) -> Result<(), CommandError> {
     let mut connection = Connection::alone(database).await?;
     // Nobody folds meanwhile. A lock within the transaction would come after its snapshot.
     connection.lock_for_good(Lock::Totals, LIMIT).await?;

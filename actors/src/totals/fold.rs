@@ -3,7 +3,7 @@
 use super::{Columns, values};
 use crate::db::locks::Lock;
 use crate::db::pool::Pool;
-use crate::db::sqlstate::DatabaseError;
+use crate::db::sqlstate::{DatabaseError, DatabaseFault};
 use crate::db::template::sql;
 use crate::db::transaction::Transaction;
 use crate::domain::totals::{Values, sum_up};
@@ -20,6 +20,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub async fn fold_totals(pool: &Pool) -> bool {
     match fold_all(pool).await {
         Ok(is_done) => is_done,
+        // Before the first migration there is nothing to fold.
+        Err(error) if error.fault == DatabaseFault::Schema => false,
         Err(error) => {
             error.log("totals not folded; the next fold tries again");
             false

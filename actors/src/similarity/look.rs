@@ -1,0 +1,63 @@
+//! One look at the vector store: near patterns in the order of their texts' part of the score, and their incidents.
+
+use super::Parts;
+use super::harvest::{Candidate, harvest};
+use super::nearest::{nearest, with_rare_words};
+use super::plan::{Plan, Reach};
+use super::rank::{NearPattern, Wanted};
+use super::score::Query;
+use crate::db::connection::Connection;
+use crate::db::sqlstate::DatabaseError;
+use std::collections::HashSet;
+use uuid::Uuid;
+
+/// Patterns whose features are held at once.
+const FEATURES_AT_ONCE: usize = 2_000;
+
+pub(super) struct Candidates {
+    /// Best first, by the text's part of the score.
+    pub patterns: Vec<NearPattern>,
+    /// In the order of their patterns, newest first within one.
+    pub incidents: Vec<Candidate>,
+    /// Whether there are no others.
+    pub is_complete: bool,
+    pub query: Query,
+}
+
+impl Wanted<'_> {
+    /// The best candidates, as far as one looks.
+    pub async fn look(
+        &self,
+        connection: &mut Connection,
+        parts: &Parts,
+        plan: Plan,
+        reach: Reach,
+    ) -> Result<Candidates, DatabaseError> {
+        let frequencies = self.frequencies(connection).await?;
+        let mut near = nearest(connection, &parts.held, &self.vector, &self.scope, plan, reach).await?;
+        let least = self.scope.min_similarity;
+        let is_whole = i64::try_from(near.len()).is_ok_and(|found| found < reach.patterns) && plan.is_exhaustive()
+            || near.last().is_some_and(|(_, similarity)| *similarity < least);
+        if plan == Plan::Index {
+            near.extend(with_rare_words(connection, &self.vector, self.rare(&frequencies)).await?);
+        }
+        let query = Query::new(&self.embedding.features, &frequencies);
+        let mut seen = HashSet::new();
+        near.retain(|(pattern, similarity)| *similarity >= least && seen.insert(*pattern));
+        let mut patterns = Vec::with_capacity(near.len());
+        for part in near.chunks(FEATURES_AT_ONCE) {
+            let ids: Vec<Uuid> = part.iter().map(|(id, _)| *id).collect();
+            let features = parts.known.get(connection, self.vector.embedder, &ids).await?;
+            patterns.extend(
+                part.iter().filter_map(|(id, similarity)| self.compare(*id, *similarity, features.get(id)?, &query)),
+            );
+        }
+        // Near-copies that differ by a name have the same score.
+        patterns.sort_by(|a, b| {
+            let nearer = || b.similarity.total_cmp(&a.similarity);
+            b.score.total_cmp(&a.score).then_with(nearer).then_with(|| a.id.cmp(&b.id))
+        });
+        let (incidents, all) = harvest(connection, self, &patterns, reach).await?;
+        Ok(Candidates { patterns, incidents, is_complete: is_whole && all, query })
+    }
+}
