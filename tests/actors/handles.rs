@@ -110,8 +110,8 @@ async fn permits_bound_what_is_under_way() {
 /// What waits in the mailbox of an actor that dies goes to the next actor.
 #[actix::test]
 async fn a_panic_costs_only_what_the_actor_was_working_on() {
-    let (handle, _metrics, _stopping) = start(64);
-    for _ in 0..20 {
+    for _ in 0..10 {
+        let (handle, _metrics, _stopping) = start(64);
         let orders = (0..30).map(|n| handle.call(if n == 3 { Order::Panic } else { Order::Count }));
         let answers = join_all(orders).await;
         let lost = answers.iter().filter(|answer| answer.is_err()).count();

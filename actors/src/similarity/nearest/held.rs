@@ -127,8 +127,12 @@ impl Held {
         i64::try_from(self.places.len()).is_ok_and(|held| held >= self.expected)
     }
 
-    /// Whether they are few enough, and most of what is held is in the store.
-    pub fn is_worth_it(&self) -> bool {
+    /// Whether they are few enough, and most of what is held is in the store. Where they take too much memory, what is reserved for more of
+    /// them is given back first.
+    pub fn is_worth_it(&mut self) -> bool {
+        if self.bytes() > MOST_BYTES {
+            self.shrink();
+        }
         self.expected <= SCANNED_SPARSE && self.places.len() >= self.patterns.len() / 2 && self.bytes() <= MOST_BYTES
     }
 
@@ -148,9 +152,19 @@ impl Held {
         self.places.shrink_to_fit();
     }
 
-    /// Takes over all that the store has of some buckets. A pattern's words never change.
-    pub fn replace(&mut self, buckets: &[i32], patterns: Vec<(i32, Uuid, SparseVector, Bits)>) {
+    /// Takes over all that the store has of some buckets, as of these revisions. A pattern's words never change.
+    pub fn replace(
+        &mut self,
+        buckets: &[i32],
+        patterns: Vec<(i32, Uuid, SparseVector, Bits)>,
+        revisions: &HashMap<i32, i64>,
+    ) {
         let buckets: HashSet<i32> = buckets.iter().copied().collect();
+        for bucket in &buckets {
+            let revision = revisions.get(bucket).copied().unwrap_or(0);
+            let before = self.revisions.insert(*bucket, revision).unwrap_or(0);
+            self.revision += revision - before;
+        }
         for pattern in self.patterns.iter_mut().filter(|pattern| buckets.contains(&pattern.bucket)) {
             pattern.facets = None;
         }
@@ -245,7 +259,7 @@ mod tests {
             .map(|n| (0, Uuid::from_u128(n), words(&mut random), packed(facets[usize::from(n % 3 == 0)].bits())))
             .collect();
         let mut held = Held::new("x", 500);
-        held.replace(&[0], patterns.clone());
+        held.replace(&[0], patterns.clone(), &HashMap::from([(0, 1)]));
         assert!(held.is_whole());
         for (n, filter) in [(0, None), (1, None), (2, Some(0)), (3, Some(1))] {
             let query = words(&mut random);
@@ -282,14 +296,13 @@ mod tests {
         let found = |held: &Held, facets: &Facets| {
             ids(held.nearest(&Asked { words: &query, facets, among: None, least: 0.5, most: 9 }))
         };
-        held.replace(&[1, 2], vec![one.clone(), two.clone(), three.clone()]);
+        held.replace(&[1, 2], vec![one.clone(), two.clone(), three.clone()], &HashMap::from([(1, 1), (2, 1)]));
         assert_eq!(found(&held, &none), [one.1, two.1, three.1]);
         assert_eq!(found(&held, &prod), [two.1, three.1]);
-        held.replace(&[1], vec![(1, one.1, query.clone(), bits)]);
-        held.set_revisions(HashMap::from([(1, 2), (2, 1)]));
+        held.replace(&[1], vec![(1, one.1, query.clone(), bits)], &HashMap::from([(1, 2), (2, 1)]));
         assert_eq!(found(&held, &prod), [one.1, three.1], "one has more facts, two is gone");
         assert!(!held.is_whole() && held.revision() == 3);
-        held.replace(&[1], vec![one.clone(), two.clone()]);
+        held.replace(&[1], vec![one.clone(), two.clone()], &HashMap::from([(1, 3), (2, 1)]));
         assert_eq!(found(&held, &none), [one.1, two.1, three.1]);
         assert_eq!(found(&held, &prod), [two.1, three.1], "nothing of before is left");
         assert!(held.is_whole());

@@ -26,12 +26,16 @@ const LOAD: Duration = Duration::from_secs(30);
 const CATCH_UP: Duration = Duration::from_secs(10);
 /// Buckets that are read again at once: of 200,000 patterns these have 12,500.
 const AT_ONCE: usize = 64;
+/// Changed buckets that a search reads itself; where there are more, it asks the vector store meanwhile.
+pub(super) const OF_A_SEARCH: usize = 4 * AT_ONCE;
 
-/// Catches up with what was committed before this was called, and says whether all patterns of the embedder are held.
+/// Catches up with what was committed before this was called, and says whether all patterns of the embedder are held. Where more than
+/// `most` buckets have changed, nothing is read, and they are not.
 pub(super) async fn catch_up(
     connection: &mut Connection,
     patterns: &HeldPatterns,
     embedder: &str,
+    most: usize,
 ) -> Result<bool, DatabaseError> {
     if !patterns.is_of(embedder) {
         return Ok(false);
@@ -41,8 +45,10 @@ pub(super) async fn catch_up(
     // A caller that arrived before the last refresh began need not refresh again.
     if patterns.begun.get().is_none_or(|begun| begun < arrived) {
         let begun = Instant::now();
-        let refresh = async |tx: &mut Transaction<'_>| refresh(tx, patterns, embedder).await;
-        connection.autocommit("similarity.catch_up", CATCH_UP, refresh).await?;
+        let refresh = async |tx: &mut Transaction<'_>| refresh(tx, patterns, embedder, most).await;
+        if !connection.autocommit("similarity.catch_up", CATCH_UP, refresh).await? {
+            return Ok(false);
+        }
         patterns.begun.set(Some(begun));
     }
     if patterns.of(embedder, |held| held.is_worth_it()) == Some(false) {
@@ -51,8 +57,14 @@ pub(super) async fn catch_up(
     Ok(patterns.of(embedder, |held| held.is_whole()).unwrap_or(false))
 }
 
-/// Reads the buckets again whose count of changes is another.
-async fn refresh(tx: &mut Transaction<'_>, patterns: &HeldPatterns, embedder: &str) -> Result<(), Error> {
+/// Reads the buckets again whose count of changes is another; `false` where these are more than `most`. What has been read stays, also
+/// where time runs out before all is read: the next refresh goes on from there.
+async fn refresh(
+    tx: &mut Transaction<'_>,
+    patterns: &HeldPatterns,
+    embedder: &str,
+    most: usize,
+) -> Result<bool, Error> {
     let (revision, expected) = check(tx, embedder).await?;
     let known = patterns.of(embedder, |held| (held.revision() != revision).then(|| held.revisions().clone()));
     if let Some(Some(known)) = known {
@@ -60,16 +72,18 @@ async fn refresh(tx: &mut Transaction<'_>, patterns: &HeldPatterns, embedder: &s
         let of_either = known.keys().chain(revisions.keys());
         let changed: HashSet<i32> = of_either.filter(|at| known.get(at) != revisions.get(at)).copied().collect();
         let changed: Vec<i32> = changed.into_iter().collect();
+        if changed.len() > most {
+            return Ok(false);
+        }
         for buckets in changed.chunks(AT_ONCE) {
             let mut rows = Vec::new();
             read(tx, embedder, buckets, |pattern| rows.push(pattern)).await?;
-            patterns.of(embedder, |held| held.replace(buckets, rows));
+            // The revisions were read before the patterns: what changed in between is read once more.
+            patterns.of(embedder, |held| held.replace(buckets, rows, &revisions));
         }
-        // These were read before the patterns: what changed in between is read once more.
-        patterns.of(embedder, |held| held.set_revisions(revisions));
     }
     patterns.of(embedder, |held| held.expect(expected));
-    Ok(())
+    Ok(true)
 }
 
 /// Reads all patterns of an embedder, unless they are too many or take too much memory. What was held before goes first.
@@ -154,7 +168,7 @@ pub(in crate::similarity) async fn hold_patterns(
 
 async fn hold(pool: &Pool, patterns: &HeldPatterns, embedder: &str) -> Result<(), DatabaseError> {
     let mut connection = pool.get().await?;
-    let is_whole = catch_up(&mut connection, patterns, embedder).await?;
+    let is_whole = catch_up(&mut connection, patterns, embedder, usize::MAX).await?;
     let is_due = patterns.loaded.get().is_none_or(|loaded| loaded.elapsed() > BETWEEN_LOADS);
     if is_whole || !is_due { Ok(()) } else { load(&mut connection, patterns, embedder).await }
 }

@@ -48,7 +48,7 @@ async fn nearest_held(
         Plan::OfMatching => Some(in_store::list_matching(connection, vector, scope).await?),
         Plan::Scan | Plan::Index => None,
     };
-    if !keep_up::catch_up(connection, held, vector.embedder).await? {
+    if !keep_up::catch_up(connection, held, vector.embedder, keep_up::OF_A_SEARCH).await? {
         return Ok(None);
     }
     let most = usize::try_from(reach.patterns).unwrap_or(usize::MAX);
