@@ -3,7 +3,7 @@
 
 A ratio is only true on a quiet machine. So every pair is printed with the share of the processor that other processes used,
 and a pair with more than 5 % is marked. The usual run is `bench.py --rows 1000000`. The parts are write, connections, search,
-searches (the same patterns in more and more audits), list, total and sizes.
+searches (the same patterns in more and more audits), list, total, rates and sizes.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from datetime import date
@@ -292,15 +293,32 @@ def measure_searches(service: Service, args, parts: list[str]):
             say(f"recall, {texts.kind()}", texts.recall())
 
 
-def total_part(service: Service, args):
+def total_part(service: Service):
     for query in ["", "alert_name=Alert7", "severity=high", "alert_name=Alert7&severity=high", "action_type=action-3&namespace=ns-7",
                   "namespace=ns-7&cluster=cluster-3&severity=low", "status=failed"]:
-        times = []
-        for _ in range(21):
-            start = time.perf_counter()
-            urllib.request.urlopen(f"{service.base}/api/v1/incidents?limit=1&{query}").read()
-            times.append((time.perf_counter() - start) * 1000)
-        say("total, " + (query or "all"), f"median {statistics.median(times):.2f} ms, worst {max(times):.2f} ms")
+        say("total, " + (query or "all"), answer_times(f"{service.base}/api/v1/incidents?limit=1&{query}", 21))
+
+
+RATES = ["group_by=alert_name", "group_by=alert_name,action_type", "group_by=severity", "group_by=action_type&alert_name=Alert7",
+         "group_by=action_type&alert_name=Alert7&namespace=ns-7", "group_by=alert_name&cluster=cluster-3"]
+
+
+def rates_part(service: Service):
+    for query in RATES:
+        say(f"success rates, {query}", answer_times(f"{service.base}/api/v1/stats/success-rate?{query}", 7))
+
+
+def answer_times(url: str, asked: int) -> str:
+    """How long one asker waits for the answer."""
+    times = []
+    for _ in range(asked):
+        start = time.perf_counter()
+        try:
+            urllib.request.urlopen(url).read()
+        except urllib.error.HTTPError as error:
+            return f"{error.code} after {(time.perf_counter() - start) * 1000:.0f} ms"
+        times.append((time.perf_counter() - start) * 1000)
+    return f"median {statistics.median(times):.2f} ms, worst {max(times):.2f} ms"
 
 
 def main():
@@ -308,7 +326,7 @@ def main():
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--parts", default="write,connections,search,list,total,sizes")
+    parser.add_argument("--parts", default="write,connections,search,list,total,rates,sizes")
     parser.add_argument("--report", type=Path, help="append a table to this page")
     args = parser.parse_args()
     if not shutil.which("wrk"):
@@ -329,7 +347,7 @@ def main():
                 measure_searches(service, args, parts)
             shutil.rmtree(data)
         sizes = [size for size in (10_000, 100_000, 1_000_000, 10_000_000) if size < args.rows and "sizes" in parts]
-        for rows in [*sizes, args.rows] if {"list", "total", "sizes"} & set(parts) else ():
+        for rows in [*sizes, args.rows] if {"list", "total", "rates", "sizes"} & set(parts) else ():
             with serving(data, EMBEDDER="off") as service:
                 if rows == args.rows:
                     say("idle memory", f"{service.memory():.0f} MB")
@@ -339,7 +357,9 @@ def main():
                 if "list" in parts and rows == args.rows:
                     list_part(service, args)
                 if "total" in parts and rows == args.rows:
-                    total_part(service, args)
+                    total_part(service)
+                if "rates" in parts and rows == args.rows:
+                    rates_part(service)
             shutil.rmtree(data)
         if args.report:
             report(args)

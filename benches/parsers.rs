@@ -31,7 +31,8 @@ fn parsers(bench: &mut Criterion) {
     }
     group.finish();
 
-    let filter = IncidentFilter { alert_name: Some("HighMemoryUsage".into()), ..Default::default() };
+    let mut filter = IncidentFilter::default();
+    filter.set("alert_name", "HighMemoryUsage").expect("a filter");
     let cursor = Cursor { action_timestamp: now, id: 4711 * 1024 + 7 };
     bench.bench_function("encode_cursor", |bench| bench.iter(|| black_box(&cursor).encode(&filter)));
     let text = cursor.encode(&filter);

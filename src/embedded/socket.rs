@@ -224,6 +224,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a folder");
         let root = root.path();
         let old = |path: &Path| {
+            #[allow(clippy::disallowed_methods)] // the age of a file is told by the machine's clock
             let past = SystemTime::now() - UNLOCKED_AGE - Duration::from_secs(60);
             File::open(path).expect("a folder").set_modified(past).expect("its owner may");
         };

@@ -44,6 +44,8 @@ impl Endpoint {
 
 /// A value of `dimensions` that stands for: vectors of 768 numbers, but the first of the two models is gone.
 const RETIRED: usize = 1;
+/// As above: the endpoint refuses every text.
+const REFUSES: usize = 2;
 
 async fn embeddings(dimensions: web::Data<AtomicUsize>, request: HttpRequest, body: web::Json<Value>) -> HttpResponse {
     let dimensions = dimensions.load(Ordering::SeqCst);
@@ -60,6 +62,9 @@ async fn embeddings(dimensions: web::Data<AtomicUsize>, request: HttpRequest, bo
     }
     if dimensions == 0 {
         return HttpResponse::InternalServerError().finish();
+    }
+    if dimensions == REFUSES {
+        return HttpResponse::BadRequest().finish();
     }
     let texts = body["input"].as_array().expect("texts");
     if texts.iter().any(|text| text.as_str().expect("text").contains("poison")) {
@@ -122,6 +127,38 @@ async fn an_endpoint_and_its_failures() {
     endpoint.dimensions.store(768, Ordering::SeqCst);
     crate::support::eventually_long("made up for", async || (database.number(vectors).await == 3).then_some(())).await;
     assert!(!service.log().iter().any(|line| line.to_string().contains("endpoint-key")));
+}
+
+/// A text that the endpoint refuses counts its tries also where no other text is with it, and is set aside after the fifth. One that is
+/// refused because the endpoint takes nothing at all counts none.
+#[tokio::test]
+async fn a_refused_text_is_set_aside() {
+    let endpoint = Endpoint::start();
+    let url = endpoint.url();
+    let (service, database) = Service::start_with(&settings(&url)).await;
+    post(&service, "rr-poison", "poison").await;
+    let attempts = "SELECT COALESCE(max(attempts), -1)::bigint FROM embedding_outbox";
+    eventually("its first try", async || (database.number(attempts).await >= 1).then_some(())).await;
+    // The claims of four tries take forty seconds.
+    database.client.execute("UPDATE embedding_outbox SET attempts = 4", &[]).await.expect("tried");
+    eventually("set aside", async || {
+        (service.metrics().await["datastorage_outbox_set_aside_rows"] == 1.0).then_some(())
+    })
+    .await;
+    assert_eq!(database.number(attempts).await, 5);
+    // Others go on, and nothing waits for what is set aside.
+    post(&service, "rr-1", "the pod ran out of memory").await;
+    let vectors = "SELECT count(*) FROM audit_embeddings WHERE embedder = 'http:letters'";
+    eventually("another text", async || (database.number(vectors).await == 1).then_some(())).await;
+    endpoint.dimensions.store(REFUSES, Ordering::SeqCst);
+    post(&service, "rr-2", "the disk is full").await;
+    eventually("it fails", async || {
+        let name = "datastorage_dualwrite_failure_total{reason=\"embedder\"}";
+        (service.metrics().await.get(name).copied().unwrap_or(0.0) >= 3.0).then_some(())
+    })
+    .await;
+    let counted = "SELECT count(*) FROM embedding_outbox WHERE attempts BETWEEN 1 AND 4";
+    assert_eq!(database.number(counted).await, 0, "it is not the text's fault");
 }
 
 #[tokio::test]

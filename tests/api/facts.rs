@@ -35,14 +35,24 @@ async fn the_table_of_facts_is_the_schemas() {
     assert_eq!(with_author, FACTS.iter().map(|fact| fact.column.to_owned()).collect());
 
     let counted = of(FACTS.iter().filter(|fact| fact.counted));
-    let totals = columns(&database, "incident_totals").await;
-    assert_eq!(without(totals, &["bucket", "key", "dimensions", "total"]), counted);
-    let deltas = columns(&database, "incident_deltas").await;
-    assert_eq!(without(deltas, &["bucket", "number", "delta"]), counted);
-
-    let copied = columns(&database, "incident_facts").await;
-    let others = ["bucket", "incident_id", "correlation_id", "action_timestamp", "revision"];
-    assert_eq!(without(copied, &others), of(FACTS.iter().filter(|fact| fact.filter.is_some())));
+    let copied = of(FACTS.iter().filter(|fact| fact.filter.is_some()));
+    for (table, others, facts) in [
+        ("incident_totals", &["bucket", "key", "dimensions", "total"][..], &counted),
+        ("incident_deltas", &["bucket", "number", "delta"], &counted),
+        ("incident_facts", &["bucket", "incident_id", "correlation_id", "action_timestamp", "revision"], &copied),
+    ] {
+        let there = without(columns(&database, table).await, others);
+        let missing: Vec<_> = facts.difference(&there).collect();
+        let left_over: Vec<_> = there.difference(facts).collect();
+        assert!(missing.is_empty() && left_over.is_empty(), "{table} lacks {missing:?}, and has {left_over:?} beside");
+    }
+    let indexes =
+        database.rows("SELECT indexdef FROM pg_indexes WHERE tablename = 'resource_action_traces'", &[]).await;
+    let indexes: Vec<String> = indexes.iter().map(|row| row.get(0)).collect();
+    for fact in FACTS.iter().filter(|fact| fact.filter.is_some()) {
+        let index = format!("({}, action_timestamp DESC, id DESC)", fact.column);
+        assert!(indexes.iter().any(|text| text.ends_with(&index)), "pages filtered by {} have no index", fact.column);
+    }
     let indexes = database.rows("SELECT indexdef FROM pg_indexes WHERE tablename = 'incident_facts'", &[]).await;
     let indexes: Vec<String> = indexes.iter().map(|row| row.get(0)).collect();
     for fact in FACTS.iter().filter(|fact| fact.filter.is_some()) {

@@ -32,7 +32,10 @@ async fn a_month_goes_although_it_is_always_read() {
         body["createdAt"] = json!(months_ago(if n % 4 == 0 { 0 } else { 5 }));
         service.post(Writer::Gateway, &body).await.audit_id();
     }
-    // A step of no incident, and keys.
+    // Steps of no incident, one of them tied to a request that has none, and keys.
+    let step = json!({"workflowID": "wf-2", "stepName": "s", "stepStatus": "completed", "executedAt": months_ago(5),
+        "remediationRequestID": "rr-nobody"});
+    service.post_step(&step).await.audit_id();
     let step = json!({"workflowID": "wf", "stepName": "s", "stepStatus": "completed", "executedAt": months_ago(5)});
     service.post_step(&step).await.audit_id();
     service.kill();
@@ -63,7 +66,9 @@ async fn a_month_goes_although_it_is_always_read() {
     })
     .await;
     eventually("forgotten", async || (count(&database, "incident_ids").await == 10).then_some(())).await;
-    for (table, kept) in [("workflow_audit", 0), ("idempotency_keys", 0), ("remediation_audit", 11)] {
+    for (table, kept) in
+        [("workflow_audit", 0), ("incident_workflows", 0), ("idempotency_keys", 0), ("remediation_audit", 11)]
+    {
         eventually(table, async || (count(&database, table).await == kept).then_some(())).await;
     }
     stop.store(true, Ordering::SeqCst);
@@ -114,4 +119,26 @@ async fn a_request_that_comes_back_before_its_incident_is_dropped() {
         .output()
         .expect("it runs");
     assert!(output.status.success(), "{output:?}");
+}
+
+/// A service that ended between the detachment of a month and its drop has left a table that is no partition any more.
+#[tokio::test]
+async fn a_month_that_was_detached_and_not_dropped() {
+    let database = server().database().await;
+    let mut service = Service::on(&database.url, &[]).await;
+    service.logged("ready").await;
+    for (n, months) in [(0, 5), (1, 5), (2, 0)] {
+        let mut body = gateway_audit(&format!("rr-{n}"));
+        body["createdAt"] = json!(months_ago(months));
+        service.post(Writer::Gateway, &body).await.audit_id();
+    }
+    service.kill();
+    let month = Utc::now().checked_sub_months(Months::new(5)).expect("a time").format("resource_action_traces_y%Ym%m");
+    let detach = format!("ALTER TABLE resource_action_traces DETACH PARTITION {month}");
+    database.client.batch_execute(&detach).await.expect("detached");
+    let service = Service::on(&database.url, &[("RETENTION_MONTHS", "2")]).await;
+    service.logged("ready").await;
+    let table = format!("SELECT count(*) FROM pg_class WHERE relname = '{month}'");
+    eventually("dropped", async || (database.number(&table).await == 0).then_some(())).await;
+    assert_eq!(service.read("/api/v1/incidents").await["pagination"]["total"], 1);
 }

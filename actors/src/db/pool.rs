@@ -34,6 +34,8 @@ pub struct Pool {
     wait: Duration,
     pool: bb8::Pool<Manager>,
     state: Arc<PoolState>,
+    /// Dropped with the last clone of the pool.
+    here: Arc<()>,
     metrics: Metrics,
 }
 
@@ -65,7 +67,7 @@ impl Pool {
             .error_sink(Box::new(LogErrors(settings.name)))
             .build_unchecked(manager);
         metrics.pool_connections_max.with_label_values(&[settings.name]).set(settings.max.into());
-        Pool { max: settings.max, wait: settings.wait, pool, state, metrics: metrics.clone() }
+        Pool { max: settings.max, wait: settings.wait, pool, state, here: Arc::default(), metrics: metrics.clone() }
     }
 
     /// A connection that is good as far as one can tell, for as long as the current request waits.
@@ -117,10 +119,11 @@ impl Pool {
         if self.pool.state().connections > 0 || self.state.away.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (pool, wait, state) = (self.pool.clone(), self.wait, Arc::downgrade(&self.state));
+        let (pool, wait, state) = (self.pool.clone(), self.wait, self.state.clone());
+        let here = Arc::downgrade(&self.here);
         tokio::spawn(async move {
             // For as long as the actor has its pool.
-            while let Some(state) = state.upgrade() {
+            while here.strong_count() > 0 {
                 // Outside of the pool, whose own tries have pauses that grow.
                 if matches!(timeout(wait, pool.dedicated_connection()).await, Ok(Ok(_))) {
                     return state.away.store(false, Ordering::Relaxed);

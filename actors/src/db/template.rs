@@ -1,11 +1,13 @@
 //! SQL whose lists of columns come from the table of facts (`domain/facts.rs`).
 //!
-//! `{counted|TEXT}` stands for TEXT once for each counted fact, with commas between; `{stated|…}` and `{copied|…}` do the same for the
-//! facts that an audit states by themselves, and for those that the vector store keeps a copy of. `{counted OR|…}` and `{counted AND|…}`
-//! put that word between. In TEXT, `@` is the column, `#type` its type `#bit` its bit and `#place` its place
-//! among the facts of the list, from 1. `$*` is the number of
-//! the next parameter, wherever it stands. `{all}` is the set of all counted facts as a number, `{ready}` the rows of the smaller sets,
-//! `{}` itself.
+//! `{counted|TEXT}` stands for TEXT once for each counted fact, with commas between. `{stated|…}` does the same for the facts that an
+//! audit states by themselves, and `{copied|…}` for those that the vector store keeps a copy of. `{counted OR|…}` and
+//! `{counted AND|…}` put that word between instead of a comma.
+//!
+//! In TEXT, `@` is the column, `#type` its type, `#bit` its bit, and `#place` its place among the facts of the list, from 1.
+//!
+//! Everywhere, `$*` is the number of the next parameter, `{all}` is the set of all counted facts as a number, `{ready}` is the rows of
+//! the smaller sets, and `{}` is itself.
 
 use crate::domain::facts::{Fact, FactKind, copied, counted, stated};
 use crate::domain::totals::DimensionSet;

@@ -104,7 +104,7 @@ impl Connection {
             let mut statements = Transaction { connection: self, is_open: true };
             let result = work(&mut statements).await;
             // An error that the server tells has ended its statement.
-            statements.is_open = result.as_ref().is_err_and(|error| error.as_db_error().is_none());
+            statements.is_open = result.as_ref().is_err_and(is_unfinished);
             result.map_err(|error| DatabaseError::new(name, error))
         })
         .await
@@ -187,7 +187,7 @@ impl Transaction<'_> {
 
     /// The server has ended the transaction where it has answered, be it with an error.
     fn ended(&mut self, committed: &Result<(), Error>) {
-        self.is_open = committed.as_ref().is_err_and(|error| error.as_db_error().is_none());
+        self.is_open = committed.as_ref().is_err_and(is_unfinished);
     }
 
     /// A connection to a server that went away, or became a standby, is of no use any more: it stays spoilt.
@@ -199,6 +199,11 @@ impl Transaction<'_> {
             self.is_open = true;
         }
     }
+}
+
+/// Whether an error leaves a connection in the middle of something, or at a server that is of no use any more.
+fn is_unfinished(error: &Error) -> bool {
+    error.as_db_error().is_none() || DatabaseFault::of(error).is_away()
 }
 
 /// Whether others may hold a lock at the same time.

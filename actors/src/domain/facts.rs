@@ -1,6 +1,6 @@
 //! The facts of an incident: one table, from which the filters of lists and searches, the facets of patterns, the totals, the groups of
 //! success rates and the lists of columns in SQL (`db/template.rs`) come. A new filter is a name in its line of this table; the copy of
-//! the fact in the vector store, and what is counted, need a migration beside it (CONTRIBUTING.md, "A filter").
+//! the fact in the vector store, and what is counted, need a migration beside it (CONTRIBUTING.md, "How to add …").
 
 use super::remediation::RemediationAudit;
 use super::severity::{self, Severity};
@@ -16,6 +16,8 @@ pub struct Fact {
     /// Its column of `resource_action_traces`. But for the status a column `…_by` beside it bears the audit that stated it last.
     pub column: &'static str,
     pub kind: FactKind,
+    /// How long a text of it may be, in characters: as long as an audit may state it.
+    pub longest: usize,
     /// Whether totals are kept of it (`domain/totals.rs`), and success rates can be grouped by it.
     pub counted: bool,
     /// Whether the vector store has an index of its copy.
@@ -64,13 +66,14 @@ macro_rules! facts {
     (filter $filter:literal) => { (Some($filter), concat!("filters.", $filter)) };
     (stated none) => { None };
     (stated $stated:expr) => { Some($stated) };
-    ($($filter:tt | $column:literal | $kind:ident | $counted:literal | $indexed:literal | $stated:tt;)*) => {
+    ($($filter:tt | $column:literal | $kind:ident | $longest:literal | $counted:literal | $indexed:literal | $stated:tt;)*) => {
         /// All of them, in the order of the contract's filters.
         pub static FACTS: [Fact; facts!(count $($column)*)] = [$(Fact {
             filter: facts!(filter $filter).0,
             in_search: facts!(filter $filter).1,
             column: $column,
             kind: FactKind::$kind,
+            longest: $longest,
             counted: $counted,
             indexed: $indexed,
             stated: facts!(stated $stated),
@@ -79,18 +82,18 @@ macro_rules! facts {
 }
 
 facts! {
-    // filter        | column                 | kind     | counted | indexed | stated
-    "alert_name"     | "alert_name"           | Text     | true    | true    | (|audit| text(&audit.alert_name));
-    "severity"       | "alert_severity"       | Severity | true    | false   | (|audit| Some(FactValue::Text(audit.stated_severity()?.as_str())));
-    "action_type"    | "action_type"          | Text     | true    | true    | (|audit| text(&audit.action_type));
-    "namespace"      | "namespace"            | Text     | true    | true    | (|audit| text(&audit.namespace));
-    "cluster"        | "cluster_name"         | Text     | true    | true    | (|audit| text(&audit.cluster));
-    "status"         | "execution_status"     | Status   | false   | false   | none;
-    none             | "environment"          | Text     | false   | false   | (|audit| text(&audit.environment));
-    none             | "alert_fingerprint"    | Text     | false   | false   | (|audit| text(&audit.alert_fingerprint));
-    none             | "target_resource"      | Text     | false   | false   | (|audit| text(&audit.target_resource));
-    none             | "model_used"           | Text     | false   | false   | (|audit| text(&audit.model_used));
-    none             | "model_confidence"     | Number   | false   | false   | (|audit| Some(FactValue::Number(audit.confidence?)));
+    // filter         | column               | kind     | longest | counted | indexed | stated
+    "alert_name"      | "alert_name"         | Text     | 255     | true    | true    | (|audit| text(&audit.alert_name));
+    "severity"        | "alert_severity"     | Severity | 255     | true    | false   | (|audit| Some(FactValue::Text(audit.stated_severity()?.as_str())));
+    "action_type"     | "action_type"        | Text     | 255     | true    | true    | (|audit| text(&audit.action_type));
+    "namespace"       | "namespace"          | Text     | 255     | true    | true    | (|audit| text(&audit.namespace));
+    "cluster"         | "cluster_name"       | Text     | 255     | true    | true    | (|audit| text(&audit.cluster));
+    "status"          | "execution_status"   | Status   | 255     | false   | false   | none;
+    none              | "environment"        | Text     | 255     | false   | false   | (|audit| text(&audit.environment));
+    none              | "alert_fingerprint"  | Text     | 255     | false   | false   | (|audit| text(&audit.alert_fingerprint));
+    none              | "target_resource"    | Text     | 512     | false   | false   | (|audit| text(&audit.target_resource));
+    none              | "model_used"         | Text     | 255     | false   | false   | (|audit| text(&audit.model_used));
+    none              | "model_confidence"   | Number   | 0       | false   | false   | (|audit| Some(FactValue::Number(audit.confidence?)));
 }
 
 fn text(value: &Option<String>) -> Option<FactValue<'_>> {

@@ -42,15 +42,15 @@ const HEAL: Duration = Duration::from_secs(3);
 /// How often the outbox is measured while it changes, and how often at least: another service may have changed it.
 const MEASURE: Duration = Duration::from_secs(5);
 const MEASURE_AT_LEAST: u32 = 12;
-/// A batch in memory is given up after so many tries, some ten seconds; its outbox rows remain.
-const TRIES: usize = 9;
+/// A batch in memory is given up after this long; its outbox rows remain.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Pauses between the tries to write a batch.
 fn pauses() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
         .with_max_delay(Duration::from_secs(2))
-        .with_max_times(TRIES)
+        .without_max_times()
         .build()
 }
 
@@ -90,22 +90,23 @@ impl Worker {
         let mut heal = interval_at(Instant::now() + HEAL, HEAL);
         heal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut measure = interval_at(Instant::now() + MEASURE, MEASURE);
+        measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut unmeasured = MEASURE_AT_LEAST;
         loop {
             tokio::select! {
                 biased;
-                _ = heal.tick(), if self.spaces.is_some() => {
-                    // A full batch means that more is left: its next one follows the next flush.
-                    if self.heal().await == BATCH {
-                        heal.reset_immediately();
-                        self.write_next_if_any().await;
-                    }
-                },
                 _ = measure.tick() => {
                     unmeasured += 1;
                     if self.has_changed || unmeasured >= MEASURE_AT_LEAST {
                         self.measure().await;
                         unmeasured = 0;
+                    }
+                },
+                _ = heal.tick(), if self.spaces.is_some() => {
+                    // A full batch means that more is left: its next one follows the next flush.
+                    if self.heal().await == BATCH {
+                        heal.reset_immediately();
+                        self.write_next_if_any().await;
                     }
                 },
                 jobs = self.waiting.recv() => match jobs {
@@ -149,7 +150,7 @@ impl Worker {
     /// Writes a batch, again and again while the vector store is away.
     async fn write_patiently(&self, jobs: &[EmbeddingJob]) {
         let mut pauses = pauses();
-        let mut is_first = true;
+        let (started, mut is_first) = (Instant::now(), true);
         while let Err(failed) = self.write(jobs).await {
             self.count(&failed, jobs.len());
             if is_first {
@@ -163,8 +164,10 @@ impl Worker {
                 );
                 is_first = false;
             }
-            let Some(pause) = pauses.next() else { return };
-            sleep(pause).await;
+            match pauses.next() {
+                Some(pause) if started.elapsed() < PATIENCE => sleep(pause).await,
+                _ => return,
+            }
         }
     }
 
@@ -297,8 +300,9 @@ impl Worker {
                 Err(error) => return Err(error),
             }
         }
-        if !made.is_empty() && made.iter().all(|made| matches!(made, Made::Refused)) {
-            // One that refuses whatever it is asked is not set up as it should be; that is no fault of these texts.
+        if made.iter().any(|made| matches!(made, Made::Refused)) {
+            // An embedder that refuses whatever it is asked is not set up as it should be, and that is no fault of these texts. What it took
+            // may have come from the cache: it is asked for something new.
             let plain =
                 AuditText { reasoning: Some(format!("pod restarted {}", (self.clock)())), ..AuditText::default() };
             self.ask(space, vec![plain]).await?;

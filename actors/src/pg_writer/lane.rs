@@ -141,13 +141,20 @@ impl Lane {
         let dispositions = loop {
             match self.try_together(&audits).await {
                 // A partition that was there is gone, or one that was not is made by another process.
-                Err(error) if error.fault == DatabaseFault::Partition && tries < RETRIES => self.months.clear(),
+                Err(error) if error.fault == DatabaseFault::Partition && tries < RETRIES && self.is_awaited(batch) => {
+                    self.months.clear();
+                }
                 result => break result?,
             }
             tries += 1;
         };
         self.metrics.flush_rows.observe(batch.len() as f64); // at most FLUSH_MAX_ROWS
         Ok(dispositions)
+    }
+
+    /// Whether some request of a batch still waits.
+    fn is_awaited(&self, batch: &[Pending]) -> bool {
+        batch.iter().any(|pending| pending.queued_at.elapsed() < self.settings.deadline)
     }
 
     async fn try_together(&mut self, audits: &[&Audit]) -> Result<Vec<Disposition>, DatabaseError> {

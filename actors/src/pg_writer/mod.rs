@@ -39,7 +39,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 /// Told the texts of a flush after its commit. It must not wait.
 pub type OnCommit = Arc<dyn Fn(Vec<EmbeddingJob>) + Send + Sync>;
@@ -69,6 +69,8 @@ pub struct PgWriterActor {
     on_commit: OnCommit,
     /// From the start to the drain.
     pool: Option<Pool>,
+    /// Dropped with the actor: its lanes end then.
+    here: Option<watch::Sender<()>>,
     /// Answered when a lane has ended.
     ended: Vec<oneshot::Receiver<()>>,
     /// One permit: one fold at a time.
@@ -140,6 +142,7 @@ impl PgWriterActor {
             clock,
             on_commit,
             pool: None,
+            here: None,
             ended: Vec::new(),
             folding: Arc::new(Semaphore::new(1)),
             has_deltas: Rc::new(AtomicBool::new(true)),
@@ -235,7 +238,9 @@ impl Actor for PgWriterActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let pool = Pool::new(&self.settings.pool, &self.metrics);
-        for queue in self.queue.ends() {
+        let (here, actor) = watch::channel(());
+        self.here = Some(here);
+        for queue in self.queue.ends(actor) {
             let lane = Lane {
                 pool: pool.clone(),
                 settings: self.settings.clone(),

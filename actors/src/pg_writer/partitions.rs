@@ -50,7 +50,8 @@ pub(super) async fn create(
 
 /// A new table is attached rather than made as a partition: that takes no lock that readers or writers wait for.
 async fn create_one(tx: &mut Transaction<'_>, month: NaiveDate, patience: Duration) -> Result<(), Error> {
-    tx.lock(Lock::Partitions, Share::Alone, patience).await?;
+    // Sooner than the transaction's own limit, so that the wait has a name.
+    tx.lock(Lock::Partitions, Share::Alone, patience / 2).await?;
     // Looked up again, in a statement of its own: what others made while this one waited is seen now.
     if is_there(tx, month).await? {
         return Ok(());
@@ -58,12 +59,12 @@ async fn create_one(tx: &mut Transaction<'_>, month: NaiveDate, patience: Durati
     let name = name(month);
     let until = month.checked_add_months(Months::new(1)).unwrap_or(NaiveDate::MAX);
     // Of these texts only names and dates vary, and they are ours. An incident changes a few times soon after it was opened: with
-    // room on its page that costs no entry in any index.
+    // room on its page that costs no entry in any index. A table that is there already was detached, and not dropped yet.
     let client = tx.client();
     client
         .batch_execute(&format!(
             "-- pg_writer.make_partition
-            CREATE TABLE {name} (LIKE resource_action_traces INCLUDING DEFAULTS INCLUDING CONSTRAINTS) WITH (fillfactor = 70)"
+            CREATE TABLE IF NOT EXISTS {name} (LIKE resource_action_traces INCLUDING DEFAULTS INCLUDING CONSTRAINTS) WITH (fillfactor = 70)"
         ))
         .await?;
     client

@@ -144,10 +144,14 @@ impl WriteQueue {
         self.lanes.get(number % self.lanes.len())
     }
 
-    /// An end for each lane; a lane that is still there is waited for.
-    pub(super) fn ends(&self) -> impl Iterator<Item = LaneEnd> {
+    /// An end for each lane of an actor; a lane of the actor before is waited for. A lane ends when the other end of `actor` is dropped.
+    pub(super) fn ends(&self, actor: watch::Receiver<()>) -> impl Iterator<Item = LaneEnd> {
         let draining = self.is_draining.subscribe();
-        self.lanes.iter().map(move |lane| LaneEnd { waiting: lane.waiting.clone(), draining: draining.clone() })
+        self.lanes.iter().map(move |lane| LaneEnd {
+            waiting: lane.waiting.clone(),
+            draining: draining.clone(),
+            actor: actor.clone(),
+        })
     }
 
     /// Nothing is queued any more; each lane ends when its queue is empty.
@@ -160,12 +164,13 @@ impl WriteQueue {
 pub(super) struct LaneEnd {
     waiting: Arc<Mutex<Line>>,
     draining: watch::Receiver<bool>,
+    actor: watch::Receiver<()>,
 }
 
 impl LaneEnd {
     /// The queue is this lane's until it is dropped.
     pub async fn take(self) -> Incoming {
-        Incoming { waiting: self.waiting.lock_owned().await, draining: self.draining }
+        Incoming { waiting: self.waiting.lock_owned().await, draining: self.draining, actor: self.actor }
     }
 }
 
@@ -173,11 +178,15 @@ impl LaneEnd {
 pub(super) struct Incoming {
     waiting: OwnedMutexGuard<Line>,
     draining: watch::Receiver<bool>,
+    actor: watch::Receiver<()>,
 }
 
 impl Incoming {
     /// The next audit, waited for where `patiently` is set; `None` where there is none, and at the end.
     pub async fn next(&mut self, patiently: bool) -> Option<Pending> {
+        if self.actor.has_changed().is_err() {
+            return None;
+        }
         if let Some(deferred) = self.waiting.deferred.pop_front() {
             return Some(deferred);
         }
@@ -195,6 +204,8 @@ impl Incoming {
         tokio::select! {
             biased;
             next = queue.recv() => return next,
+            // Nothing is ever sent: the actor is gone.
+            _ = self.actor.changed() => return None,
             // An error: the queue is gone, and so will be its senders.
             _ = self.draining.wait_for(|draining| *draining) => {}
         }

@@ -111,6 +111,8 @@ impl QueryActor {
                             return Err(error.into());
                         }
                     }
+                    // It waited behind others for too long.
+                    Err(error) if error.fault == DatabaseFault::Late && !left().is_zero() => {}
                     result => return Ok(result?),
                 }
             }

@@ -61,7 +61,7 @@ pub(super) fn recurred_of_many(window: usize, conditions: &[String]) -> Recurred
     let within =
         |times: &str| format!("COALESCE(width_bucket({last}, {times}.times) - width_bucket({end}, {times}.times), 0)");
     let (same, unknown, every) = (within("same"), within("unknown"), within("every"));
-    // Itself it has not followed.
+    // An incident does not follow itself.
     let itself = format!("(t.action_timestamp > {end} AND t.action_timestamp <= {last})::int");
     let recurred = format!("(t.execution_status = 'completed' AND {same} + {unknown} + {every} > {itself})");
     RecurredOfMany { with, joins, recurred }

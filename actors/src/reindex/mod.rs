@@ -40,6 +40,9 @@ pub async fn reindex(
     progress: impl Fn(Progress),
 ) -> Result<Reindexed, CommandError> {
     let (audits, vectors) = (connect(audits).await?, connect(vectors).await?);
+    // What was set aside is tried again.
+    let renew = "-- reindex.renew\nUPDATE embedding_outbox SET attempts = 0 WHERE attempts >= 5";
+    audits.execute(renew, &[]).await?;
     let mut queued = queue_missing(&audits, &vectors, embedder, clock, &progress).await?;
     let active = "-- reindex.active\nSELECT embedder FROM embedding_active WHERE bucket = 0 AND name = 'active'";
     let active: Option<String> = vectors.query_opt(active, &[]).await?.map(|row| row.get(0));

@@ -13,56 +13,78 @@ use actix::prelude::*;
 use chrono::{DateTime, NaiveDate, Utc};
 use tokio_postgres::Error;
 
-/// Drops the oldest month before `kept_from`: deletes its incidents in parts, takes each part out of the totals in the transaction that deletes
-/// it, and drops the partition when it is empty. Says whether there was such a month.
+/// Does one step towards dropping the oldest month before `kept_from`. First its incidents are deleted, part by part; each part leaves the
+/// totals in the transaction that deletes it. Then the empty partition is detached, and then it is dropped. Each step may be interrupted at
+/// any point: the next one goes by what it finds.
 #[derive(Message)]
-#[rtype(result = "Result<bool, ActorError>")]
+#[rtype(result = "Result<MonthStep, ActorError>")]
 pub struct DropMonths {
     pub kept_from: DateTime<Utc>,
+    /// The part of the oldest month that is to be deleted next.
+    pub part: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MonthStep {
+    /// There is no such month.
+    Nothing,
+    /// A part is deleted, or the partition detached.
+    Part,
+    Dropped,
+    /// Another process is at it.
+    Busy,
 }
 
 /// Parts of a month, by bucket.
 const PARTS: i64 = 32;
 
 impl Handler<DropMonths> for PgWriterActor {
-    type Result = ResponseFuture<Result<bool, ActorError>>;
+    type Result = ResponseFuture<Result<MonthStep, ActorError>>;
 
     fn handle(&mut self, message: DropMonths, _: &mut Self::Context) -> Self::Result {
         let pool = self.pool();
-        Box::pin(async move { Ok(drop_oldest(&pool?, message.kept_from.date_naive()).await?) })
+        Box::pin(async move { Ok(step(&pool?, message.kept_from.date_naive(), message.part).await?) })
     }
 }
 
-/// A partition, and whether its detachment has begun.
+/// A month's table.
 struct Partition {
     name: String,
+    /// Whether it is still listed as a partition, and whether its detachment has begun.
+    is_listed: bool,
     is_pending: bool,
 }
 
-async fn drop_oldest(pool: &Pool, kept_from: NaiveDate) -> Result<bool, DatabaseError> {
+async fn step(pool: &Pool, kept_from: NaiveDate, part: i64) -> Result<MonthStep, DatabaseError> {
     let list = async |tx: &mut Transaction<'_>| tx.client().query(include_str!("list_partitions.sql"), &[]).await;
     let mut connection = pool.get().await?;
     let rows = connection.autocommit("retention.list_partitions", LIMIT, list).await?;
-    let partitions = rows.iter().map(|row| Partition { name: row.get("name"), is_pending: row.get("is_pending") });
-    let Some(partition) = partitions.into_iter().find(|partition| is_over(&partition.name, kept_from)) else {
-        return Ok(false);
+    let tables = rows.iter().map(|row| Partition {
+        name: row.get("name"),
+        is_listed: row.get("is_listed"),
+        is_pending: row.get("is_pending"),
+    });
+    let Some(table) = tables.into_iter().find(|table| is_over(&table.name, kept_from)) else {
+        return Ok(MonthStep::Nothing);
     };
-    let name = partition.name.as_str();
-    if !partition.is_pending {
-        for part in 0..PARTS {
-            let (from, to) = (part * BUCKETS / PARTS, (part + 1) * BUCKETS / PARTS);
-            let delete = async |tx: &mut Transaction<'_>| delete_part(tx, name, from, to).await;
-            if !connection.transaction("retention.delete_part", LIMIT, delete).await? {
-                return Ok(false); // another process is at it
-            }
+    let name = table.name.as_str();
+    if !table.is_listed {
+        let drop = async |tx: &mut Transaction<'_>| drop_table(tx, name).await;
+        let is_dropped = connection.transaction("retention.drop_partition", LIMIT, drop).await?;
+        if is_dropped {
+            tracing::info!(partition = name, "month dropped");
         }
+        return Ok(if is_dropped { MonthStep::Dropped } else { MonthStep::Busy });
+    }
+    if part < PARTS && !table.is_pending {
+        let (from, to) = (part * BUCKETS / PARTS, (part + 1) * BUCKETS / PARTS);
+        let delete = async |tx: &mut Transaction<'_>| delete_part(tx, name, from, to).await;
+        let is_deleted = connection.transaction("retention.delete_part", LIMIT, delete).await?;
+        return Ok(if is_deleted { MonthStep::Part } else { MonthStep::Busy });
     }
     drop(connection);
-    detach(pool, &partition).await?;
-    let mut connection = pool.get().await?;
-    connection.transaction("retention.drop_partition", LIMIT, async |tx| drop_partition(tx, name).await).await?;
-    tracing::info!(partition = name, "month dropped");
-    Ok(true)
+    detach(pool, &table).await?;
+    Ok(MonthStep::Part)
 }
 
 /// Whether the partition's month ends before that day. A table of another name is nobody's month.
@@ -102,14 +124,16 @@ async fn detach(pool: &Pool, partition: &Partition) -> Result<(), DatabaseError>
         .await
 }
 
-/// Drops a table that was detached. What was written into it after its parts were deleted is taken out of the totals too.
-async fn drop_partition(tx: &mut Transaction<'_>, partition: &str) -> Result<(), Error> {
-    let buckets = i32::try_from(BUCKETS).unwrap_or(i32::MAX);
-    let sql = fill(&include_str!("delete_part.sql").replace("{partition}", partition));
-    let rows = tx.client().query(&sql, &[&0, &buckets]).await?;
-    let changes: Vec<(Values<&str>, i64)> = rows.iter().map(|row| (values(row), -row.get::<_, i64>("n"))).collect();
-    add_deltas(tx, &changes).await?;
-    tx.client().batch_execute(&format!("-- retention.drop_partition\nDROP TABLE {partition}")).await
+/// Drops a table that was detached. What was written into it after its parts were deleted is taken out of the totals too. `false` where
+/// another process is at it.
+async fn drop_table(tx: &mut Transaction<'_>, table: &str) -> Result<bool, Error> {
+    if !delete_part(tx, table, 0, BUCKETS).await? {
+        return Ok(false);
+    }
+    // Nobody of the service looks there any more; a vacuum or a dump may, for a while.
+    let drop = format!("-- retention.drop_partition\nSET LOCAL lock_timeout = 20000; DROP TABLE IF EXISTS {table}");
+    tx.client().batch_execute(&drop).await?;
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::error::ActorError;
 use crate::pg_writer::PgWriterActor;
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
+use std::collections::HashSet;
 use tokio_postgres::Error;
 
 /// Deletes what belongs to dropped incidents: their ids, audits, outbox rows, steps and ties. Answers `false` where another process is at
@@ -43,12 +44,17 @@ async fn forget(tx: &mut Transaction<'_>, message: &ForgetIncidents) -> Result<b
     let buckets: Vec<i32> = given.iter().map(|incident| incident.bucket).collect();
     let requests: Vec<Option<&str>> = given.iter().map(|incident| incident.correlation_id.as_deref()).collect();
     let ids: Vec<i64> = given.iter().map(|incident| incident.id).collect();
-    let (audit_buckets, audits): (Vec<i32>, Vec<&str>) =
-        given.iter().flat_map(|incident| incident.audit_ids.iter().map(|id| (incident.bucket, id.as_str()))).unzip();
-    // First the ids, and then only what belongs to those that were still there.
+    // First the ids, and then only what belongs to those that were still there: another incident may have taken the place of one that was
+    // listed, and have an audit of it that was posted again.
     let gone = client.query(include_str!("forget_ids.sql"), &[&buckets, &requests, &ids]).await?;
     let buckets: Vec<i32> = gone.iter().map(|row| row.get("bucket")).collect();
     let requests: Vec<&str> = gone.iter().map(|row| row.get("correlation_id")).collect();
+    let gone: HashSet<&str> = requests.iter().copied().collect();
+    let (audit_buckets, audits): (Vec<i32>, Vec<&str>) = given
+        .iter()
+        .filter(|incident| incident.correlation_id.as_deref().is_some_and(|request| gone.contains(request)))
+        .flat_map(|incident| incident.audit_ids.iter().map(|id| (incident.bucket, id.as_str())))
+        .unzip();
     client.execute(include_str!("../outbox/clear.sql"), &[&audit_buckets, &audits]).await?;
     client.execute(include_str!("forget_audits.sql"), &[&audit_buckets, &audits]).await?;
     client.execute(include_str!("forget_steps.sql"), &[&buckets, &requests, &message.kept_from]).await?;

@@ -7,7 +7,7 @@ mod forget_loose;
 mod forget_vectors;
 mod list_dropped;
 
-pub use drop_months::DropMonths;
+pub use drop_months::{DropMonths, MonthStep};
 pub use forget_incidents::ForgetIncidents;
 pub use forget_loose::ForgetLoose;
 pub use forget_vectors::ForgetVectors;
@@ -40,7 +40,8 @@ pub async fn retain(
 ) {
     while let Some(kept_from) = window.kept_from(clock()) {
         let pause = match round(kept_from, &pg_writer, &vector_writer).await {
-            Ok(()) => EVERY,
+            Ok(Round::Done) => EVERY,
+            Ok(Round::Busy) => AGAIN,
             Err(error) => {
                 tracing::warn!(%error, "what is to be dropped is not dropped yet");
                 AGAIN
@@ -50,12 +51,27 @@ pub async fn retain(
     }
 }
 
+/// How a round ended.
+enum Round {
+    Done,
+    /// Another process is at it, and may end in the middle.
+    Busy,
+}
+
 async fn round(
     kept_from: DateTime<Utc>,
     pg_writer: &Handle<PgWriterActor>,
     vector_writer: &Handle<VectorWriterActor>,
-) -> Result<(), ActorError> {
-    while pg_writer.ask(DropMonths { kept_from }, PATIENCE).await? {}
+) -> Result<Round, ActorError> {
+    let mut part = 0;
+    loop {
+        match pg_writer.ask(DropMonths { kept_from, part }, PATIENCE).await? {
+            MonthStep::Nothing => break,
+            MonthStep::Part => part += 1,
+            MonthStep::Dropped => part = 0,
+            MonthStep::Busy => return Ok(Round::Busy),
+        }
+    }
     loop {
         let incidents = pg_writer.ask(ListDropped { kept_from, limit: BATCH }, PATIENCE).await?;
         if incidents.is_empty() {
@@ -65,11 +81,10 @@ async fn round(
         // The vectors go first: what is left of an incident in the audit database finds them again.
         vector_writer.ask(ForgetVectors { incidents: incidents.clone() }, PATIENCE).await?;
         if !pg_writer.ask(ForgetIncidents { incidents, kept_from }, PATIENCE).await? {
-            // Another process is at it, and looks for more when it has done.
-            return Ok(());
+            return Ok(Round::Busy);
         }
         tracing::info!(incidents = count, "forgotten with their audits");
     }
     while pg_writer.ask(ForgetLoose { kept_from }, PATIENCE).await? {}
-    Ok(())
+    Ok(Round::Done)
 }
