@@ -5,7 +5,6 @@ use super::connection::{Connection, LOCK_TIMEOUT};
 use super::pool_state::PoolState;
 use super::sqlstate::{DatabaseError, DatabaseFault};
 use super::{ConnectError, PROBE};
-use crate::error::ActorError;
 use crate::metrics::Metrics;
 use crate::waiting::Waiting;
 use std::sync::Arc;
@@ -150,7 +149,7 @@ impl Pool {
     ///
     /// # Errors
     /// Why the database does not serve.
-    pub async fn probe(&self) -> Result<(), ActorError> {
+    pub async fn probe(&self) -> Result<(), DatabaseError> {
         let result = match self.get().await {
             Ok(mut connection) => {
                 let probe = connection.autocommit("probe", PROBE, async |probe| probe.client().simple_query("").await);
@@ -160,7 +159,7 @@ impl Pool {
             Err(error) => Err(error),
         };
         self.metrics.database_up.with_label_values(&[self.state.name]).set(result.is_ok().into());
-        Ok(result?)
+        result
     }
 
     fn count(&self) {

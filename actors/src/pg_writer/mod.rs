@@ -279,6 +279,6 @@ impl Handler<Probe> for PgWriterActor {
 
     fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
         let pool = self.pool();
-        Box::pin(async move { pool?.probe().await })
+        Box::pin(async move { Ok(pool?.probe().await?) })
     }
 }

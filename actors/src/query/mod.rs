@@ -179,6 +179,6 @@ impl Handler<Probe> for QueryActor {
 
     fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
         let pools = self.pools();
-        Box::pin(async move { pools?.own.probe().await })
+        Box::pin(async move { Ok(pools?.own.probe().await?) })
     }
 }

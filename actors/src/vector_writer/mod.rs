@@ -86,6 +86,6 @@ impl Handler<Probe> for VectorWriterActor {
 
     fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
         let pool = self.pool();
-        Box::pin(async move { pool?.probe().await })
+        Box::pin(async move { Ok(pool?.probe().await?) })
     }
 }
