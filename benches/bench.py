@@ -3,7 +3,7 @@
 
 A ratio is only true on a quiet machine. So every pair is printed with the share of the processor that other processes used,
 and a pair with more than 5 % is marked. The usual run is `bench.py --rows 1000000`. The parts are write, connections, search,
-searches (the same patterns in more and more audits), list, total, rates and sizes.
+searches (the same patterns in more and more audits), list, total, rates, retention and sizes.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -308,6 +309,34 @@ def rates_part(service: Service):
         say(f"success rates, {query}", answer_times(f"{service.base}/api/v1/stats/success-rate?{query}", 7))
 
 
+def retention_part(service: Service):
+    """All months but the last are dropped, while two clients count all incidents and one asks for pages."""
+    kept = service.psql("SELECT date_trunc('month', max(action_timestamp), 'UTC') FROM resource_action_traces")
+    over = threading.Event()
+
+    def count():
+        while not over.is_set():
+            service.psql("SELECT count(*) FROM resource_action_traces")
+
+    counters = [threading.Thread(target=count) for _ in range(2)]
+    for counter in counters:
+        counter.start()
+    start, times = time.perf_counter(), []
+    before = int(service.psql("SELECT count(*) FROM incident_ids"))
+    while service.psql(f"SELECT 1 FROM incident_ids WHERE action_timestamp < '{kept}' LIMIT 1"):
+        for _ in range(20):
+            asked = time.perf_counter()
+            urllib.request.urlopen(f"{service.base}/api/v1/incidents?limit=10").read()
+            times.append((time.perf_counter() - asked) * 1000)
+    seconds = time.perf_counter() - start
+    over.set()
+    for counter in counters:
+        counter.join()
+    gone = before - int(service.psql("SELECT count(*) FROM incident_ids"))
+    say("retention", f"{gone:,} incidents in {seconds:.0f} s; meanwhile a page took {statistics.median(times):.1f} ms in the median, "
+        f"{max(times):.0f} ms at worst, among {len(times):,}")
+
+
 def answer_times(url: str, asked: int) -> str:
     """How long one asker waits for the answer."""
     times = []
@@ -326,7 +355,7 @@ def main():
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--parts", default="write,connections,search,list,total,rates,sizes")
+    parser.add_argument("--parts", default="write,connections,search,list,total,rates,retention,sizes")
     parser.add_argument("--report", type=Path, help="append a table to this page")
     args = parser.parse_args()
     if not shutil.which("wrk"):
@@ -347,7 +376,7 @@ def main():
                 measure_searches(service, args, parts)
             shutil.rmtree(data)
         sizes = [size for size in (10_000, 100_000, 1_000_000, 10_000_000) if size < args.rows and "sizes" in parts]
-        for rows in [*sizes, args.rows] if {"list", "total", "rates", "sizes"} & set(parts) else ():
+        for rows in [*sizes, args.rows] if {"list", "total", "rates", "retention", "sizes"} & set(parts) else ():
             with serving(data, EMBEDDER="off") as service:
                 if rows == args.rows:
                     say("idle memory", f"{service.memory():.0f} MB")
@@ -360,6 +389,9 @@ def main():
                     total_part(service)
                 if "rates" in parts and rows == args.rows:
                     rates_part(service)
+            if "retention" in parts and rows == args.rows:
+                with serving(data, EMBEDDER="off", RETENTION_MONTHS=str(months_since_fill())) as service:
+                    retention_part(service)
             shutil.rmtree(data)
         if args.report:
             report(args)
@@ -373,6 +405,11 @@ def serving(data: Path, **settings: str):
         yield service
     finally:
         service.stop()
+
+
+def months_since_fill() -> int:
+    """From the last month that was filled until now."""
+    return (date.today().year - 2025) * 12 + date.today().month - 11
 
 
 def fill(service: Service, rows: int):

@@ -30,19 +30,28 @@ pub(super) struct RecurredOfMany {
 pub(super) fn recurred_of_many(window: usize, conditions: &[String]) -> RecurredOfMany {
     let place = "o.alert_name IS NOT NULL AND o.namespace IS NOT NULL AND o.cluster_name IS NOT NULL";
     let conditions: String = conditions.iter().map(|condition| format!(" AND {condition}")).collect();
-    let times = "array_agg(o.action_timestamp ORDER BY o.action_timestamp) AS times";
+    // Aggregated first and sorted then: a sort of all incidents by texts takes three times as long.
+    let openings = |facts: &[&str]| {
+        let of_each = |table: &str| facts.iter().map(|fact| format!("{table}.{fact}")).collect::<Vec<_>>().join(", ");
+        let (of_groups, of_openings) = (of_each("g"), of_each("o"));
+        format!(
+            "SELECT {of_groups}, ARRAY(SELECT u.time FROM unnest(g.times) AS u (time) ORDER BY u.time) AS times
+    FROM (
+        SELECT {of_openings}, array_agg(o.action_timestamp) AS times
+        FROM resource_action_traces AS o
+        WHERE {place}{conditions}
+        GROUP BY {of_openings}
+    ) AS g"
+        )
+    };
     let with = format!(
-        "by_target AS (
-    SELECT o.alert_name, o.namespace, o.cluster_name, o.target_resource, {times}
-    FROM resource_action_traces AS o
-    WHERE {place}{conditions}
-    GROUP BY o.alert_name, o.namespace, o.cluster_name, o.target_resource
-), by_place AS (
-    SELECT o.alert_name, o.namespace, o.cluster_name, {times}
-    FROM resource_action_traces AS o
-    WHERE {place}{conditions}
-    GROUP BY o.alert_name, o.namespace, o.cluster_name
-)"
+        "by_target AS MATERIALIZED (
+    {}
+), by_place AS MATERIALIZED (
+    {}
+)",
+        openings(&["alert_name", "namespace", "cluster_name", "target_resource"]),
+        openings(&["alert_name", "namespace", "cluster_name"])
     );
     // Where a target is known on both sides it must be the same: one with a target looks among its own and those without, one without
     // looks among all.

@@ -111,16 +111,21 @@ fn statement(message: &GetSuccessRate) -> ComposedStatement<'_> {
         "-- query.success_rate
 WITH {with}
 SELECT
-    {columns}, count(*) AS n,
-    count(*) FILTER (WHERE s.execution_status = 'completed' AND NOT s.recurred) AS completed,
-    count(*) FILTER (WHERE s.execution_status <> 'completed') AS failed,
-    count(*) FILTER (WHERE s.recurred) AS recurred,
-    percentile_cont(0.5) WITHIN GROUP (ORDER BY s.duration_ms) AS median_duration
+    {columns}, g.n, g.completed, g.failed, g.recurred,
+    (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY d.ms) FROM unnest(g.durations) AS d (ms)) AS median_duration
 FROM (
-    SELECT {facts}, t.execution_status, t.duration_ms, {recurred} AS recurred
-    FROM resource_action_traces AS t{joins}{conditions}
-) AS s
-GROUP BY {columns}
+    SELECT
+        {columns}, count(*) AS n,
+        count(*) FILTER (WHERE s.execution_status = 'completed' AND NOT s.recurred) AS completed,
+        count(*) FILTER (WHERE s.execution_status <> 'completed') AS failed,
+        count(*) FILTER (WHERE s.recurred) AS recurred,
+        array_agg(s.duration_ms) AS durations
+    FROM (
+        SELECT {facts}, t.execution_status, t.duration_ms, {recurred} AS recurred
+        FROM resource_action_traces AS t{joins}{conditions}
+    ) AS s
+    GROUP BY {columns}
+) AS g
 ORDER BY n DESC, {columns}
 LIMIT $2"
     );
