@@ -122,3 +122,24 @@ async fn recurrence_is_what_a_comparison_of_all_finds() {
         }
     }
 }
+
+/// The filter is for few incidents, as far as the planner can tell, and fits very many.
+#[tokio::test]
+async fn success_rates_of_one_crowded_place() {
+    let (service, database) = Service::start().await;
+    database
+        .rows(
+            "INSERT INTO resource_action_traces (
+                bucket, id, correlation_id, action_timestamp, alert_name, alert_severity, action_type, namespace, cluster_name,
+                target_resource, model_confidence, execution_status, created_at, updated_at)
+            SELECT n % 1024, n * 1024 + n % 1024, 'crowd-' || n, date_trunc('month', now()) + n * interval '1 millisecond', 'Alert', 'high',
+                'restart', 'shop', 'eu-1', 'deployment/web', 0.9, 'completed', now(), now()
+            FROM generate_series(1::bigint, 30000) AS n",
+            &[],
+        )
+        .await;
+    let path = "/api/v1/stats/success-rate?group_by=action_type&alert_name=Alert&namespace=shop&cluster=eu-1";
+    let rates = service.read(path).await;
+    assert_eq!(rates["data"][0]["n"], 30_000, "{rates}");
+    assert_eq!(rates["data"][0]["recurred"], 29_999, "{rates}");
+}

@@ -18,60 +18,64 @@ pub(super) fn recurred(window: usize, seen: &str) -> String {
 /// The same for many incidents at once: the alert's openings are gathered by place and target, sorted once, and each completed remediation
 /// counts those within its window by two binary searches. It asks for the parts of a statement:
 /// - `with`: common table expressions, by a condition on the incidents `o` that can matter;
-/// - `joins`: what follows `FROM resource_action_traces AS t`;
+/// - `join`: what follows `FROM resource_action_traces AS t`;
 /// - `recurred`: the expression.
 pub(super) struct RecurredOfMany {
     pub with: String,
-    pub joins: &'static str,
+    pub join: String,
     pub recurred: String,
 }
 
 /// `conditions`: on an incident `o` that may be the later one, so that not all have to be read.
 pub(super) fn recurred_of_many(window: usize, conditions: &[String]) -> RecurredOfMany {
-    let place = "o.alert_name IS NOT NULL AND o.namespace IS NOT NULL AND o.cluster_name IS NOT NULL";
     let conditions: String = conditions.iter().map(|condition| format!(" AND {condition}")).collect();
-    // Aggregated first and sorted then: a sort of all incidents by texts takes three times as long.
-    let openings = |facts: &[&str]| {
-        let of_each = |table: &str| facts.iter().map(|fact| format!("{table}.{fact}")).collect::<Vec<_>>().join(", ");
-        let (of_groups, of_openings) = (of_each("g"), of_each("o"));
+    let openings = |facts: &str| {
         format!(
-            "SELECT {of_groups}, ARRAY(SELECT u.time FROM unnest(g.times) AS u (time) ORDER BY u.time) AS times
-    FROM (
-        SELECT {of_openings}, array_agg(o.action_timestamp) AS times
-        FROM resource_action_traces AS o
-        WHERE {place}{conditions}
-        GROUP BY {of_openings}
-    ) AS g"
+            "SELECT {facts}, array_agg(o.action_timestamp) AS times
+    FROM resource_action_traces AS o
+    WHERE o.alert_name IS NOT NULL AND o.namespace IS NOT NULL AND o.cluster_name IS NOT NULL{conditions}
+    GROUP BY {facts}"
         )
     };
+    // Where a target is known on both sides it must be the same: one with a target looks among its own and those without, one without
+    // looks among all. Each array is sorted by itself: a sort of all incidents by texts takes three times as long.
     let with = format!(
         "by_target AS MATERIALIZED (
     {}
 ), by_place AS MATERIALIZED (
     {}
+), openings AS MATERIALIZED (
+    SELECT
+        own.alert_name, own.namespace, own.cluster_name, own.target_resource,
+        ARRAY(SELECT u.time FROM unnest(COALESCE(every.times, own.times || unknown.times)) AS u (time) ORDER BY u.time) AS times
+    FROM by_target AS own
+    LEFT JOIN by_target AS unknown ON {} AND unknown.target_resource IS NULL AND own.target_resource IS NOT NULL
+    LEFT JOIN by_place AS every ON {} AND own.target_resource IS NULL
 )",
-        openings(&["alert_name", "namespace", "cluster_name", "target_resource"]),
-        openings(&["alert_name", "namespace", "cluster_name"])
+        openings("o.alert_name, o.namespace, o.cluster_name, o.target_resource"),
+        openings("o.alert_name, o.namespace, o.cluster_name"),
+        in_one_place("unknown", "own"),
+        in_one_place("every", "own"),
     );
-    // Where a target is known on both sides it must be the same: one with a target looks among its own and those without, one without
-    // looks among all.
-    let joins = "
-    LEFT JOIN by_target AS same
-        ON same.alert_name = t.alert_name AND same.namespace = t.namespace AND same.cluster_name = t.cluster_name
-        AND same.target_resource = t.target_resource
-    LEFT JOIN by_target AS unknown
-        ON unknown.alert_name = t.alert_name AND unknown.namespace = t.namespace AND unknown.cluster_name = t.cluster_name
-        AND unknown.target_resource IS NULL AND t.target_resource IS NOT NULL
-    LEFT JOIN by_place AS every
-        ON every.alert_name = t.alert_name AND every.namespace = t.namespace AND every.cluster_name = t.cluster_name
-        AND t.target_resource IS NULL";
+    // Equal, or unknown on both sides, in a form that a hash join takes.
+    let target = "COALESCE(later.target_resource, '') = COALESCE(t.target_resource, '') \
+                  AND (later.target_resource IS NULL) = (t.target_resource IS NULL)";
+    let join = format!("\n    LEFT JOIN openings AS later ON {} AND {target}", in_one_place("later", "t"));
     let end = "COALESCE(t.end_time, t.start_time, t.action_timestamp)";
     let last = format!("{end} + ${window}::bigint * interval '1 second'");
-    let within =
-        |times: &str| format!("COALESCE(width_bucket({last}, {times}.times) - width_bucket({end}, {times}.times), 0)");
-    let (same, unknown, every) = (within("same"), within("unknown"), within("every"));
+    let within = format!("COALESCE(width_bucket({last}, later.times) - width_bucket({end}, later.times), 0)");
     // An incident does not follow itself.
     let itself = format!("(t.action_timestamp > {end} AND t.action_timestamp <= {last})::int");
-    let recurred = format!("(t.execution_status = 'completed' AND {same} + {unknown} + {every} > {itself})");
-    RecurredOfMany { with, joins, recurred }
+    let recurred = format!("(t.execution_status = 'completed' AND {within} > {itself})");
+    RecurredOfMany { with, join, recurred }
+}
+
+/// The first condition follows from the three after it, and is there for a hash join. Where a filter names all three, PostgreSQL compares
+/// each side with the filter instead of with the other side; a nested loop, which is what is left then, copies all times of the place for
+/// each row of the other side.
+fn in_one_place(a: &str, b: &str) -> String {
+    format!(
+        "{a}.alert_name || {a}.namespace || {a}.cluster_name = {b}.alert_name || {b}.namespace || {b}.cluster_name \
+         AND {a}.alert_name = {b}.alert_name AND {a}.namespace = {b}.namespace AND {a}.cluster_name = {b}.cluster_name"
+    )
 }
