@@ -8,11 +8,13 @@ use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use tokio_postgres::Error;
 
-/// Asks for incidents whose month is dropped and that still have something elsewhere, of one bucket after the other.
+/// Asks for incidents whose month is dropped and that still have something elsewhere, of one bucket after the other, from a bucket on: so
+/// that each batch does not look through all that the batches before it have emptied.
 #[derive(Message)]
 #[rtype(result = "Result<Vec<DroppedIncident>, ActorError>")]
 pub struct ListDropped {
     pub kept_from: DateTime<Utc>,
+    pub from: i32,
     pub limit: i64,
 }
 
@@ -54,7 +56,7 @@ async fn list(tx: &mut Transaction<'_>, message: &ListDropped) -> Result<Vec<Dro
     let list = tx.prepare(include_str!("list_dropped.sql")).await?;
     let audits = tx.prepare(include_str!("list_dropped_audits.sql")).await?;
     let mut dropped: Vec<DroppedIncident> = Vec::new();
-    for bucket in 0..i32::try_from(BUCKETS).unwrap_or(i32::MAX) {
+    for bucket in message.from..i32::try_from(BUCKETS).unwrap_or(i32::MAX) {
         let rows = tx.client().query(&list, &[&bucket, &message.kept_from, &message.limit]).await?;
         dropped.extend(rows.iter().map(|row| DroppedIncident {
             bucket: row.get("bucket"),

@@ -72,10 +72,12 @@ async fn round(
             MonthStep::Busy => return Ok(Round::Busy),
         }
     }
+    let mut from = 0;
     loop {
-        let incidents = pg_writer.ask(ListDropped { kept_from, limit: BATCH }, PATIENCE).await?;
-        if incidents.is_empty() {
-            break;
+        let incidents = pg_writer.ask(ListDropped { kept_from, from, limit: BATCH }, PATIENCE).await?;
+        let Some(last) = incidents.last() else { break };
+        if last.correlation_id.is_some() {
+            from = last.bucket; // it may have more
         }
         let count = incidents.len();
         // The vectors go first: what is left of an incident in the audit database finds them again.
