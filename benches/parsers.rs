@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use data_storage_actors::domain::audit::{IdempotencyKey, Receipt};
-use data_storage_actors::domain::cursor::Cursor;
+use data_storage_actors::domain::cursor::{Cursor, Order};
 use data_storage_actors::domain::filter::IncidentFilter;
 use data_storage_actors::domain::remediation::RemediationAudit;
 use data_storage_actors::domain::time::{TimeWindow, format_rfc3339, parse_rfc3339};
@@ -32,11 +32,13 @@ fn parsers(bench: &mut Criterion) {
     group.finish();
 
     let mut filter = IncidentFilter::default();
-    filter.set("alert_name", "HighMemoryUsage").expect("a filter");
+    filter.set("alert_name", "HighMemoryUsage", now).expect("a filter");
     let cursor = Cursor { action_timestamp: now, id: 4711 * 1024 + 7 };
-    bench.bench_function("encode_cursor", |bench| bench.iter(|| black_box(&cursor).encode(&filter)));
-    let text = cursor.encode(&filter);
-    bench.bench_function("decode_cursor", |bench| bench.iter(|| Cursor::decode(black_box(&text), &filter)));
+    bench.bench_function("encode_cursor", |bench| bench.iter(|| black_box(&cursor).encode(&filter, Order::Newest)));
+    let text = cursor.encode(&filter, Order::Newest);
+    bench.bench_function("decode_cursor", |bench| {
+        bench.iter(|| Cursor::decode(black_box(&text), &filter, Order::Newest))
+    });
     let time = "2026-11-01T10:00:00.123456+02:00";
     bench.bench_function("parse_time", |bench| bench.iter(|| parse_rfc3339(black_box(time))));
     bench.bench_function("format_time", |bench| bench.iter(|| format_rfc3339(black_box(now))));

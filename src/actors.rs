@@ -178,6 +178,7 @@ fn outbox_work(actors: &Actors, metrics: &Metrics, clock: &Clock, spaces: Option
             clock: clock.clone(),
             spaces: spaces.clone(),
             has_changed: true,
+            has_incomplete: true,
         };
         Box::pin(worker.run())
     })

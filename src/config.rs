@@ -165,7 +165,7 @@ impl Config {
                 vector_read: read.or("VECTOR_READ_POOL_MAX", &s.vector_read_pool_max, "8", connections),
             },
             pool_max_lifetime: read.or("POOL_MAX_LIFETIME", &s.pool_max_lifetime, "5m", positive_duration),
-            request_deadline: read.or("REQUEST_DEADLINE", &s.request_deadline, "5s", positive_duration),
+            request_deadline: read.or("REQUEST_DEADLINE", &s.request_deadline, "4s", positive_duration),
             permit_wait: read.or("PERMIT_WAIT", &s.permit_wait, "1s", duration),
             write_permits: read.or("WRITE_PERMITS", &s.write_permits, "2048", permits),
             read_permits: read.or("READ_PERMITS", &s.read_permits, "256", permits),

@@ -5,7 +5,7 @@
 use crate::auth::{StaticTokens, Token};
 use crate::db::DatabaseConfig;
 use crate::domain::audit::{IdempotencyKey, Receipt};
-use crate::domain::cursor::Cursor;
+use crate::domain::cursor::{Cursor, Order};
 use crate::domain::filter::{IncidentFilter, filters};
 use crate::domain::parameters::Parameters;
 use crate::domain::remediation::RemediationAudit;
@@ -39,20 +39,22 @@ pub fn workflow_audit(body: &[u8]) {
 }
 
 pub fn search(body: &[u8]) {
-    let _ = Search::parse(body);
+    let _ = Search::parse(body, receipt().now);
 }
 
 pub fn cursor(text: &[u8]) {
     let (text, filter) = (String::from_utf8_lossy(text), IncidentFilter::default());
-    if let Ok(cursor) = Cursor::decode(&text, &filter) {
-        assert_eq!(Cursor::decode(&cursor.encode(&filter), &filter), Ok(cursor));
+    for order in [Order::Newest, Order::Oldest] {
+        if let Ok(cursor) = Cursor::decode(&text, &filter, order) {
+            assert_eq!(Cursor::decode(&cursor.encode(&filter, order), &filter, order), Ok(cursor));
+        }
     }
 }
 
 pub fn filter(text: &[u8]) {
     let text = String::from_utf8_lossy(text);
     for name in filters() {
-        let _ = IncidentFilter::default().set(name, &text);
+        let _ = IncidentFilter::default().set(name, &text, receipt().now);
     }
 }
 
@@ -70,7 +72,7 @@ pub fn query_string(text: &[u8]) {
     let text = String::from_utf8_lossy(text);
     let names: Vec<&'static str> = filters().iter().copied().chain(["limit", "total"]).collect();
     let parameters = Parameters::parse(&text, &names);
-    let filter = IncidentFilter::from_query(|name| parameters.get(name));
+    let filter = IncidentFilter::from_query(&parameters, receipt().now);
     let _ = (filter, parameters.number("limit", 1, 1000, 10), parameters.boolean("total", true), parameters.end());
 }
 

@@ -96,6 +96,9 @@ metrics! {
     /// Requests that were refused because of a field, by field and reason (required, invalid, too_long, unknown_word).
     /// Fields that the contract does not name count as other.
     validation_failures_total: IntCounterVec = "datastorage_validation_failures_total" ["field", "reason"];
+    /// Audits that stated another alert name, namespace or cluster than their incident had, by field: one request name may stand for two
+    /// incidents.
+    fact_conflicts_total: IntCounterVec = "datastorage_fact_conflicts_total" ["field"];
     /// Time to embed a batch of texts.
     embedding_generation_duration_seconds: Histogram = "datastorage_embedding_generation_duration_seconds";
     /// Audits whose vector was written after their commit.

@@ -7,7 +7,8 @@ use crate::state::AppState;
 use actix_web::http::header::ContentType;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use data_storage_actors::domain::cursor::Cursor;
+use chrono::{DateTime, Utc};
+use data_storage_actors::domain::cursor::{Cursor, Order};
 use data_storage_actors::domain::filter::{IncidentFilter, filters};
 use data_storage_actors::domain::invalid::Invalid;
 use data_storage_actors::domain::parameters::Parameters;
@@ -25,15 +26,15 @@ struct Pagination {
 
 pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     admit_read(&state, &request).await?;
-    let message = parse(&request).map_err(|invalid| counted(&state, invalid))?;
-    let (filter, limit) = (message.filter.clone(), message.limit);
+    let message = parse(&request, (state.clock)()).map_err(|invalid| counted(&state, invalid))?;
+    let (filter, order, limit) = (message.filter.clone(), message.order, message.limit);
     let offset = match message.start {
         PageStart::Offset(offset) => offset,
         PageStart::After(_) => 0,
     };
     let page = state.actors.query.read(message).await?;
     let body = page.body(|| {
-        let next_cursor = page.next.map(|cursor| cursor.encode(&filter));
+        let next_cursor = page.next.map(|cursor| cursor.encode(&filter, order));
         let pagination = Pagination { limit, offset, total: page.total, has_more: page.next.is_some(), next_cursor };
         body(&page.incidents, &pagination)
     });
@@ -59,20 +60,19 @@ fn body(incidents: &[Incident], pagination: &Pagination) -> Vec<u8> {
     body
 }
 
-fn parse(request: &HttpRequest) -> Result<ListIncidents, Invalid> {
-    let known: Vec<&'static str> = [filters(), &["limit", "offset", "total", "cursor"]].concat();
+fn parse(request: &HttpRequest, now: DateTime<Utc>) -> Result<ListIncidents, Invalid> {
+    let known: Vec<&'static str> = [filters(), &["order", "limit", "offset", "total", "cursor"]].concat();
     let query = Parameters::parse(request.query_string(), &known);
-    let filter = IncidentFilter::from_query(|name| query.get(name))?;
+    let filter = IncidentFilter::from_query(&query, now)?;
+    let order = Order::parse(query.get("order")?)?;
     let limit = query.number("limit", 1, 1000, 100)?;
     let offset = query.number("offset", 0, MAX_ID, 0)?;
     let total = query.boolean("total", true)?;
     let start = match query.get("cursor")? {
         None => PageStart::Offset(offset),
-        Some(_) if query.get("offset")?.is_some() => {
-            return Err(Invalid::wrong("cursor", "and offset must not both be given"));
-        }
-        Some(cursor) => PageStart::After(Cursor::decode(cursor, &filter)?),
+        Some(_) if offset > 0 => return Err(Invalid::wrong("cursor", "and an offset must not both be given")),
+        Some(cursor) => PageStart::After(Cursor::decode(cursor, &filter, order)?),
     };
     query.end()?;
-    Ok(ListIncidents { filter, limit, start, total })
+    Ok(ListIncidents { filter, order, limit, start, total })
 }

@@ -1,18 +1,23 @@
 //! One file for each operation. A handler parses, sends one message to one actor, and maps the reply.
 
+mod counts;
 #[cfg(debug_assertions)]
 mod debug_panic;
+mod facets;
 mod get_audit;
 mod get_incident;
 mod health;
 mod health_live;
 mod health_ready;
+mod list_audits;
 mod list_incidents;
 mod list_steps;
+mod list_workflows;
 mod search_incidents;
 mod similar_incidents;
 mod success_rate;
 mod timeline;
+mod walk;
 mod write_remediation_audit;
 mod write_workflow_audit;
 
@@ -31,10 +36,14 @@ pub fn configure(app: &mut web::ServiceConfig) {
         .service(post("/api/v1/audit/workflow", web::to(write_workflow_audit::handle)))
         .service(get("/api/v1/incidents", web::to(list_incidents::handle)))
         .service(post("/api/v1/incidents/search", web::to(search_incidents::handle)))
+        .service(get("/api/v1/incidents/facets", web::to(facets::handle)))
         .service(get("/api/v1/incidents/{id}/similar", web::to(similar_incidents::handle)))
         .service(get("/api/v1/incidents/{id}/timeline", web::to(timeline::handle)))
         .service(get("/api/v1/stats/success-rate", web::to(success_rate::handle)))
+        .service(get("/api/v1/stats/counts", web::to(counts::handle)))
         .service(get("/api/v1/incidents/{id}", web::to(get_incident::handle)))
+        .service(get("/api/v1/audits", web::to(list_audits::handle)))
+        .service(get("/api/v1/workflows", web::to(list_workflows::handle)))
         .service(get("/api/v1/audits/{id}", web::to(get_audit::handle)))
         .service(get("/api/v1/workflows/{id}/steps", web::to(list_steps::handle)))
         .configure(configure_health)

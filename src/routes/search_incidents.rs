@@ -14,7 +14,8 @@ use std::sync::atomic::Ordering;
 pub async fn handle(state: Data<AppState>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     admit_read(&state, &request).await?;
     let (body, _room) = json_body(&state, &request, payload).await?;
-    let search = Parameters::parse(request.query_string(), &[]).end().and_then(|()| Search::parse(&body));
+    let search =
+        Parameters::parse(request.query_string(), &[]).end().and_then(|()| Search::parse(&body, (state.clock)()));
     let search = search.map_err(|invalid| counted(&state, invalid))?;
     Ok(HttpResponse::Ok().json(find(&state, search).await?))
 }

@@ -7,6 +7,7 @@ use crate::problem::Problem;
 use crate::state::AppState;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use chrono::{DateTime, Utc};
 use data_storage_actors::domain::filter::{IncidentFilter, filters};
 use data_storage_actors::domain::invalid::Invalid;
 use data_storage_actors::domain::parameters::Parameters;
@@ -14,15 +15,15 @@ use data_storage_actors::domain::search::{About, DEFAULT_LIMIT, Search, as_of, h
 
 pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     admit_read(&state, &request).await?;
-    let search = parse(&request).map_err(|invalid| counted(&state, invalid))?;
+    let search = parse(&request, (state.clock)()).map_err(|invalid| counted(&state, invalid))?;
     Ok(HttpResponse::Ok().json(find(&state, search).await?))
 }
 
-fn parse(request: &HttpRequest) -> Result<Search, Invalid> {
+fn parse(request: &HttpRequest, now: DateTime<Utc>) -> Result<Search, Invalid> {
     let about = About::Incident(path_id(request)?);
     let known: Vec<&'static str> = [filters(), &["limit", "min_similarity", "half_life", "as_of"]].concat();
     let query = Parameters::parse(request.query_string(), &known);
-    let filter = IncidentFilter::from_query(|name| query.get(name))?;
+    let filter = IncidentFilter::from_query(&query, now)?;
     let limit = query.number("limit", 1, 100, 10)?;
     let search = Search {
         about,

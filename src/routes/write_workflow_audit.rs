@@ -7,6 +7,7 @@ use crate::state::AppState;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use data_storage_actors::domain::identity::Access;
+use data_storage_actors::domain::parameters::Parameters;
 use data_storage_actors::domain::workflow::WorkflowAudit;
 use data_storage_actors::pg_writer::WriteWorkflowAudit;
 
@@ -14,7 +15,9 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest, payload: Payloa
     let identity = authorize(&state, &request, Access::WriteWorkflow).await?;
     // `_room` is held to the end: it is this body's share of the memory of all bodies.
     let (body, _room) = json_body(&state, &request, payload).await?;
-    let audit = receipt(&state, &request, &identity)
+    let audit = Parameters::parse(request.query_string(), &[])
+        .end()
+        .and_then(|()| receipt(&state, &request, &identity))
         .and_then(|receipt| WorkflowAudit::parse(&body, &receipt))
         .map_err(|invalid| counted(&state, invalid))?;
     let message = WriteWorkflowAudit { audit: Box::new(audit), bytes: body.len() };

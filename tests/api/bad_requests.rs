@@ -59,7 +59,8 @@ async fn bodies() {
         ("{}}".into(), None),
         ("{\"a\":1,}".into(), None),
         ("{'a':1}".into(), None),
-        ("\u{feff}{}".into(), None),
+        ("\u{feff}{}".into(), Some("remediationRequestID")),
+        ("\u{feff}\u{feff}{}".into(), None),
         ("{\"a\":NaN}".into(), None),
         ("{}".into(), Some("remediationRequestID")),
         (without("remediationRequestID"), Some("remediationRequestID")),
@@ -259,7 +260,7 @@ async fn queries_and_ids() {
         service.read("/api/v1/incidents?limit=1").await["pagination"]["next_cursor"].as_str().expect("more").to_owned();
     let long = format!("alert_name={}", "x".repeat(256));
     let with_filter = format!("cluster=x&cursor={cursor}");
-    let with_offset = format!("offset=0&cursor={cursor}");
+    let with_offset = format!("offset=1&cursor={cursor}");
     for (query, field) in [
         ("limit=0", "limit"),
         ("limit=1001", "limit"),

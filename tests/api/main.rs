@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attempts;
 mod bad_requests;
 mod embedders;
 mod facts;
@@ -14,6 +15,7 @@ mod incident_facts;
 mod list_incidents;
 mod outcomes;
 mod posted_fields;
+mod questions;
 mod rate_limits;
 mod search;
 mod tls;

@@ -164,7 +164,7 @@ async fn text_is_any_unicode() {
 #[tokio::test]
 async fn steps_store_what_they_say() {
     let (service, _database) = Service::start().await;
-    let id = service.post_step(&json!({"workflow_id": "wf/ü 1", "StepName": "s", "stepstatus": "timeout"})).await;
+    let id = service.post_step(&json!({"workflow_id": "wf/ü 1", "StepName": "s", "stepstatus": "timeless"})).await;
     assert_eq!((id.status.as_u16(), &id.json()["field"]), (400, &json!("stepStatus")));
     for (name, at) in [("second", -10), ("first", -20)] {
         let step = json!({"workflow_id": "wf/ü 1", "StepName": name, "stepstatus": "timedout", "executedAt": now(at), "extra": [1]});

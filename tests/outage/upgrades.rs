@@ -40,13 +40,15 @@ upgrades! {
     from_facets: 5 and 4;
     from_revisions: 5 and 5;
     from_dropped_incidents: 6 and 6;
+    from_attempts: 7 and 7;
+    from_more_filters: 8 and 8;
 }
 
 /// The versions that the newest migrations have: a new one needs its line above.
 #[test]
 fn every_schema_is_upgraded_from() {
     let latest = [Schema::Audit, Schema::Vector].map(|schema| Migrations::of(schema).latest());
-    assert_eq!(latest, [6, 6]);
+    assert_eq!(latest, [8, 8]);
 }
 
 async fn upgrade(audit: u8, vector: u8) {
@@ -70,6 +72,8 @@ async fn upgrade(audit: u8, vector: u8) {
     posting_goes_on(&service).await;
     lists_are_complete(&service, 10).await;
     run(&database, &["check", "--totals"]).await;
+    targets_are_workloads(&service).await;
+    facts_that_became_filters(&service, &database).await;
     searches_find_what_was_there(&service, &database).await;
     let faults: Vec<Value> = service.log().into_iter().filter(|line| line["level"] == "ERROR").collect();
     assert_eq!(faults, Vec::<Value>::new());
@@ -109,6 +113,9 @@ async fn lists_are_complete(service: &Service, more: i64) {
         ("&cluster=c-1", INCIDENTS + 1),
         ("&action_type=restart", 200 + executed),
         ("&alert_name=KubeNodeDiskFull&namespace=shop", 50),
+        ("&environment=production", 100),
+        ("&target_resource=pod/checkout-6f7d8c9b5d-x2k4b", 100),
+        ("&namespace=shop&namespace=payments", 301),
         ("&status=failed", 100),
         ("&status=completed", 100 + executed),
         ("&status=pending", 101 + more - executed),
@@ -182,6 +189,34 @@ async fn posting_goes_on(service: &Service) {
         "executedAt": crate::support::now(), "remediationRequestID": "rr-old-10"});
     assert_eq!(service.post_step(&step).await.status, 201);
     assert_eq!(service.read("/api/v1/workflows/wf-old-10/steps").await["pagination"]["total"], 3);
+}
+
+/// Also those of incidents that a program wrote which knew no workloads.
+async fn targets_are_workloads(service: &Service) {
+    eventually_long("workloads are filled in", async || {
+        let rates = service.read("/api/v1/stats/success-rate?group_by=target&action_type=restart").await;
+        let groups = rates["data"].as_array().expect("data");
+        groups.iter().find(|group| group["target"] == "deployment/checkout" && group["n"] == 100).map(|_| ())
+    })
+    .await;
+}
+
+/// A search knows facts that were no filters when the incidents were written, before and after their copies are completed.
+async fn facts_that_became_filters(service: &Service, database: &Database) {
+    let count = async |filters: Value| {
+        let found =
+            search(service, json!({"query": "pods killed: out of memory", "limit": 100, "filters": filters})).await;
+        found["data"].as_array().expect("data").len()
+    };
+    // Of the first schema nothing is searchable before `reindex`.
+    let all = count(json!({"alert_name": "KubePodOOMKilled"})).await;
+    assert_eq!(count(json!({"environment": "production"})).await, all);
+    eventually_long("copies are completed", async || {
+        (database.number("SELECT count(*) FROM incident_facts WHERE NOT is_complete").await == 0).then_some(())
+    })
+    .await;
+    assert_eq!(count(json!({"environment": ["production", "x"], "namespace": ["shop", "payments"]})).await, all);
+    assert_eq!(count(json!({"environment": "staging"})).await, 0);
 }
 
 async fn search(service: &Service, body: Value) -> Value {

@@ -1,6 +1,6 @@
 //! The service as its users have it: the built program, over HTTP.
 
-use super::{Database, eventually, server};
+use super::{Database, contract, eventually, server};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -174,7 +174,7 @@ impl Service {
     }
 
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Answer {
-        let mut request = self.client.request(method, self.url(path));
+        let mut request = self.client.request(method.clone(), self.url(path));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -183,7 +183,9 @@ impl Service {
         }
         let response = request.send().await.expect("an answer");
         let (status, headers) = (response.status(), response.headers().clone());
-        Answer { status, headers, text: response.text().await.expect("a body") }
+        let answer = Answer { status, headers, text: response.text().await.expect("a body") };
+        contract::check(&method, path, &answer);
+        answer
     }
 
     pub async fn get(&self, path: &str) -> Answer {

@@ -154,7 +154,7 @@ async fn drive(mut driver: Driver, warned: Arc<AtomicBool>) {
         if let AsyncMessage::Notice(notice) = message
             && *notice.code() == SqlState::WARNING
         {
-            tracing::warn!(message = notice.message(), "PostgreSQL warns");
+            tracing::warn!(notice = notice.message(), "PostgreSQL warns");
             warned.store(true, Ordering::SeqCst);
         }
     }

@@ -18,10 +18,12 @@ pub(crate) struct ComposedStatement<'a> {
 
 pub(crate) enum SqlValue<'a> {
     Text(&'a str),
+    Texts(&'a [String]),
     Number(i64),
     Bucket(i32),
     Time(DateTime<Utc>),
-    Key(Vec<u8>),
+    Keys(Vec<Vec<u8>>),
+    Key(Vec<Option<String>>),
     Buckets(Vec<i32>),
     Numbers(Vec<i64>),
     Times(Vec<DateTime<Utc>>),
@@ -47,9 +49,11 @@ impl ComposedStatement<'_> {
             .iter()
             .map(|value| match value {
                 SqlValue::Text(text) => text as &(dyn ToSql + Sync),
+                SqlValue::Texts(texts) => texts,
                 SqlValue::Number(number) => number,
                 SqlValue::Bucket(bucket) => bucket,
                 SqlValue::Time(time) => time,
+                SqlValue::Keys(keys) => keys,
                 SqlValue::Key(key) => key,
                 SqlValue::Buckets(buckets) => buckets,
                 SqlValue::Numbers(numbers) => numbers,
@@ -79,9 +83,11 @@ pub(crate) fn conditions<'a>(
     values: &mut Vec<SqlValue<'a>>,
 ) -> Vec<String> {
     let mut clauses = Vec::new();
-    for (fact, text) in filter.facts() {
-        values.push(SqlValue::Text(text));
-        clauses.push(format!("t.{} = ${}", fact.column, values.len()));
+    for (fact, texts) in filter.facts() {
+        let fits = format!("t.{} {}", fact.column, one_of(texts, values));
+        // The copies from before this fact was a filter lack it: what fits is known when the incidents are read.
+        let is_copied_later = facts == FactSource::Copied && !fact.faceted;
+        clauses.push(if is_copied_later { format!("({fits} OR NOT t.is_complete)") } else { fits });
     }
     if let Some(request) = filter.remediation_request_id.as_deref() {
         // Through the table of ids, which knows the partition.
@@ -100,13 +106,27 @@ pub(crate) fn conditions<'a>(
     clauses
 }
 
+/// `= $n`, or the same for several values.
+pub(crate) fn one_of<'a>(texts: &'a [String], values: &mut Vec<SqlValue<'a>>) -> String {
+    match texts {
+        [text] => {
+            values.push(SqlValue::Text(text));
+            format!("= ${}", values.len())
+        }
+        texts => {
+            values.push(SqlValue::Texts(texts));
+            format!("= ANY (${})", values.len())
+        }
+    }
+}
+
 /// The conditions of a filter's times on a table's `action_timestamp`.
 pub(crate) fn times<'a>(table: &str, filter: &'a IncidentFilter, values: &mut Vec<SqlValue<'a>>) -> Vec<String> {
     let bounds = [(filter.since, ">="), (filter.until, "<")];
     let bounds = bounds.into_iter().filter_map(|(time, comparison)| Some((time?, comparison)));
     bounds
         .map(|(time, comparison)| {
-            values.push(SqlValue::Time(time));
+            values.push(SqlValue::Time(time.at));
             format!("{table}.action_timestamp {comparison} ${}", values.len())
         })
         .collect()

@@ -7,7 +7,8 @@
 //! In TEXT, `@` is the column, `#type` its type, `#bit` its bit, and `#place` its place among the facts of the list, from 1.
 //!
 //! Everywhere, `$*` is the number of the next parameter, `{all}` is the set of all counted facts as a number, `{ready}` is the rows of
-//! the smaller sets, and `{}` is itself.
+//! the smaller sets, and `{}` is itself. `{progress}` is how far the status of the audit `a` has come (`domain/status.rs`), and `{latest}` sorts
+//! audits `a` of one incident, the latest first.
 
 use crate::domain::facts::{Fact, FactKind, copied, counted, stated};
 use crate::domain::totals::DimensionSet;
@@ -24,6 +25,8 @@ pub(crate) fn fill(template: &str) -> String {
             "" => text.push_str("{}"),
             "all" => _ = write!(text, "{}", DimensionSet::ALL.bits()),
             "ready" => text.push_str(&ready()),
+            "progress" => text.push_str(PROGRESS),
+            "latest" => _ = write!(text, "a.created_at DESC, {PROGRESS} DESC, a.id DESC"),
             list => text.push_str(&expand(list)),
         }
         rest = after;
@@ -31,6 +34,10 @@ pub(crate) fn fill(template: &str) -> String {
     text.push_str(rest);
     number(&text)
 }
+
+/// `Status::progress` in SQL.
+const PROGRESS: &str = "(CASE WHEN 'status' = ANY (a.assumed) THEN 0 WHEN a.status = 'pending' THEN 1 WHEN a.status = 'in_progress' THEN 2 \
+                        WHEN a.status = 'rolled_back' THEN 4 ELSE 3 END)";
 
 /// A statement from a file beside the caller, filled once.
 macro_rules! sql {

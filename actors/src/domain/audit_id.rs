@@ -14,6 +14,8 @@ pub struct AuditId(Uuid);
 
 const TIME_BITS: u32 = 53;
 const DIGEST_BITS: u32 = 59;
+/// Of the digest, in the place of an audit among its incident's: what is left behind the progress.
+const PLACE_BITS: u32 = 56;
 
 impl AuditId {
     /// A `time` before 1970 counts as 1970.
@@ -23,10 +25,19 @@ impl AuditId {
         let bucket = bucket.get() as u128; // 0…1023
         let tail = digest[..8].iter().fold(0u128, |n, byte| n << 8 | u128::from(*byte));
         let tail = tail & ((1 << DIGEST_BITS) - 1);
-        let free = micros << (10 + DIGEST_BITS) | bucket << DIGEST_BITS | tail;
-        // The layout of the UUID: 48 bits, the version, 12 bits, the variant, 62 bits.
-        let value = (free >> 74) << 80 | 0x8 << 76 | (free >> 62 & 0xfff) << 64 | 0b10 << 62 | (free & ((1 << 62) - 1));
-        AuditId(Uuid::from_u128(value))
+        AuditId(uuid(micros << (10 + DIGEST_BITS) | bucket << DIGEST_BITS | tail))
+    }
+
+    pub fn uuid(self) -> Uuid {
+        self.0
+    }
+
+    /// The place of this audit among all of its incident: by its time, then by how far its status has come, then by its id. The greater
+    /// is the later. It is the id with the progress (0…7) behind the bucket.
+    pub fn place(self, progress: u8) -> Uuid {
+        let free = self.free_bits();
+        let (head, tail) = (free >> DIGEST_BITS, free & ((1 << PLACE_BITS) - 1));
+        uuid(head << DIGEST_BITS | u128::from(progress & 7) << PLACE_BITS | tail)
     }
 
     fn free_bits(self) -> u128 {
@@ -37,10 +48,12 @@ impl AuditId {
     pub fn bucket(self) -> Bucket {
         Bucket::from_bits((self.free_bits() >> DIGEST_BITS & 0x3ff) as u16) // ten bits
     }
+}
 
-    pub fn uuid(self) -> Uuid {
-        self.0
-    }
+/// The layout of a UUID with these free bits: 48 bits, the version, 12 bits, the variant, 62 bits.
+fn uuid(free: u128) -> Uuid {
+    let value = (free >> 74) << 80 | 0x8 << 76 | (free >> 62 & 0xfff) << 64 | 0b10 << 62 | (free & ((1 << 62) - 1));
+    Uuid::from_u128(value)
 }
 
 impl fmt::Display for AuditId {
@@ -86,6 +99,14 @@ mod tests {
             assert_eq!(early.uuid().get_version_num(), 8);
             assert_eq!(early.to_string().parse(), Ok(early));
         }
+    }
+
+    #[test]
+    fn at_one_time_the_progress_decides() {
+        let id = |micros, digest: u8| AuditId::new(at(micros), Bucket::from_bits(1023), &[digest; 32]);
+        let (low, high) = (id(1_764_000_000_000_000, 0), id(1_764_000_000_000_000, 0xff));
+        assert!(low.place(2) > high.place(1) && low.place(1) < high.place(1));
+        assert!(id(1_764_000_000_000_001, 0).place(0) > high.place(4));
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub struct Fact {
     pub counted: bool,
     /// Whether the vector store has an index of its copy.
     pub indexed: bool,
+    /// Whether the facets of patterns tell of it (`domain/facets.rs`). The facets of patterns that were there before a fact became a filter
+    /// say nothing of it.
+    pub faceted: bool,
     /// What an audit states of it. Status, times, duration and error go together, and have a rule of their own (`domain/incident.rs`).
     pub stated: Option<fn(&RemediationAudit) -> Option<FactValue<'_>>>,
 }
@@ -66,7 +69,7 @@ macro_rules! facts {
     (filter $filter:literal) => { (Some($filter), concat!("filters.", $filter)) };
     (stated none) => { None };
     (stated $stated:expr) => { Some($stated) };
-    ($($filter:tt | $column:literal | $kind:ident | $longest:literal | $counted:literal | $indexed:literal | $stated:tt;)*) => {
+    ($($filter:tt | $column:literal | $kind:ident | $longest:literal | $counted:literal | $indexed:literal | $faceted:literal | $stated:tt;)*) => {
         /// All of them, in the order of the contract's filters.
         pub static FACTS: [Fact; facts!(count $($column)*)] = [$(Fact {
             filter: facts!(filter $filter).0,
@@ -76,24 +79,26 @@ macro_rules! facts {
             longest: $longest,
             counted: $counted,
             indexed: $indexed,
+            faceted: $faceted,
             stated: facts!(stated $stated),
         }),*];
     };
 }
 
 facts! {
-    // filter         | column               | kind     | longest | counted | indexed | stated
-    "alert_name"      | "alert_name"         | Text     | 255     | true    | true    | (|audit| text(&audit.alert_name));
-    "severity"        | "alert_severity"     | Severity | 255     | true    | false   | (|audit| Some(FactValue::Text(audit.stated_severity()?.as_str())));
-    "action_type"     | "action_type"        | Text     | 255     | true    | true    | (|audit| text(&audit.action_type));
-    "namespace"       | "namespace"          | Text     | 255     | true    | true    | (|audit| text(&audit.namespace));
-    "cluster"         | "cluster_name"       | Text     | 255     | true    | true    | (|audit| text(&audit.cluster));
-    "status"          | "execution_status"   | Status   | 255     | false   | false   | none;
-    none              | "environment"        | Text     | 255     | false   | false   | (|audit| text(&audit.environment));
-    none              | "alert_fingerprint"  | Text     | 255     | false   | false   | (|audit| text(&audit.alert_fingerprint));
-    none              | "target_resource"    | Text     | 512     | false   | false   | (|audit| text(&audit.target_resource));
-    none              | "model_used"         | Text     | 255     | false   | false   | (|audit| text(&audit.model_used));
-    none              | "model_confidence"   | Number   | 0       | false   | false   | (|audit| Some(FactValue::Number(audit.confidence?)));
+    // filter           | column               | kind     | longest | counted | indexed | faceted | stated
+    "alert_name"        | "alert_name"         | Text     | 255     | true    | true    | true    | (|audit| text(&audit.alert_name));
+    "severity"          | "alert_severity"     | Severity | 255     | true    | false   | true    | (|audit| Some(FactValue::Text(audit.stated_severity()?.as_str())));
+    "action_type"       | "action_type"        | Text     | 255     | true    | true    | true    | (|audit| text(&audit.action_type));
+    "namespace"         | "namespace"          | Text     | 255     | true    | true    | true    | (|audit| text(&audit.namespace));
+    "cluster"           | "cluster_name"       | Text     | 255     | true    | true    | true    | (|audit| text(&audit.cluster));
+    "status"            | "execution_status"   | Status   | 255     | false   | false   | true    | none;
+    "target_resource"   | "target_resource"    | Text     | 512     | false   | true    | false   | (|audit| text(&audit.target_resource));
+    "alert_fingerprint" | "alert_fingerprint"  | Text     | 255     | false   | true    | false   | (|audit| text(&audit.alert_fingerprint));
+    "environment"       | "environment"        | Text     | 255     | false   | false   | false   | (|audit| text(&audit.environment));
+    none                | "workload"           | Text     | 512     | false   | false   | false   | (|audit| text(&audit.workload));
+    none                | "model_used"         | Text     | 255     | false   | false   | false   | (|audit| text(&audit.model_used));
+    none                | "model_confidence"   | Number   | 0       | false   | false   | false   | (|audit| Some(FactValue::Number(audit.confidence?)));
 }
 
 fn text(value: &Option<String>) -> Option<FactValue<'_>> {
@@ -129,7 +134,17 @@ pub fn copied() -> impl Iterator<Item = &'static Fact> + Clone {
     FACTS.iter().filter(|fact| fact.filter.is_some())
 }
 
+/// Those that say which incident it is. An incident has one value of each; where its audits state several, that is a conflict.
+pub fn identifying() -> impl Iterator<Item = &'static Fact> + Clone {
+    FACTS.iter().filter(|fact| matches!(fact.column, "alert_name" | "namespace" | "cluster_name"))
+}
+
 impl Fact {
+    /// The column of `remediation_audit` that states it.
+    pub fn audit_column(&self) -> &'static str {
+        if self.column == "cluster_name" { "cluster" } else { self.column }
+    }
+
     /// The value that a filter's text means, in the form in which it is stored.
     pub(super) fn parse_word(&self, value: &str) -> Result<Option<&'static str>, &'static str> {
         match self.kind {

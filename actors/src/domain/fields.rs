@@ -5,7 +5,7 @@
 use super::attributes::Attributes;
 use super::go_duration;
 use super::invalid::{Invalid, Reason};
-use super::json::{Fault, Json, Member, parse_members};
+use super::json::{Fault, Json, Member, integer, parse_members};
 use super::time::{is_go_zero, parse_rfc3339};
 use chrono::{DateTime, Utc};
 use std::borrow::Cow;
@@ -66,16 +66,9 @@ impl Fields {
         Ok(Some(text))
     }
 
-    /// Text of at most `max_bytes` bytes of UTF-8.
-    pub fn long_text(&mut self, name: &'static str, max_bytes: usize) -> Result<Option<String>, Invalid> {
-        let Some(text) = self.string(name)? else {
-            return Ok(None);
-        };
-        if text.len() > max_bytes {
-            let rest = format_args!("is longer than {} KiB", max_bytes / 1024);
-            return Err(Invalid::named(name, Reason::TooLong, rest));
-        }
-        Ok(Some(text))
+    /// Text of any length (`domain/long_text.rs`).
+    pub fn long_text(&mut self, name: &'static str) -> Result<Option<String>, Invalid> {
+        self.string(name)
     }
 
     pub fn required_text(&mut self, name: &'static str, max_chars: usize) -> Result<String, Invalid> {
@@ -139,7 +132,7 @@ impl Fields {
         let nanos = match self.take_any("duration")? {
             None => None,
             Some(zero) if is_zero(&zero) => Some(0),
-            Some(Json::Number(number)) => Some(number.parse().map_err(|_| {
+            Some(Json::Number(number)) => Some(integer(&number).ok_or_else(|| {
                 Invalid::wrong("duration", "must be an integer of nanoseconds or a duration like \"1.5s\"")
             })?),
             Some(Json::String(text)) => Some(
@@ -155,8 +148,8 @@ impl Fields {
         let millis = match self.take_any("durationMs")? {
             None => None,
             Some(zero) if is_zero(&zero) => Some(0),
-            Some(Json::Number(number)) => match number.parse::<i64>() {
-                Ok(millis) if (0..=MAX_NANOS / 1_000_000).contains(&millis) => Some(millis * 1_000_000),
+            Some(Json::Number(number)) => match integer(&number) {
+                Some(millis) if (0..=MAX_NANOS / 1_000_000).contains(&millis) => Some(millis * 1_000_000),
                 _ => {
                     return Err(Invalid::wrong("durationMs", "must be an integer of milliseconds, not negative"));
                 }
@@ -240,6 +233,8 @@ mod tests {
         assert_eq!(read(r#"{"duration":0}"#, true), Ok(Some(0)));
         assert_eq!(read(r#"{"duration":-1}"#, false), Err("duration".into()));
         assert_eq!(read(r#"{"duration":1.5}"#, false), Err("duration".into()));
+        assert_eq!(read(r#"{"duration":1.5e9}"#, false), Ok(Some(1_500_000_000)));
+        assert_eq!(read(r#"{"durationMs":5.0}"#, false), Ok(Some(5_000_000)));
         assert_eq!(read(r#"{"durationMs":9223372036855}"#, false), Err("durationMs".into()));
     }
 }

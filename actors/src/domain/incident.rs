@@ -1,21 +1,22 @@
 //! How the audits of one remediation request add up to one incident.
 //!
-//! Each fact of an incident is that of the latest audit that states it, and bears that audit's id. Ids sort by the
-//! audits' own time first, so the greatest id is the latest audit, and merging is the same in any order, any grouping
-//! and any repetition. What this module does within one flush, `upsert_incidents.sql` does with the row that is there.
+//! Each fact of an incident is that of the latest audit that states it, and bears that audit's place: its time, then how
+//! far its status has come, then its id, in one number. Kubernetes' times are whole seconds, so two steps of one instant
+//! are the rule. The greatest place is the latest audit, and merging is the same in any order, any grouping and any
+//! repetition. What this module does within one flush, `upsert_incidents.sql` does with the row that is there.
 
-use super::audit_id::AuditId;
 use super::bucket::Bucket;
-use super::facts::{FactValue, STATED, stated};
+use super::facts::{Fact, FactValue, STATED, stated};
 use super::remediation::RemediationAudit;
 use super::status::Status;
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
-/// A value and the audit that states it.
+/// A value and the place of the audit that states it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Stated<T> {
     pub value: T,
-    pub by: AuditId,
+    pub by: Uuid,
 }
 
 /// Status, duration, error, start and end go together: all of them from one audit.
@@ -35,15 +36,21 @@ pub struct IncidentFacts<'a> {
     pub remediation_request_id: &'a str,
     /// The server's clock when the last of them was received.
     pub received_at: DateTime<Utc>,
+    /// The latest of their own times.
+    pub last_audit_at: DateTime<Utc>,
     /// In the order of the facts that audits state by themselves (`domain/facts.rs`).
     pub stated: [Option<Stated<FactValue<'a>>>; STATED],
     pub execution: Option<Stated<ExecutionFacts<'a>>>,
+    /// The place of the first audit with a final status, and of the last one with a status that is not final: where the first comes before
+    /// the last, the request went on after an attempt had ended.
+    pub first_ended: Option<Uuid>,
+    pub last_opened: Option<Uuid>,
 }
 
 impl<'a> IncidentFacts<'a> {
     /// What one audit states.
     pub fn of(audit: &'a RemediationAudit) -> Self {
-        let by = audit.envelope.id;
+        let by = audit.place();
         let mut facts = [None; STATED];
         for (held, fact) in facts.iter_mut().zip(stated()) {
             *held = fact.stated.and_then(|stated| stated(audit)).map(|value| Stated { value, by });
@@ -59,14 +66,27 @@ impl<'a> IncidentFacts<'a> {
             bucket: audit.envelope.bucket(),
             remediation_request_id: &audit.remediation_request_id,
             received_at: audit.envelope.received_at,
+            last_audit_at: audit.created_at,
             stated: facts,
             execution: audit.status_stated.then_some(Stated { value: execution, by }),
+            first_ended: (audit.status_stated && audit.status.is_final()).then_some(by),
+            last_opened: (audit.status_stated && !audit.status.is_final()).then_some(by),
         }
+    }
+
+    /// Whether the two state a fact, and different values of it.
+    pub fn contradicts(&self, other: &Self, fact: &Fact) -> bool {
+        let place = stated().position(|stated| stated.column == fact.column);
+        let value = |facts: &Self| place.and_then(|place| facts.stated[place]).map(|stated| stated.value);
+        matches!((value(self), value(other)), (Some(one), Some(other)) if one != other)
     }
 
     /// Takes in what another audit of the same request states, which came later.
     pub fn merge(&mut self, later: Self) {
         self.received_at = self.received_at.max(later.received_at);
+        self.last_audit_at = self.last_audit_at.max(later.last_audit_at);
+        self.first_ended = self.first_ended.into_iter().chain(later.first_ended).min();
+        self.last_opened = self.last_opened.max(later.last_opened);
         for (held, later) in self.stated.iter_mut().zip(later.stated) {
             merge(held, later);
         }

@@ -55,6 +55,8 @@ pub type Member = (String, Result<Json, Fault>);
 /// The members of the JSON object in `body`, in their order. The same name may appear twice: the caller knows which
 /// names are the same.
 pub fn parse_members(body: &[u8]) -> Result<Vec<Member>, JsonError> {
+    // Some editors and .NET programs begin a file with a byte order mark.
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let raw: &RawValue = serde_json::from_slice(body).map_err(|e| syntax(&e))?;
     if !raw.get().starts_with('{') {
         return Err(JsonError::NotAnObject);
@@ -121,6 +123,24 @@ fn value(raw: &RawValue, depth: usize, gained: &mut usize) -> Result<Json, Fault
             Ok(Json::Number(text.to_owned()))
         }
     }
+}
+
+/// The integer that a JSON number is, also where it is written like `5.0` or `1.5e9`; `None` where it is none, or does not fit.
+pub fn integer(number: &str) -> Option<i64> {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let digits = digits.trim_start_matches('0');
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return Some(0);
+    }
+    let dropped = i64::try_from(digits.len() - significant.len()).ok()?;
+    let zeros = exponent.parse::<i64>().ok()?.checked_add(dropped)?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+    // No i64 has more digits than 19.
+    let zeros = usize::try_from(zeros).ok().filter(|zeros| *zeros < 20)?;
+    format!("{sign}{significant}{}", "0".repeat(zeros)).parse().ok()
 }
 
 /// About how many digits a number has when it is written without an exponent.
@@ -227,6 +247,28 @@ mod tests {
     }
 
     #[test]
+    fn integers_in_any_notation() {
+        for (text, number) in [
+            ("5", Some(5)),
+            ("5.0", Some(5)),
+            ("-0.0", Some(0)),
+            ("-5.00e0", Some(-5)),
+            ("1.5e9", Some(1_500_000_000)),
+            ("1500e-2", Some(15)),
+            ("0e999999999999999999999", Some(0)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("-9223372036854775808.0", Some(i64::MIN)),
+            ("9223372036854775808", None),
+            ("5.5", None),
+            ("1e-1", None),
+            ("1e19", None),
+            ("1e99999999999999999999", None),
+        ] {
+            assert_eq!(integer(text), number, "{text}");
+        }
+    }
+
+    #[test]
     fn numbers_and_text_are_kept_and_keys_sorted() {
         let body = r#"{"b":{"z":1.10,"a":[1e2,-0,12345678901234567890123.5]},"a":"\u00e9\n\"\ud83d\ude00"}"#;
         assert_eq!(
@@ -270,7 +312,7 @@ mod tests {
             "{",
             "{\"a\":}",
             "{\"a\":1}x",
-            "\u{feff}{}",
+            "\u{feff}\u{feff}{}",
             "{\"a\":01}",
             "{\"a\":\"\t\"}",
             "{'a':1}",

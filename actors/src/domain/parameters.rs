@@ -3,11 +3,11 @@
 use super::invalid::Invalid;
 use percent_encoding::percent_decode_str;
 
-/// The parameters of a query. Each must have a known name, appear once, and not be empty. A fault is reported when the
-/// caller reads its parameter. The caller reads the parameters in the order of the contract, so the first fault in
+/// The parameters of a query. Each must have a known name, and not be empty. A fault is reported when the
+/// caller reads its parameter: there, one that is read as a single value must be there once. The caller reads the parameters in the order of the contract, so the first fault in
 /// that order is reported. Unknown parameters come last.
 pub struct Parameters {
-    known: Vec<(&'static str, Result<String, Invalid>)>,
+    known: Vec<(&'static str, Vec<Result<String, Invalid>>)>,
     unknown: Option<Invalid>,
 }
 
@@ -30,24 +30,29 @@ impl Parameters {
     }
 
     fn add(&mut self, name: &'static str, value: &str) {
-        if let Some((_, held)) = self.known.iter_mut().find(|(known, _)| *known == name) {
-            *held = Err(Invalid::wrong(name, "is there twice"));
-            return;
-        }
         let value = match decode(value) {
             None => Err(Invalid::wrong(name, "is not valid UTF-8")),
             Some(value) if value.is_empty() => Err(Invalid::wrong(name, "must not be empty")),
             Some(value) => Ok(value),
         };
-        self.known.push((name, value));
+        match self.known.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, held)) => held.push(value),
+            None => self.known.push((name, vec![value])),
+        }
     }
 
-    pub fn get(&self, name: &str) -> Result<Option<&str>, Invalid> {
-        match self.known.iter().find(|(known, _)| *known == name) {
-            None => Ok(None),
-            Some((_, Ok(value))) => Ok(Some(value)),
-            Some((_, Err(invalid))) => Err(invalid.clone()),
+    /// All values of a parameter, in their order.
+    pub fn all(&self, name: &str) -> Result<Vec<&str>, Invalid> {
+        let held = self.known.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, held)| held);
+        held.iter().map(|value| value.as_deref().map_err(Invalid::clone)).collect()
+    }
+
+    pub fn get(&self, name: &'static str) -> Result<Option<&str>, Invalid> {
+        let values = self.all(name)?;
+        if values.len() > 1 {
+            return Err(Invalid::wrong(name, "is there twice"));
         }
+        Ok(values.first().copied())
     }
 
     /// A whole number within bounds, or the default.
@@ -94,7 +99,10 @@ mod tests {
         assert!(parameters.number("b", 8, 10, 3).is_err() && parameters.boolean("b", true).is_err());
         assert!(parameters.get("c").is_err() && parameters.get("d").is_err());
         assert_eq!(parameters.end(), Ok(()));
-        assert!(Parameters::parse("a=1&%61=2", &["a"]).get("a").is_err(), "twice, in two spellings");
+        let twice = Parameters::parse("a=1&%61=2", &["a"]);
+        assert!(twice.get("a").is_err(), "in two spellings");
+        assert_eq!(twice.all("a"), Ok(vec!["1", "2"]));
+        assert_eq!(twice.all("b"), Ok(vec![]));
         assert!(Parameters::parse("x=1", &["a"]).end().is_err());
     }
 }

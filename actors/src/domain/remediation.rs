@@ -5,10 +5,13 @@ use super::audit::{Envelope, Receipt};
 use super::content::ContentHasher;
 use super::fields::Fields;
 use super::invalid::Invalid;
+use super::long_text::cut;
 use super::severity::{self, Priority, Severity};
 use super::status::{self, Status};
 use super::time::to_micros;
+use super::workload::workload;
 use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
 
 /// The named fields, in the order of the contract's table.
 const NAMES: &[&str] = &[
@@ -33,9 +36,6 @@ const NAMES: &[&str] = &[
     "executedAt",
 ];
 
-/// The longest `reasoning` and `errorMessage`, in bytes.
-pub const MAX_TEXT: usize = 64 * 1024;
-
 /// What a row has in place of a name that an execution report leaves out. It states no fact.
 pub const UNKNOWN: &str = "unknown";
 
@@ -51,6 +51,8 @@ pub struct RemediationAudit {
     pub severity: Option<Severity>,
     pub action_type: Option<String>,
     pub target_resource: Option<String>,
+    /// The workload of the target (`domain/workload.rs`).
+    pub workload: Option<String>,
     /// The status, and whether the audit states it. A status that is only assumed is `pending`.
     pub status: Status,
     pub status_stated: bool,
@@ -66,6 +68,8 @@ pub struct RemediationAudit {
     pub created_at: DateTime<Utc>,
     pub executed_at: Option<DateTime<Utc>>,
     pub attributes: Option<Attributes>,
+    /// The columns whose text was cut.
+    pub truncated: Vec<&'static str>,
 }
 
 impl RemediationAudit {
@@ -95,8 +99,8 @@ impl RemediationAudit {
         let model_used = fields.text("modelUsed", 255)?;
         let alert_fingerprint = fields.text("alertFingerprint", 255)?;
         let environment = fields.text("environment", 255)?;
-        let reasoning = fields.long_text("reasoning", MAX_TEXT)?;
-        let error_message = fields.long_text("errorMessage", MAX_TEXT)?;
+        let mut reasoning = fields.long_text("reasoning")?;
+        let mut error_message = fields.long_text("errorMessage")?;
         let duration = fields.duration(false)?;
         let created_at = fields.time("createdAt")?;
         let executed_at = executed_at?;
@@ -131,6 +135,14 @@ impl RemediationAudit {
         };
         envelope.stale = check("createdAt", created_at).and_then(|()| check("executedAt", executed_at)).err();
 
+        // The whole makes the replay, but only a part of a long text is kept.
+        let mut truncated = Vec::new();
+        for (name, text) in [("reasoning", &mut reasoning), ("error_message", &mut error_message)] {
+            if cut(text) {
+                truncated.push(name);
+            }
+        }
+
         let by_outcome = executed_at.map(|_| match error_message {
             Some(_) => Status::Failed,
             None => Status::Completed,
@@ -146,6 +158,7 @@ impl RemediationAudit {
             priority,
             severity,
             action_type,
+            workload: target_resource.as_deref().map(workload),
             target_resource,
             status: stated.unwrap_or(Status::Pending),
             status_stated: stated.is_some(),
@@ -158,6 +171,7 @@ impl RemediationAudit {
             duration_ms: duration.map(|nanos| nanos / 1_000_000),
             executed_at: executed_at.map(to_micros),
             attributes,
+            truncated,
         })
     }
 
@@ -165,6 +179,11 @@ impl RemediationAudit {
     /// for.
     pub fn stated_severity(&self) -> Option<Severity> {
         self.severity.or(self.priority.map(Priority::severity))
+    }
+
+    /// The place of this audit among those of its incident: the greatest is the latest.
+    pub fn place(&self) -> Uuid {
+        self.envelope.id.place(if self.status_stated { self.status.progress() } else { 0 })
     }
 
     /// When the action ended, if the status is final and start and duration are known.

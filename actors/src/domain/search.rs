@@ -1,8 +1,8 @@
 //! What a search asks for.
 
-use super::filter::{IncidentFilter, filters, search_filters};
+use super::filter::{IncidentFilter, filters, search_filters, takes_several};
 use super::invalid::{Invalid, Reason};
-use super::json::{Fault, Json, parse_members, parse_members_of};
+use super::json::{Fault, Json, integer, parse_members, parse_members_of};
 use super::span;
 use super::time::parse_rfc3339;
 use chrono::{DateTime, Utc};
@@ -42,7 +42,7 @@ impl Search {
     ///
     /// # Errors
     /// What is wrong, by the name of its field.
-    pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
+    pub fn parse(body: &[u8], now: DateTime<Utc>) -> Result<Self, Invalid> {
         let members = parse_members(body).map_err(|error| Invalid::body(error.to_string()))?;
         let unknown = members.iter().find(|(name, _)| !NAMES.contains(&name.as_str()));
         let unknown = unknown.map(|(name, _)| Invalid::unnamed(name, "is not a field of a search"));
@@ -56,7 +56,7 @@ impl Search {
             (Some(_), Some(_)) => return Err(Invalid::wrong("incident_id", "and query must not both be given")),
         };
         let filters = members.take("filters").map_err(|invalid| faulty_filter(body).unwrap_or(invalid))?;
-        let filter = filters.map(filter).transpose()?.unwrap_or_default();
+        let filter = filters.map(|value| filter(value, now)).transpose()?.unwrap_or_default();
         let limit = members.take("limit")?.map(|value| limit(&value)).transpose()?.unwrap_or(DEFAULT_LIMIT);
         let min_similarity = members.take("min_similarity")?.map(|value| match value {
             Json::Number(number) => min_similarity(&number),
@@ -74,7 +74,7 @@ impl Search {
 
 fn incident_id(value: &Json) -> Result<i64, Invalid> {
     let id = match value {
-        Json::Number(number) => number.parse::<i64>().ok().filter(|id| (1..1 << 53).contains(id)),
+        Json::Number(number) => integer(number).filter(|id| (1..1 << 53).contains(id)),
         _ => None,
     };
     id.ok_or_else(|| Invalid::wrong("incident_id", "must be a positive integer below 2^53"))
@@ -82,7 +82,9 @@ fn incident_id(value: &Json) -> Result<i64, Invalid> {
 
 fn limit(value: &Json) -> Result<usize, Invalid> {
     let limit = match value {
-        Json::Number(number) => number.parse::<usize>().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)),
+        Json::Number(number) => integer(number)
+            .and_then(|limit| usize::try_from(limit).ok())
+            .filter(|limit| (1..=MAX_LIMIT).contains(limit)),
         _ => None,
     };
     limit.ok_or_else(|| Invalid::wrong("limit", "must be a whole number from 1 to 100"))
@@ -113,16 +115,26 @@ pub fn as_of(text: &str) -> Result<DateTime<Utc>, Invalid> {
     parse_rfc3339(text).ok_or_else(wrong)
 }
 
-fn filter(value: Json) -> Result<IncidentFilter, Invalid> {
+fn filter(value: Json, now: DateTime<Utc>) -> Result<IncidentFilter, Invalid> {
     let Json::Object(members) = value else { return Err(Invalid::wrong("filters", "must be an object")) };
     let mut filter = IncidentFilter::default();
     for (name, full) in search_filters() {
         let Some((_, value)) = members.iter().find(|(member, _)| member == name) else { continue };
-        match value {
-            Json::Null => {}
-            Json::String(text) if text.is_empty() => return Err(Invalid::wrong(full, "must not be empty")),
-            Json::String(text) => filter.set(name, text).map_err(|invalid| within(full, name, invalid))?,
-            _ => return Err(Invalid::wrong(full, "must be a string")),
+        let values = match value {
+            Json::Null => continue,
+            Json::Array(values) if takes_several(name) && values.is_empty() => {
+                return Err(Invalid::wrong(full, "must not be empty"));
+            }
+            Json::Array(values) if takes_several(name) => values,
+            value => std::slice::from_ref(value),
+        };
+        for value in values {
+            match value {
+                Json::String(text) if text.is_empty() => return Err(Invalid::wrong(full, "must not be empty")),
+                Json::String(text) => filter.set(name, text, now).map_err(|invalid| within(full, name, invalid))?,
+                _ if takes_several(name) => return Err(Invalid::wrong(full, "must be a string or a list of strings")),
+                _ => return Err(Invalid::wrong(full, "must be a string")),
+            }
         }
     }
     match members.iter().find(|(name, _)| !filters().contains(&name.as_str())) {
@@ -180,6 +192,8 @@ impl SearchMembers {
 mod tests {
     use super::*;
 
+    const NOW: DateTime<Utc> = DateTime::from_timestamp(1_764_000_000, 0).unwrap();
+
     #[test]
     fn the_first_wrong_field_is_named() {
         for (body, field) in [
@@ -195,13 +209,16 @@ mod tests {
             (r#"{"query":"a","filters":{"severity":"urgent"},"limit":0}"#, "filters.severity"),
             (r#"{"query":"a","filters":{"colour":"red"}}"#, "filters.colour"),
             (r#"{"query":"a","filters":{"since":7}}"#, "filters.since"),
+            (r#"{"query":"a","filters":{"cluster":["a",7]}}"#, "filters.cluster"),
+            (r#"{"query":"a","filters":{"cluster":[]}}"#, "filters.cluster"),
+            (r#"{"query":"a","filters":{"since":["1h"]}}"#, "filters.since"),
             (r#"{"query":"a","limit":101,"as_of":"now"}"#, "limit"),
             (r#"{"query":"a","min_similarity":1.5}"#, "min_similarity"),
             (r#"{"query":"a","half_life":"0d"}"#, "half_life"),
             (r#"{"query":"a","as_of":"now"}"#, "as_of"),
             (r#"{"query":"a","colour":"red"}"#, "colour"),
         ] {
-            let error = Search::parse(body.as_bytes()).expect_err(body);
+            let error = Search::parse(body.as_bytes(), NOW).expect_err(body);
             assert_eq!(error.field.as_deref(), Some(field), "{body}");
             assert!(error.detail.starts_with(field), "{}", error.detail);
         }
@@ -211,7 +228,7 @@ mod tests {
     fn all_of_it() {
         let body = r#"{"query":"pods run out of memory","filters":{"severity":"high","since":"2025-11-01T00:00:00Z"},"limit":5,
             "min_similarity":0,"half_life":"90d","as_of":"2025-11-02T00:00:00Z"}"#;
-        let search = Search::parse(body.as_bytes()).expect("valid");
+        let search = Search::parse(body.as_bytes(), NOW).expect("valid");
         assert_eq!((search.limit, search.min_similarity), (5, Some(0.0)));
         assert_eq!(search.half_life, Some(Duration::from_secs(90 * 86_400)));
         assert!(search.filter.facts().count() == 1 && search.filter.since.is_some() && search.as_of.is_some());

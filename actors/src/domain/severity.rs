@@ -11,11 +11,13 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// Reads the four words and the synonyms `warning` (medium) and `info` (low).
+    /// Reads the four words and the synonyms that the contract lists.
     pub fn parse(word: &str) -> Option<Self> {
         match fold(word).as_str() {
-            "warning" => Some(Severity::Medium),
-            "info" => Some(Severity::Low),
+            "page" | "emergency" | "fatal" => Some(Severity::Critical),
+            "error" | "major" => Some(Severity::High),
+            "warning" | "warn" => Some(Severity::Medium),
+            "info" | "none" | "minor" => Some(Severity::Low),
             _ => Self::parse_strict(word),
         }
     }

@@ -16,11 +16,11 @@ impl Status {
     /// Reads any of the words and synonyms that the contract lists.
     pub fn parse(word: &str) -> Option<Self> {
         Some(match fold(word).as_str() {
-            "pending" => Status::Pending,
+            "pending" | "queued" | "blocked" | "waiting" => Status::Pending,
             "inprogress" | "executing" | "running" | "processing" => Status::InProgress,
             "completed" | "success" | "succeeded" => Status::Completed,
-            "failed" | "error" | "timedout" => Status::Failed,
-            "cancelled" | "canceled" | "skipped" => Status::Cancelled,
+            "failed" | "error" | "timeout" | "timedout" => Status::Failed,
+            "cancelled" | "canceled" | "skipped" | "aborted" => Status::Cancelled,
             "rolledback" => Status::RolledBack,
             _ => return None,
         })
@@ -34,6 +34,17 @@ impl Status {
             Status::Failed => "failed",
             Status::Cancelled => "cancelled",
             Status::RolledBack => "rolled_back",
+        }
+    }
+
+    /// How far a remediation has come with this status: of two audits of one instant the further one is the later. 0 is a status that is only
+    /// assumed. `db/template.rs` says the same in SQL.
+    pub fn progress(self) -> u8 {
+        match self {
+            Status::Pending => 1,
+            Status::InProgress => 2,
+            Status::Completed | Status::Failed | Status::Cancelled => 3,
+            Status::RolledBack => 4,
         }
     }
 
@@ -58,6 +69,11 @@ mod tests {
             ("rolled back", Status::RolledBack),
             ("Succeeded", Status::Completed),
             ("skipped", Status::Cancelled),
+            ("Aborted", Status::Cancelled),
+            ("time-out", Status::Failed),
+            ("queued", Status::Pending),
+            ("BLOCKED", Status::Pending),
+            ("waiting", Status::Pending),
         ] {
             assert_eq!(Status::parse(word), Some(status), "{word}");
         }

@@ -65,16 +65,50 @@ impl DimensionSet {
     }
 }
 
-/// The values that a filter asks for, and whether it asks for nothing else.
-pub fn values_of(filter: &IncidentFilter) -> (Values<&str>, bool) {
-    let mut values = Values::default();
-    let mut asked = 0;
-    for (value, fact) in values.iter_mut().zip(counted()) {
-        *value = filter.facts().find(|(asked, _)| asked.column == fact.column).map(|(_, value)| value);
-        asked += usize::from(value.is_some());
+/// What a filter asks of the counted facts, where it asks for nothing else.
+#[derive(Debug, Clone, Copy)]
+pub struct CountedFilter<'a> {
+    /// The values that each of them may have; none where any will do.
+    values: [&'a [String]; COUNTED],
+}
+
+impl<'a> CountedFilter<'a> {
+    /// `None` where it asks for anything else.
+    pub fn of(filter: &'a IncidentFilter) -> Option<Self> {
+        let mut values: [&[String]; COUNTED] = [&[]; COUNTED];
+        for (held, fact) in values.iter_mut().zip(counted()) {
+            *held = filter.values_of(fact);
+        }
+        let asked = values.iter().filter(|values| !values.is_empty()).count();
+        let is_counted = filter.without_facts() == IncidentFilter::default() && filter.facts().count() == asked;
+        is_counted.then_some(CountedFilter { values })
     }
-    let rest = filter.without_facts();
-    (values, rest == IncidentFilter::default() && filter.facts().count() == asked)
+
+    /// The facts that it asks for.
+    pub fn set(&self) -> DimensionSet {
+        DimensionSet::of(&self.values.map(|values| values.first()))
+    }
+
+    /// How many facts it asks for.
+    pub fn facts(&self) -> usize {
+        self.values.iter().filter(|values| !values.is_empty()).count()
+    }
+
+    /// The keys of the totals that add up to what fits: one for each combination of values.
+    pub fn keys(&self) -> Vec<(Bucket, [u8; 16])> {
+        let mut combinations: Vec<Values<&str>> = vec![Values::default()];
+        for (at, values) in self.values.iter().enumerate().filter(|(_, values)| !values.is_empty()) {
+            let with = |combination: &Values<&'a str>, value: &'a String| {
+                let mut combination = *combination;
+                combination[at] = Some(value.as_str());
+                combination
+            };
+            combinations =
+                combinations.iter().flat_map(|held| values.iter().map(move |value| with(held, value))).collect();
+        }
+        let set = self.set();
+        combinations.iter().map(|values| set.key(values)).collect()
+    }
 }
 
 /// One row of the totals, or what is to be added to it.
@@ -115,6 +149,20 @@ pub fn sum_up<'a>(changes: &[(Values<&'a str>, i64)], with_all: bool) -> Vec<Tot
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_of_several_values_has_a_key_for_each_combination() {
+        use crate::domain::filter::tests::filter;
+        let asked = filter(&[("severity", "high"), ("severity", "low"), ("alert_name", "A"), ("alert_name", "B")]);
+        let counted = CountedFilter::of(&asked).expect("counted facts alone");
+        let mut keys = counted.keys();
+        assert!(counted.set().is_ready() && counted.facts() == 2 && keys.len() == 4);
+        let one = filter(&[("severity", "low"), ("alert_name", "B")]);
+        keys.retain(|key| CountedFilter::of(&one).expect("as above").keys().contains(key));
+        assert_eq!(keys.len(), 1);
+        assert!(CountedFilter::of(&filter(&[("severity", "low"), ("since", "1h")])).is_none());
+        assert!(CountedFilter::of(&filter(&[("status", "failed")])).is_none());
+    }
 
     #[test]
     fn changes_add_to_every_set_that_can_be_asked_for() {

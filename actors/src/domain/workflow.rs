@@ -5,7 +5,7 @@ use super::audit::{Envelope, Receipt};
 use super::content::ContentHasher;
 use super::fields::Fields;
 use super::invalid::Invalid;
-use super::remediation::MAX_TEXT;
+use super::long_text::cut;
 use super::status::{self, Status};
 use super::time::to_micros;
 use chrono::{DateTime, Utc};
@@ -36,6 +36,8 @@ pub struct WorkflowAudit {
     /// If given, ties the whole workflow to the incident of this request.
     pub remediation_request_id: Option<String>,
     pub attributes: Option<Attributes>,
+    /// The columns whose text was cut.
+    pub truncated: Vec<&'static str>,
 }
 
 impl WorkflowAudit {
@@ -47,7 +49,7 @@ impl WorkflowAudit {
         let step_status =
             fields.word("stepStatus", Status::parse, status::WORDS)?.ok_or_else(|| Invalid::required("stepStatus"))?;
         let duration = fields.duration(true)?;
-        let error_message = fields.long_text("errorMessage", MAX_TEXT)?;
+        let mut error_message = fields.long_text("errorMessage")?;
         let executed_at = fields.time("executedAt")?;
         let remediation_request_id = fields.text("remediationRequestID", 255)?;
         let attributes = fields.rest()?;
@@ -71,6 +73,7 @@ impl WorkflowAudit {
             step_name,
             step_status,
             duration_ms: duration.unwrap_or(0) / 1_000_000,
+            truncated: if cut(&mut error_message) { vec!["error_message"] } else { Vec::new() },
             error_message,
             remediation_request_id,
             attributes,

@@ -11,7 +11,7 @@ use crate::error::ActorError;
 use crate::handle::Handle;
 use crate::metrics::Metrics;
 use crate::pg_writer::PgWriterActor;
-use crate::vector_writer::{AuditVector, Batch, Jobs};
+use crate::vector_writer::{AuditVector, Batch, Incomplete, Jobs};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub struct Worker {
     pub spaces: Option<Spaces>,
     /// Whether rows were written or cleared since the outbox was last measured and found empty.
     pub has_changed: bool,
+    /// Whether the vector store may have copies of facts from before some of them were copied.
+    pub has_incomplete: bool,
 }
 
 /// Audits of one transaction.
@@ -98,13 +100,15 @@ impl Worker {
                 _ = measure.tick() => {
                     unmeasured += 1;
                     if self.has_changed || unmeasured >= MEASURE_AT_LEAST {
+                        // An older program beside this one leaves some, too.
+                        self.has_incomplete |= unmeasured >= MEASURE_AT_LEAST;
                         self.measure().await;
                         unmeasured = 0;
                     }
                 },
                 _ = heal.tick(), if self.spaces.is_some() => {
                     // A full batch means that more is left: its next one follows the next flush.
-                    if self.heal().await == BATCH {
+                    if self.heal().await == BATCH || self.complete_copies().await {
                         heal.reset_immediately();
                         self.write_next_if_any().await;
                     }
@@ -194,6 +198,27 @@ impl Worker {
                 0
             }
         }
+    }
+
+    /// Completes some copies of facts; says whether there may be more.
+    async fn complete_copies(&mut self) -> bool {
+        let Some(spaces) = self.spaces.as_ref().filter(|_| self.has_incomplete) else { return false };
+        let complete = async {
+            let incomplete = Incomplete::list(&self.pool).await.map_err(|_| Failed::VectorStore)?;
+            if incomplete.is_empty() {
+                return Ok(false);
+            }
+            let requests = incomplete.requests();
+            let facts = self.pg_writer.ask(ReadFacts { requests }, ASK).await.map_err(|_| Failed::AuditDatabase)?;
+            let batch = Batch { space: spaces.configured(), vectors: Vec::new(), facts: &facts, now: (self.clock)() };
+            batch.write(&self.pool).await.map_err(|_| Failed::VectorStore)?;
+            incomplete.mark_gone(&self.pool, &facts).await.map_err(|_| Failed::VectorStore)?;
+            Ok::<_, Failed>(true)
+        };
+        // Where a store does not answer, the next turn tries again.
+        let Ok(found) = complete.await else { return false };
+        self.has_incomplete = found;
+        found
     }
 
     /// Writes some jobs; where the vector store takes too long for all of them, half of them after the other.

@@ -10,7 +10,7 @@ use crate::domain::attributes::Attributes;
 use crate::domain::audit::Recognition;
 use crate::domain::audit_id::AuditId;
 use crate::domain::bucket::Bucket;
-use crate::domain::facts::{FactKind, stated};
+use crate::domain::facts::{FactKind, identifying, stated};
 use crate::domain::incident::{ExecutionFacts, IncidentFacts, Stated};
 use crate::domain::remediation::{RemediationAudit, UNKNOWN};
 use crate::domain::severity::{Priority, Severity};
@@ -32,7 +32,15 @@ pub(super) enum Disposition {
     KeyReused,
 }
 
-/// Writes the audits, no two of which are the same, and says of each in order what became of it.
+/// What came of a flush that was committed.
+pub(super) struct Flushed {
+    /// Of each audit, in their order.
+    pub dispositions: Vec<Disposition>,
+    /// How often an audit stated another value of an identifying fact than its incident had, in the order of these facts.
+    pub conflicts: Vec<u64>,
+}
+
+/// Writes the audits, no two of which are the same.
 ///
 /// # Errors
 /// PostgreSQL's first one; then nothing of the flush was written, unless the connection was lost in the COMMIT.
@@ -41,7 +49,7 @@ pub(super) async fn flush(
     audits: &[&Audit],
     settings: &PgWriterSettings,
     now: DateTime<Utc>,
-) -> Result<Vec<Disposition>, Error> {
+) -> Result<Flushed, Error> {
     let statements = Statements::prepare(tx).await?;
     Flush { client: tx.client(), statements, audits, settings, now }.run(tx).await
 }
@@ -66,6 +74,7 @@ statements!(
     bury_stale = "bury_stale.sql",
     insert_incident_ids = "insert_incident_ids.sql",
     upsert_incidents = "upsert_incidents.sql",
+    write_attempts = "write_attempts.sql",
     link_workflows = "link_workflows.sql",
     insert_outbox = "../outbox/insert.sql",
 );
@@ -79,7 +88,7 @@ struct Flush<'a> {
 }
 
 impl Flush<'_> {
-    async fn run(&self, tx: &mut Transaction<'_>) -> Result<Vec<Disposition>, Error> {
+    async fn run(&self, tx: &mut Transaction<'_>) -> Result<Flushed, Error> {
         let mut dispositions = vec![Disposition::New; self.audits.len()];
         if self.audits.iter().any(|audit| audit.envelope().recognition.key().is_some()) {
             self.keys(&mut dispositions).await?;
@@ -96,12 +105,15 @@ impl Flush<'_> {
             }
         }
         let new = self.new_audits(&dispositions);
-        tx.last(async {
-            let (incidents, links, outbox) = join!(self.incidents(&new.0), self.links(&new.1), self.outbox(&new.0));
-            incidents.and(links).and(outbox)
-        })
-        .await?;
-        Ok(dispositions)
+        let conflicts = tx.last(async {
+            let (incidents, attempts, links, outbox) =
+                join!(self.incidents(&new.0), self.attempts(&new.0), self.links(&new.1), self.outbox(&new.0));
+            // The first error in the order of the statements: those behind it only tell that the transaction is over.
+            let conflicts = incidents?;
+            attempts.and(links).and(outbox).map(|()| conflicts)
+        });
+        let conflicts = conflicts.await?;
+        Ok(Flushed { dispositions, conflicts })
     }
 
     /// The audits that are not known to be replays.
@@ -211,6 +223,7 @@ impl Flush<'_> {
                 &column(audits, |a| &*a.envelope.writer),
                 &column(audits, |a| a.assumed()),
                 &column(audits, |a| a.attributes.as_ref().map(Attributes::as_str)),
+                &column(audits, |a| list(&a.truncated)),
             ],
         )
         .await
@@ -235,6 +248,7 @@ impl Flush<'_> {
                 &column(audits, |a| a.envelope.received_at),
                 &column(audits, |a| &*a.envelope.writer),
                 &column(audits, |a| a.attributes.as_ref().map(Attributes::as_str)),
+                &column(audits, |a| list(&a.truncated)),
             ],
         )
         .await
@@ -267,19 +281,26 @@ impl Flush<'_> {
         self.client.execute(&self.statements.bury_stale, &[&buckets, &names, &kept_from]).await.map(|_| ())
     }
 
-    async fn incidents(&self, audits: &[&RemediationAudit]) -> Result<(), Error> {
+    /// Says how often an identifying fact was in conflict.
+    async fn incidents(&self, audits: &[&RemediationAudit]) -> Result<Vec<u64>, Error> {
         let mut incidents: BTreeMap<&str, IncidentFacts<'_>> = BTreeMap::new();
+        let mut conflicts = vec![0; identifying().count()];
         for audit in audits {
             let facts = IncidentFacts::of(audit);
             match incidents.get_mut(audit.remediation_request_id.as_str()) {
-                Some(held) => held.merge(facts),
+                Some(held) => {
+                    for (count, fact) in conflicts.iter_mut().zip(identifying()) {
+                        *count += u64::from(held.contradicts(&facts, fact));
+                    }
+                    held.merge(facts);
+                }
                 None => {
                     incidents.insert(&audit.remediation_request_id, facts);
                 }
             }
         }
         if incidents.is_empty() {
-            return Ok(());
+            return Ok(conflicts);
         }
         let rows: Vec<&IncidentFacts<'_>> = incidents.values().collect();
         let buckets = column(&rows, |i| i.bucket.get());
@@ -297,9 +318,29 @@ impl Flush<'_> {
         let errors = column(&execution, |e| e.and_then(|e| e.error_message));
         let by = column(&rows, |i| stated_by(i.execution));
         let received = column(&rows, |i| i.received_at);
-        let last: [&(dyn ToSql + Sync); 7] = [&statuses, &starts, &ends, &durations, &errors, &by, &received];
+        let last_audits = column(&rows, |i| i.last_audit_at);
+        let ended = column(&rows, |i| i.first_ended);
+        let opened = column(&rows, |i| i.last_opened);
+        let last: [&(dyn ToSql + Sync); 10] =
+            [&statuses, &starts, &ends, &durations, &errors, &by, &received, &last_audits, &ended, &opened];
         params.extend(last);
-        self.client.execute(&self.statements.upsert_incidents, &params).await.map(|_| ())
+        let row = self.client.query_one(&self.statements.upsert_incidents, &params).await?;
+        for (count, fact) in conflicts.iter_mut().zip(identifying()) {
+            *count += row.get::<_, i64>(fact.column).unsigned_abs();
+        }
+        Ok(conflicts)
+    }
+
+    /// Of the incidents whose status an audit states: only such an audit ends an attempt, or begins another.
+    async fn attempts(&self, audits: &[&RemediationAudit]) -> Result<(), Error> {
+        let stated = audits.iter().filter(|audit| audit.status_stated);
+        let requests: BTreeSet<(i32, &str)> =
+            stated.map(|audit| (audit.envelope.bucket().get(), audit.remediation_request_id.as_str())).collect();
+        if requests.is_empty() {
+            return Ok(());
+        }
+        let (buckets, requests): (Vec<i32>, Vec<&str>) = requests.into_iter().unzip();
+        self.client.execute(&self.statements.write_attempts, &[&buckets, &requests]).await.map(|_| ())
     }
 
     async fn links(&self, audits: &[&WorkflowAudit]) -> Result<(), Error> {
@@ -337,6 +378,11 @@ impl Flush<'_> {
     }
 }
 
+/// A list with commas; `None` where there is nothing in it.
+fn list(names: &[&str]) -> Option<String> {
+    (!names.is_empty()).then(|| names.join(","))
+}
+
 /// The values of one fact, and the audits that state them.
 struct FactColumn<'a> {
     values: FactValues<'a>,
@@ -370,5 +416,5 @@ impl<'a> FactColumn<'a> {
 }
 
 fn stated_by<T>(stated: Option<Stated<T>>) -> Option<Uuid> {
-    stated.map(|stated| stated.by.uuid())
+    stated.map(|stated| stated.by)
 }

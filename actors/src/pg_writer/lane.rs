@@ -1,12 +1,13 @@
 //! A lane: one flush at a time, of everything that waits.
 
-use super::flush::{Disposition, flush};
+use super::flush::{Disposition, Flushed, flush};
 use super::queue::{Incoming, LaneEnd, Pending, Sameness};
 use super::{Audit, OnCommit, PgWriterSettings, Written, partitions};
 use crate::db::pool::Pool;
 use crate::db::sqlstate::{DatabaseError, DatabaseFault};
 use crate::domain::audit_text::AuditText;
 use crate::domain::embedding_job::EmbeddingJob;
+use crate::domain::facts::identifying;
 use crate::domain::time::{Clock, month_of};
 use crate::error::ActorError;
 use crate::metrics::Metrics;
@@ -138,7 +139,7 @@ impl Lane {
     async fn write_together(&mut self, batch: &[Pending]) -> Result<Vec<Disposition>, DatabaseError> {
         let audits: Vec<&Audit> = batch.iter().map(|pending| &pending.audit).collect();
         let mut tries = 0;
-        let dispositions = loop {
+        let flushed = loop {
             match self.try_together(&audits).await {
                 // A partition that was there is gone, or one that was not is made by another process.
                 Err(error) if error.fault == DatabaseFault::Partition && tries < RETRIES && self.is_awaited(batch) => {
@@ -149,7 +150,11 @@ impl Lane {
             tries += 1;
         };
         self.metrics.flush_rows.observe(batch.len() as f64); // at most FLUSH_MAX_ROWS
-        Ok(dispositions)
+        for (count, fact) in flushed.conflicts.iter().zip(identifying()) {
+            let field = fact.filter.unwrap_or(fact.column);
+            self.metrics.fact_conflicts_total.with_label_values(&[field]).inc_by(*count);
+        }
+        Ok(flushed.dispositions)
     }
 
     /// Whether some request of a batch still waits.
@@ -157,7 +162,7 @@ impl Lane {
         batch.iter().any(|pending| pending.queued_at.elapsed() < self.settings.deadline)
     }
 
-    async fn try_together(&mut self, audits: &[&Audit]) -> Result<Vec<Disposition>, DatabaseError> {
+    async fn try_together(&mut self, audits: &[&Audit]) -> Result<Flushed, DatabaseError> {
         let mut connection = self.pool.get().await?;
         let missing: BTreeSet<NaiveDate> = audits
             .iter()

@@ -3,6 +3,7 @@
 
 mod drain;
 mod drop_windowed_keys;
+mod fill_workloads;
 mod find_replay;
 mod flush;
 mod lane;
@@ -77,6 +78,8 @@ pub struct PgWriterActor {
     folding: Arc<Semaphore>,
     /// Whether there may be deltas to fold.
     has_deltas: Rc<AtomicBool>,
+    /// Whether there may be incidents without the workload of their target.
+    lacks_workloads: Rc<AtomicBool>,
     /// When the last window of an untimed body will be over; `None` once it is, and its content is forgotten.
     windows_end: Option<Instant>,
     _alive: Alive,
@@ -121,7 +124,7 @@ impl Audit {
 /// How often deltas are folded into the totals while this service writes, and how often it is looked for those of others.
 const FOLD: Duration = Duration::from_millis(500);
 const FOLD_AT_LEAST: Duration = Duration::from_secs(5);
-/// How often windowed keys are forgotten.
+/// How often windowed keys are forgotten, and workloads filled in.
 const FORGET: Duration = Duration::from_secs(20);
 /// How often partitions are looked after.
 const UPKEEP: Duration = Duration::from_secs(3600);
@@ -146,6 +149,7 @@ impl PgWriterActor {
             ended: Vec::new(),
             folding: Arc::new(Semaphore::new(1)),
             has_deltas: Rc::new(AtomicBool::new(true)),
+            lacks_workloads: Rc::new(AtomicBool::new(true)),
             windows_end: Some(Instant::now()),
             _alive: alive,
         }
@@ -188,6 +192,19 @@ impl PgWriterActor {
         }
         let until = window_start(self.now(), self.settings.replay_window);
         actix::spawn(async move { drop_windowed_keys::drop_windowed_keys(&pool, until).await });
+    }
+
+    /// Fills in the workloads that older programs left out.
+    fn fill_workloads(&self) {
+        let Ok(pool) = self.pool() else { return };
+        let lacks = self.lacks_workloads.clone();
+        if lacks.swap(false, Ordering::Relaxed) {
+            actix::spawn(async move {
+                if !fill_workloads::fill_workloads(&pool).await {
+                    lacks.store(true, Ordering::Relaxed);
+                }
+            });
+        }
     }
 
     /// Looks after the partitions of the months to come.
@@ -262,10 +279,14 @@ impl Actor for PgWriterActor {
         }
         ctx.run_interval(FOLD, |actor, _| actor.fold());
         ctx.run_interval(FOLD_AT_LEAST, |actor, _| actor.has_deltas.store(true, Ordering::Relaxed));
-        ctx.run_interval(FORGET, |actor, _| actor.forget());
+        ctx.run_interval(FORGET, |actor, _| {
+            actor.forget();
+            actor.fill_workloads();
+        });
         ctx.run_interval(UPKEEP, |actor, _| {
             // Also what other services have left.
             actor.windows_end.get_or_insert_with(Instant::now);
+            actor.lacks_workloads.store(true, Ordering::Relaxed);
             actor.keep_ahead();
         });
         self.pool = Some(pool);

@@ -1,9 +1,12 @@
 use super::QueryActor;
+use crate::db::template::sql;
 use crate::domain::audit_text::AuditText;
 use crate::domain::bucket::Bucket;
+use crate::domain::workload::workload;
 use crate::error::ActorError;
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
 
 /// Asks for what an incident is about: the words that searches compare, and where it happened.
 #[derive(Message)]
@@ -17,8 +20,27 @@ pub struct DescribeIncident {
 #[derive(Debug, Clone, Default)]
 pub struct IncidentDescription {
     pub text: AuditText,
+    pub place: Place,
+}
+
+/// Where an incident happened.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
     pub namespace: Option<String>,
     pub cluster: Option<String>,
+    /// Of its target.
+    pub workload: Option<String>,
+}
+
+impl Place {
+    /// Of a row with the facts of an incident.
+    pub(super) fn of(row: &Row) -> Self {
+        Place {
+            namespace: row.get("namespace"),
+            cluster: row.get("cluster_name"),
+            workload: row.get::<_, Option<&str>>("target_resource").map(workload),
+        }
+    }
 }
 
 impl Handler<DescribeIncident> for QueryActor {
@@ -29,11 +51,11 @@ impl Handler<DescribeIncident> for QueryActor {
             let bucket = Bucket::of_incident(message.id).get();
             let row = match message.as_of {
                 None => {
-                    let statement = connection.prepare(include_str!("describe_incident.sql")).await?;
+                    let statement = connection.prepare(sql!("describe_incident.sql")).await?;
                     connection.client().query_opt(&statement, &[&bucket, &message.id]).await?
                 }
                 Some(as_of) => {
-                    let statement = connection.prepare(include_str!("describe_incident_as_of.sql")).await?;
+                    let statement = connection.prepare(sql!("describe_incident_as_of.sql")).await?;
                     connection.client().query_opt(&statement, &[&bucket, &message.id, &as_of]).await?
                 }
             };
@@ -43,8 +65,7 @@ impl Handler<DescribeIncident> for QueryActor {
                     reasoning: row.get("reasoning"),
                     error_message: row.get("error_message"),
                 },
-                namespace: row.get("namespace"),
-                cluster: row.get("cluster_name"),
+                place: Place::of(&row),
             }))
         });
         Box::pin(async move { found.await?.ok_or(ActorError::NotFound) })

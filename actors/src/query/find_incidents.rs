@@ -1,16 +1,20 @@
 use super::QueryActor;
+use super::describe_incident::Place;
 use super::incident::{Incident, columns};
-use super::recurrence::recurred;
+use super::recurrence::{Ended, LAST_END, recurred};
 use crate::db::connection::Connection;
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, where_all};
+use crate::db::template::sql;
 use crate::domain::bucket::Bucket;
 use crate::domain::filter::IncidentFilter;
 use crate::domain::outcome::Outcome;
 use crate::error::ActorError;
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
+use futures_util::join;
+use std::collections::HashMap;
 use std::time::Duration;
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Row};
 
 /// Asks for incidents by their ids: those that are there and fit the filter.
 #[derive(Message)]
@@ -30,10 +34,22 @@ pub struct FoundIncident {
     pub id: i64,
     pub incident: Incident,
     pub alert_name: Option<String>,
+    pub place: Place,
+    /// What was tried, in this order. The last one may not be over.
+    pub attempts: Vec<Attempt>,
+}
+
+#[derive(Debug)]
+pub struct Attempt {
     pub action_type: Option<String>,
-    pub namespace: Option<String>,
-    pub cluster: Option<String>,
     pub outcome: Outcome,
+}
+
+impl FoundIncident {
+    /// Of the last attempt.
+    pub fn outcome(&self) -> Outcome {
+        self.attempts.last().map_or(Outcome::Pending, |attempt| attempt.outcome)
+    }
 }
 
 impl Handler<FindIncidents> for QueryActor {
@@ -45,21 +61,43 @@ impl Handler<FindIncidents> for QueryActor {
 }
 
 async fn find(connection: &mut Connection, message: &FindIncidents) -> Result<Vec<FoundIncident>, Error> {
-    let statement = statement(message);
-    let rows = statement.query(connection).await?;
-    let found = rows.into_iter().map(|row| FoundIncident {
-        id: row.get("id"),
-        alert_name: row.get("alert_name"),
-        action_type: row.get("action_type"),
-        namespace: row.get("namespace"),
-        cluster: row.get("cluster_name"),
-        outcome: Outcome::of(row.get("execution_status"), row.get("recurred")),
-        incident: Incident::new(row),
+    let (incidents, earlier) = (statement(message), earlier_attempts(message));
+    let incidents_prepared = connection.prepare(&incidents.sql).await?;
+    let earlier_prepared = connection.prepare(&earlier.sql).await?;
+    let client = connection.client();
+    let (incident_params, earlier_params) = (incidents.params(), earlier.params());
+    let (rows, earlier) =
+        join!(client.query(&incidents_prepared, &incident_params), client.query(&earlier_prepared, &earlier_params));
+    let mut attempts: HashMap<i64, Vec<Attempt>> = HashMap::new();
+    for row in earlier? {
+        attempts.entry(row.get("incident_id")).or_default().push(Attempt::of(&row));
+    }
+    let found = rows?.into_iter().map(|row| {
+        let id = row.get("id");
+        let mut attempts = attempts.remove(&id).unwrap_or_default();
+        attempts.push(Attempt::of(&row));
+        FoundIncident {
+            id,
+            alert_name: row.get("alert_name"),
+            place: Place::of(&row),
+            attempts,
+            incident: Incident::new(row),
+        }
     });
     Ok(found.collect())
 }
 
-fn statement(message: &FindIncidents) -> ComposedStatement<'_> {
+impl Attempt {
+    fn of(row: &Row) -> Self {
+        Attempt {
+            action_type: row.get("action_type"),
+            outcome: Outcome::of(row.get("execution_status"), row.get("recurred")),
+        }
+    }
+}
+
+/// Ids of incidents, as `unnest` takes them, and the recurrence window.
+fn parameters(message: &FindIncidents) -> Vec<SqlValue<'_>> {
     let window = i64::try_from(message.recurrence_window.as_secs()).unwrap_or(i64::MAX / 2);
     let mut values = vec![
         SqlValue::Buckets(message.ids.iter().map(|(id, _)| Bucket::of_incident(*id).get()).collect()),
@@ -67,15 +105,40 @@ fn statement(message: &FindIncidents) -> ComposedStatement<'_> {
         SqlValue::Times(message.ids.iter().map(|(_, time)| *time).collect()),
         SqlValue::Number(window),
     ];
-    let (source, seen) = match message.as_of {
-        None => (include_str!("incidents_by_id.part"), String::new()),
-        Some(as_of) => {
-            values.push(SqlValue::Time(as_of));
-            (include_str!("incidents_as_of.part"), " AND o.created_at <= $5".to_owned())
-        }
+    values.extend(message.as_of.map(SqlValue::Time));
+    values
+}
+
+/// The condition on a later incident, where the past is asked for.
+fn seen(message: &FindIncidents) -> &'static str {
+    if message.as_of.is_some() { " AND o.created_at <= $5" } else { "" }
+}
+
+/// The attempts of these incidents that ended before their request went on.
+fn earlier_attempts(message: &FindIncidents) -> ComposedStatement<'_> {
+    let attempt = Ended { incident: "t", status: "e.execution_status", end: "e.ended_at" };
+    let recurred = recurred(&attempt, 4, seen(message));
+    let received = if message.as_of.is_some() { "\nWHERE e.received_at <= $5" } else { "" };
+    let sql = format!(
+        "-- query.earlier_attempts
+SELECT e.incident_id, e.action_type, e.execution_status, {recurred} AS recurred
+FROM unnest($1::int[], $2::bigint[], $3::timestamptz[]) AS u (bucket, id, action_timestamp)
+JOIN earlier_attempts AS e ON e.bucket = u.bucket AND e.incident_id = u.id
+JOIN resource_action_traces AS t ON t.bucket = u.bucket AND t.id = u.id AND t.action_timestamp = u.action_timestamp{received}
+ORDER BY e.incident_id, e.number"
+    );
+    ComposedStatement { sql, values: parameters(message) }
+}
+
+fn statement(message: &FindIncidents) -> ComposedStatement<'_> {
+    let mut values = parameters(message);
+    let source = match message.as_of {
+        None => include_str!("incidents_by_id.part"),
+        Some(_) => sql!("incidents_as_of.part"),
     };
     let clauses = conditions(&message.filter, FactSource::OfIncidents, &mut values);
-    let (columns, recurred) = (columns(true), recurred(4, &seen));
+    let last = Ended { incident: "t", status: "t.execution_status", end: LAST_END };
+    let (columns, recurred) = (columns(true), recurred(&last, 4, seen(message)));
     let sql = format!(
         "-- query.find_incidents\nSELECT {columns}, {recurred} AS recurred\nFROM ({source}) AS t{}",
         where_all(&clauses)

@@ -12,11 +12,11 @@ FROM (
         FROM (
             SELECT r.* FROM remediation_audit AS r
             WHERE r.bucket = $1 AND r.remediation_request_id = $2
-            ORDER BY r.id DESC
+            ORDER BY r.created_at DESC, r.received_at DESC, r.id DESC
             LIMIT 1000
         ) AS n
-        WINDOW newest AS (ORDER BY n.id DESC)
+        WINDOW newest AS (ORDER BY n.created_at DESC, n.received_at DESC, n.id DESC)
     ) AS b
     WHERE b.place = 1 OR b.bytes <= 16777216
 ) AS a
-ORDER BY a.id
+ORDER BY a.created_at, a.received_at, a.id

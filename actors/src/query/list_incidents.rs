@@ -1,10 +1,10 @@
 use super::QueryActor;
 use super::incident::{Incident, columns};
 use super::pipeline::Ask;
-use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, where_all};
-use crate::domain::cursor::Cursor;
+use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, one_of, where_all};
+use crate::domain::cursor::{Cursor, Order};
 use crate::domain::filter::IncidentFilter;
-use crate::domain::totals::{DimensionSet, values_of};
+use crate::domain::totals::{CountedFilter, DimensionSet};
 use crate::error::ActorError;
 use crate::waiting::Waiting;
 use actix::prelude::*;
@@ -14,11 +14,12 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use tokio_postgres::Error;
 
-/// Asks for a page of incidents, newest first.
+/// Asks for a page of incidents.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Message)]
 #[rtype(result = "Result<Arc<IncidentPage>, ActorError>")]
 pub struct ListIncidents {
     pub filter: IncidentFilter,
+    pub order: Order,
     /// 1–1000.
     pub limit: i64,
     pub start: PageStart,
@@ -105,14 +106,12 @@ async fn list(ask: Ask<'_>, message: &ListIncidents) -> Result<IncidentPage, Err
 
 /// Whether a total is one or two rows away.
 fn is_quick_total(filter: &IncidentFilter) -> bool {
-    let (values, is_counted) = values_of(filter);
-    is_counted && DimensionSet::of(&values).is_ready()
+    CountedFilter::of(filter).is_some_and(|counted| counted.set().is_ready())
 }
 
 /// Whether two or more counted dimensions are asked for, and nothing else.
 fn is_several(filter: &IncidentFilter) -> bool {
-    let (values, is_counted) = values_of(filter);
-    is_counted && values.iter().flatten().count() > 1
+    CountedFilter::of(filter).is_some_and(|counted| counted.facts() > 1)
 }
 
 /// Limits that have a statement of their own: with a number in it PostgreSQL plans for a short page.
@@ -123,17 +122,16 @@ const LIMITS: [i64; 9] = [1, 10, 20, 25, 50, 100, 200, 500, 1000];
 fn total_statement(filter: &IncidentFilter) -> ComposedStatement<'_> {
     let mut values = Vec::new();
     let clauses = conditions(filter, FactSource::OfIncidents, &mut values);
-    let (wanted, is_counted) = values_of(filter);
-    let set = DimensionSet::of(&wanted);
-    let sql = if !is_counted {
-        format!("-- query.count_incidents\nSELECT count(*)\nFROM resource_action_traces AS t{}", where_all(&clauses))
-    } else {
-        let kept = if set.is_ready() {
-            let (bucket, key) = set.key(&wanted);
-            values.push(SqlValue::Bucket(bucket.get()));
-            values.push(SqlValue::Key(key.to_vec()));
-            let (bucket, key) = (values.len() - 1, values.len());
-            format!("SELECT t.total FROM incident_totals AS t WHERE t.bucket = ${bucket} AND t.key = ${key}")
+    let sql = if let Some(wanted) = CountedFilter::of(filter) {
+        let kept = if wanted.set().is_ready() {
+            let (buckets, keys) = wanted.keys().into_iter().map(|(bucket, key)| (bucket.get(), key.to_vec())).unzip();
+            values.push(SqlValue::Buckets(buckets));
+            values.push(SqlValue::Keys(keys));
+            let (buckets, keys) = (values.len() - 1, values.len());
+            format!(
+                "SELECT sum(t.total) FROM unnest(${buckets}::int[], ${keys}::bytea[]) AS u (bucket, key) \
+                 JOIN incident_totals AS t ON t.bucket = u.bucket AND t.key = u.key"
+            )
         } else {
             let and: String = clauses.iter().map(|clause| format!(" AND {clause}")).collect();
             let all = DimensionSet::ALL.bits();
@@ -141,6 +139,8 @@ fn total_statement(filter: &IncidentFilter) -> ComposedStatement<'_> {
         };
         let pending = format!("SELECT sum(t.delta) FROM incident_deltas AS t{}", where_all(&clauses));
         format!("-- query.total_incidents\nSELECT (COALESCE(({kept}), 0) + COALESCE(({pending}), 0))::bigint")
+    } else {
+        format!("-- query.count_incidents\nSELECT count(*)\nFROM resource_action_traces AS t{}", where_all(&clauses))
     };
     ComposedStatement { sql, values }
 }
@@ -149,24 +149,51 @@ fn total_statement(filter: &IncidentFilter) -> ComposedStatement<'_> {
 fn page_statement(message: &ListIncidents) -> ComposedStatement<'_> {
     let mut values = Vec::new();
     let mut clauses = conditions(&message.filter, FactSource::OfIncidents, &mut values);
+    let (direction, beyond) = match message.order {
+        Order::Newest => ("DESC", '<'),
+        Order::Oldest => ("ASC", '>'),
+    };
     if let PageStart::After(cursor) = message.start {
         values.push(SqlValue::Time(cursor.action_timestamp));
         values.push(SqlValue::Number(cursor.id));
-        clauses.push(format!("(t.action_timestamp, t.id) < (${}, ${})", values.len() - 1, values.len()));
+        clauses.push(format!("(t.action_timestamp, t.id) {beyond} (${}, ${})", values.len() - 1, values.len()));
     }
+    let offset = match message.start {
+        PageStart::Offset(offset) if offset > 0 => {
+            values.push(SqlValue::Number(offset));
+            Some(values.len())
+        }
+        _ => None,
+    };
     // One more than asked for tells whether there is more. A few are thrown away where the limit is an odd one.
     let limit = LIMITS.into_iter().find(|limit| *limit >= message.limit).unwrap_or(message.limit) + 1;
+    let order = format!("ORDER BY t.action_timestamp {direction}, t.id {direction}");
+    let from = match split_by(&message.filter) {
+        None => format!("resource_action_traces AS t{}", where_all(&clauses)),
+        Some((column, texts)) => {
+            let most = offset.map_or(limit.to_string(), |offset| format!("{limit} + ${offset}::bigint"));
+            let parts: Vec<String> = texts
+                .iter()
+                .map(|text| {
+                    let one = format!("t.{column} {}", one_of(std::slice::from_ref(text), &mut values));
+                    let clauses: Vec<String> = [one].into_iter().chain(clauses.iter().cloned()).collect();
+                    format!(
+                        "(SELECT t.*\nFROM resource_action_traces AS t{}\n{order}\nLIMIT {most})",
+                        where_all(&clauses)
+                    )
+                })
+                .collect();
+            format!("({}) AS t", parts.join("\nUNION ALL\n"))
+        }
+    };
     let columns = columns(true);
-    let mut sql = format!(
-        "-- query.list_incidents\nSELECT {columns}\nFROM resource_action_traces AS t{}\n\
-         ORDER BY t.action_timestamp DESC, t.id DESC\nLIMIT {limit}",
-        where_all(&clauses)
-    );
-    if let PageStart::Offset(offset) = message.start
-        && offset > 0
-    {
-        values.push(SqlValue::Number(offset));
-        sql.push_str(&format!(" OFFSET ${}", values.len()));
-    }
+    let offset = offset.map_or_else(String::new, |offset| format!(" OFFSET ${offset}"));
+    let sql = format!("-- query.list_incidents\nSELECT {columns}\nFROM {from}\n{order}\nLIMIT {limit}{offset}");
     ComposedStatement { sql, values }
+}
+
+/// The fact whose values are looked for one by one, each by the index of this fact, where no single value leads to an index.
+fn split_by(filter: &IncidentFilter) -> Option<(&'static str, &[String])> {
+    let is_led = filter.remediation_request_id.is_some() || filter.facts().any(|(_, values)| values.len() == 1);
+    filter.facts().find(|_| !is_led).map(|(fact, values)| (fact.column, values))
 }

@@ -9,10 +9,10 @@ FROM (
     FROM (
         SELECT s.* FROM workflow_audit AS s
         WHERE s.bucket = $1 AND s.workflow_id = $2
-        ORDER BY s.executed_at, s.id
+        ORDER BY s.executed_at, s.received_at, s.id
         LIMIT $3 OFFSET $4
     ) AS n
-    WINDOW first AS (ORDER BY n.executed_at, n.id)
+    WINDOW first AS (ORDER BY n.executed_at, n.received_at, n.id)
 ) AS a
 WHERE a.place = 1 OR a.bytes <= 16777216
-ORDER BY a.executed_at, a.id
+ORDER BY a.executed_at, a.received_at, a.id

@@ -1,25 +1,34 @@
 //! Reads incidents, audits and steps back, from a pool that no write waits for.
 
+mod counts;
 mod describe_incident;
+mod facets;
 mod find_incidents;
 mod get_audit;
 mod get_incident;
+mod groups;
 mod incident;
+mod list_audits;
 mod list_incidents;
 mod list_steps;
+mod list_workflows;
 mod pipeline;
 mod recurrence;
 mod rows;
 mod success_rate;
 mod timeline;
 
-pub use describe_incident::{DescribeIncident, IncidentDescription};
-pub use find_incidents::{FindIncidents, FoundIncident};
+pub use counts::{GetCounts, PeriodCount, PeriodCounts};
+pub use describe_incident::{DescribeIncident, IncidentDescription, Place};
+pub use facets::{Facet, FacetValue, GetFacets};
+pub use find_incidents::{Attempt, FindIncidents, FoundIncident};
 pub use get_audit::GetAudit;
 pub use get_incident::{GetIncident, IncidentDetail};
 pub use incident::Incident;
+pub use list_audits::{Audits, ListAudits};
 pub use list_incidents::{IncidentPage, ListIncidents, PageStart};
 pub use list_steps::{ListSteps, Steps};
+pub use list_workflows::{ListWorkflows, Workflow, Workflows};
 pub use rows::{AuditRecord, RemediationRecord, WorkflowRecord};
 pub use success_rate::{GetSuccessRate, SuccessRate, SuccessRates};
 pub use timeline::{GetTimeline, Timeline};
@@ -172,7 +181,10 @@ impl Actor for QueryActor {
 }
 
 common_handlers!(QueryActor);
-awaited_handlers!(QueryActor: DescribeIncident, FindIncidents, GetAudit, GetIncident, GetSuccessRate, GetTimeline, ListIncidents, ListSteps);
+awaited_handlers!(
+    QueryActor: DescribeIncident, FindIncidents, GetAudit, GetCounts, GetFacets, GetIncident, GetSuccessRate, GetTimeline, ListAudits,
+    ListIncidents, ListSteps, ListWorkflows
+);
 
 impl Handler<Probe> for QueryActor {
     type Result = ResponseFuture<Result<(), ActorError>>;

@@ -1,24 +1,35 @@
 //! When a completed remediation has not held.
 
-/// Whether the alert of a completed remediation `t` came back for its target within `window` seconds (a number of a parameter) of
-/// its end. Where a target is known on both sides it must be the same. `seen` is one more condition on the later incident `o`.
-pub(super) fn recurred(window: usize, seen: &str) -> String {
-    let end = "COALESCE(t.end_time, t.start_time, t.action_timestamp)";
+/// An ended attempt in a statement: its facts, its status and its end, as expressions.
+pub(super) struct Ended<'a> {
+    /// The incident's row.
+    pub incident: &'a str,
+    pub status: &'a str,
+    pub end: &'a str,
+}
+
+/// The end of the attempt that an incident's own row `t` tells of.
+pub(super) const LAST_END: &str = "COALESCE(t.end_time, t.start_time, t.action_timestamp)";
+
+/// Whether the alert of a completed remediation came back for its workload within `window` seconds (a number of a parameter) of its end.
+/// Where a workload is known on both sides it must be the same. `seen` is one more condition on the later incident `o`.
+pub(super) fn recurred(attempt: &Ended<'_>, window: usize, seen: &str) -> String {
+    let Ended { incident, status, end } = attempt;
     format!(
-        "(t.execution_status = 'completed' AND EXISTS (
+        "({status} = 'completed' AND EXISTS (
             SELECT FROM resource_action_traces AS o
-            WHERE o.alert_name = t.alert_name AND o.namespace = t.namespace AND o.cluster_name = t.cluster_name
-              AND (o.target_resource = t.target_resource) IS NOT FALSE
+            WHERE o.alert_name = {incident}.alert_name AND o.namespace = {incident}.namespace AND o.cluster_name = {incident}.cluster_name
+              AND (o.workload = {incident}.workload) IS NOT FALSE
               AND o.action_timestamp > {end}
               AND o.action_timestamp <= {end} + ${window}::bigint * interval '1 second'
-              AND o.id <> t.id{seen}))"
+              AND o.id <> {incident}.id{seen}))"
     )
 }
 
-/// The same for many incidents at once: the alert's openings are gathered by place and target, sorted once, and each completed remediation
+/// The same for many attempts at once: the alert's openings are gathered by place and workload, sorted once, and each completed remediation
 /// counts those within its window by two binary searches. It asks for the parts of a statement:
 /// - `with`: common table expressions, by a condition on the incidents `o` that can matter;
-/// - `join`: what follows `FROM resource_action_traces AS t`;
+/// - `join`: what follows a table `t` of attempts, with the facts of their incidents and `ended_at`;
 /// - `recurred`: the expression.
 pub(super) struct RecurredOfMany {
     pub with: String,
@@ -37,35 +48,34 @@ pub(super) fn recurred_of_many(window: usize, conditions: &[String]) -> Recurred
     GROUP BY {facts}"
         )
     };
-    // Where a target is known on both sides it must be the same: one with a target looks among its own and those without, one without
+    // Where a workload is known on both sides it must be the same: one with a workload looks among its own and those without, one without
     // looks among all. Each array is sorted by itself: a sort of all incidents by texts takes three times as long.
     let with = format!(
-        "by_target AS MATERIALIZED (
+        "by_workload AS MATERIALIZED (
     {}
 ), by_place AS MATERIALIZED (
     {}
 ), openings AS MATERIALIZED (
     SELECT
-        own.alert_name, own.namespace, own.cluster_name, own.target_resource,
+        own.alert_name, own.namespace, own.cluster_name, own.workload,
         ARRAY(SELECT u.time FROM unnest(COALESCE(every.times, own.times || unknown.times)) AS u (time) ORDER BY u.time) AS times
-    FROM by_target AS own
-    LEFT JOIN by_target AS unknown ON {} AND unknown.target_resource IS NULL AND own.target_resource IS NOT NULL
-    LEFT JOIN by_place AS every ON {} AND own.target_resource IS NULL
+    FROM by_workload AS own
+    LEFT JOIN by_workload AS unknown ON {} AND unknown.workload IS NULL AND own.workload IS NOT NULL
+    LEFT JOIN by_place AS every ON {} AND own.workload IS NULL
 )",
-        openings("o.alert_name, o.namespace, o.cluster_name, o.target_resource"),
+        openings("o.alert_name, o.namespace, o.cluster_name, o.workload"),
         openings("o.alert_name, o.namespace, o.cluster_name"),
         in_one_place("unknown", "own"),
         in_one_place("every", "own"),
     );
     // Equal, or unknown on both sides, in a form that a hash join takes.
-    let target = "COALESCE(later.target_resource, '') = COALESCE(t.target_resource, '') \
-                  AND (later.target_resource IS NULL) = (t.target_resource IS NULL)";
-    let join = format!("\n    LEFT JOIN openings AS later ON {} AND {target}", in_one_place("later", "t"));
-    let end = "COALESCE(t.end_time, t.start_time, t.action_timestamp)";
-    let last = format!("{end} + ${window}::bigint * interval '1 second'");
-    let within = format!("COALESCE(width_bucket({last}, later.times) - width_bucket({end}, later.times), 0)");
+    let workload =
+        "COALESCE(later.workload, '') = COALESCE(t.workload, '') AND (later.workload IS NULL) = (t.workload IS NULL)";
+    let join = format!("\n    LEFT JOIN openings AS later ON {} AND {workload}", in_one_place("later", "t"));
+    let last = format!("t.ended_at + ${window}::bigint * interval '1 second'");
+    let within = format!("COALESCE(width_bucket({last}, later.times) - width_bucket(t.ended_at, later.times), 0)");
     // An incident does not follow itself.
-    let itself = format!("(t.action_timestamp > {end} AND t.action_timestamp <= {last})::int");
+    let itself = format!("(t.action_timestamp > t.ended_at AND t.action_timestamp <= {last})::int");
     let recurred = format!("(t.execution_status = 'completed' AND {within} > {itself})");
     RecurredOfMany { with, join, recurred }
 }

@@ -28,6 +28,14 @@ impl AuditRecord {
     pub(super) fn workflow(row: &Row) -> Self {
         AuditRecord::Workflow(Box::new(WorkflowRecord::from_row(row)))
     }
+
+    /// When the service received it, and its id: of two with the same time of their own the one that is less comes first.
+    pub(super) fn received(&self) -> (DateTime<Utc>, &str) {
+        match self {
+            AuditRecord::Remediation(audit) => (audit.received_at, &audit.audit_id),
+            AuditRecord::Workflow(audit) => (audit.received_at, &audit.audit_id),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -58,6 +66,8 @@ pub struct RemediationRecord {
     pub executed_at: Option<DateTime<Utc>>,
     pub attributes: Option<Box<RawValue>>,
     pub assumed: Vec<String>,
+    /// The fields whose text was cut because it was long.
+    pub truncated: Vec<String>,
     pub writer: String,
     #[serde(serialize_with = "serialize")]
     pub received_at: DateTime<Utc>,
@@ -67,11 +77,10 @@ pub struct RemediationRecord {
 pub(super) const REMEDIATION_COLUMNS: &str = "a.id, a.remediation_request_id, a.alert_name, a.namespace, a.cluster, \
     a.priority, a.severity, a.action_type, a.target_resource, a.status, a.confidence, a.model_used, a.alert_fingerprint, \
     a.environment, a.reasoning, a.error_message, a.duration_ms, a.created_at, a.executed_at, a.attributes::text, \
-    a.assumed, a.writer, a.received_at";
+    a.assumed, a.truncated, a.writer, a.received_at";
 
 impl RemediationRecord {
     pub(super) fn from_row(row: &Row) -> Self {
-        let assumed: Option<Vec<String>> = row.get("assumed");
         RemediationRecord {
             audit_id: row.get("id"),
             remediation_request_id: row.get("remediation_request_id"),
@@ -93,11 +102,18 @@ impl RemediationRecord {
             created_at: row.get("created_at"),
             executed_at: row.get("executed_at"),
             attributes: raw_json(row.get("attributes")),
-            assumed: assumed.unwrap_or_default().iter().map(|column| camel_case(column)).collect(),
+            assumed: fields(row, "assumed"),
+            truncated: fields(row, "truncated"),
             writer: row.get("writer"),
             received_at: row.get("received_at"),
         }
     }
+}
+
+/// A list of columns, as the POST names them.
+fn fields(row: &Row, list: &str) -> Vec<String> {
+    let columns: Option<Vec<&str>> = row.get(list);
+    columns.unwrap_or_default().into_iter().map(camel_case).collect()
 }
 
 /// A column's name as the POST has it.
@@ -127,6 +143,8 @@ pub struct WorkflowRecord {
     #[serde(rename = "remediationRequestID")]
     pub remediation_request_id: Option<String>,
     pub attributes: Option<Box<RawValue>>,
+    /// The fields whose text was cut because it was long.
+    pub truncated: Vec<String>,
     pub writer: String,
     #[serde(serialize_with = "serialize")]
     pub received_at: DateTime<Utc>,
@@ -134,7 +152,7 @@ pub struct WorkflowRecord {
 
 /// The columns that [`WorkflowRecord::from_row`] reads, of the table `a`.
 pub(super) const WORKFLOW_COLUMNS: &str = "a.id, a.workflow_id, a.step_name, a.step_status, a.duration_ms, a.error_message, \
-    a.executed_at, a.remediation_request_id, a.attributes::text, a.writer, a.received_at";
+    a.executed_at, a.remediation_request_id, a.attributes::text, a.truncated, a.writer, a.received_at";
 
 impl WorkflowRecord {
     pub(super) fn from_row(row: &Row) -> Self {
@@ -148,6 +166,7 @@ impl WorkflowRecord {
             executed_at: row.get("executed_at"),
             remediation_request_id: row.get("remediation_request_id"),
             attributes: raw_json(row.get("attributes")),
+            truncated: fields(row, "truncated"),
             writer: row.get("writer"),
             received_at: row.get("received_at"),
         }

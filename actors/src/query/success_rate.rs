@@ -1,10 +1,13 @@
 use super::QueryActor;
-use super::recurrence::{RecurredOfMany, recurred_of_many};
-use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, where_all};
+use super::groups::{READ_MANY, behind, columns, key, names, values};
+use super::recurrence::{LAST_END, RecurredOfMany, recurred_of_many};
+use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, one_of, where_all};
 use crate::db::transaction::Transaction;
-use crate::domain::facts::Fact;
+use crate::domain::dimension::Dimension;
+use crate::domain::facts::{Fact, identifying};
 use crate::domain::filter::IncidentFilter;
 use crate::domain::outcome::{ENOUGH, Tally};
+use crate::domain::walk::WalkCursor;
 use crate::error::ActorError;
 use actix::prelude::*;
 use futures_util::join;
@@ -17,23 +20,26 @@ use tokio_postgres::Error;
 #[rtype(result = "Result<SuccessRates, ActorError>")]
 pub struct GetSuccessRate {
     pub filter: IncidentFilter,
-    /// Counted facts: at least one, none twice.
-    pub group_by: Vec<&'static Fact>,
-    /// Groups, those of most remediations first.
+    /// At least one, none twice.
+    pub group_by: Vec<&'static Dimension>,
+    /// Groups, those of most attempts first.
     pub limit: i64,
+    /// The group behind which they begin.
+    pub after: Option<WalkCursor>,
     pub recurrence_window: Duration,
 }
 
 #[derive(Debug)]
 pub struct SuccessRates {
     pub groups: Vec<SuccessRate>,
-    pub more: bool,
+    /// Set where there is more.
+    pub next: Option<WalkCursor>,
 }
 
-/// One group. Only remediations that are over count: completed, failed (or rolled back) and recurred.
+/// One group. Only attempts that are over count: completed, failed (or rolled back) and recurred.
 #[derive(Debug, Serialize)]
 pub struct SuccessRate {
-    /// The values of these facts, under the names of the filters.
+    /// The values of the dimensions, under their names.
     #[serde(flatten)]
     pub group: serde_json::Map<String, serde_json::Value>,
     pub n: u64,
@@ -63,30 +69,26 @@ impl Handler<GetSuccessRate> for QueryActor {
     }
 }
 
-/// All incidents of the filter are read, and joined with what came later: the switches of the connection are for a few rows. A nested
-/// loop would copy all times of a place for each of its incidents. So would a sort, had it not been found out before whether an
+/// A nested loop would copy all times of a place for each of its incidents. So would a sort, had it not been found out before whether an
 /// incident recurred: OFFSET 0 in the statement sees to that.
-const SWITCHES: &str = "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_nestloop = off; \
-                        SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL work_mem = '32MB'";
+const NO_NESTED_LOOP: &str = "; SET LOCAL enable_nestloop = off";
 
 async fn get(tx: &mut Transaction<'_>, message: &GetSuccessRate) -> Result<SuccessRates, Error> {
     let statement = statement(message);
     let client = tx.client();
-    let (switched, rows) = join!(client.batch_execute(SWITCHES), statement.query(tx));
+    let switches = format!("{READ_MANY}{NO_NESTED_LOOP}");
+    let (switched, rows) = join!(client.batch_execute(&switches), statement.query(tx));
     switched?;
     let mut rows = rows?;
     let limit = usize::try_from(message.limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|row| WalkCursor { rank: row.get("n"), key: row.get("key") });
     let groups = rows.iter().map(|row| {
-        let group = message
-            .group_by
-            .iter()
-            .filter_map(|fact| Some((fact.filter?.to_owned(), row.get::<_, Option<String>>(fact.column).into())));
         let count = |name: &str| row.get::<_, i64>(name).unsigned_abs();
         let tally = Tally { completed: count("completed"), failed: count("failed"), recurred: count("recurred") };
         SuccessRate {
-            group: group.collect(),
+            group: values(row, &message.group_by),
             n: tally.n(),
             completed: tally.completed,
             failed: tally.failed,
@@ -97,7 +99,29 @@ async fn get(tx: &mut Transaction<'_>, message: &GetSuccessRate) -> Result<Succe
             insufficient_data: tally.n() < ENOUGH,
         }
     });
-    Ok(SuccessRates { groups: groups.collect(), more })
+    Ok(SuccessRates { groups: groups.collect(), next })
+}
+
+/// Every ended attempt: the last of each incident, and those before it with the facts of their incident. What an attempt has itself stands
+/// in place of what the incident has.
+fn attempts() -> String {
+    let of_incident = "r.bucket, r.id, r.correlation_id, r.action_timestamp, r.alert_name, r.alert_severity, r.namespace, r.cluster_name, \
+                       r.environment, r.alert_fingerprint, r.target_resource, r.workload, r.model_used";
+    let last_end = LAST_END.replace("t.", "r.");
+    format!(
+        "(
+            SELECT {of_incident}, r.action_type, r.execution_status, r.duration_ms, {last_end} AS ended_at
+            FROM resource_action_traces AS r
+            UNION ALL
+            SELECT {of_incident}, e.action_type, e.execution_status, e.duration_ms, e.ended_at
+            FROM earlier_attempts AS e
+            CROSS JOIN LATERAL (
+                SELECT i.* FROM resource_action_traces AS i
+                WHERE i.bucket = e.bucket AND i.id = e.incident_id AND i.action_timestamp = e.action_timestamp
+                OFFSET 0
+            ) AS r
+        )"
+    )
 }
 
 fn statement(message: &GetSuccessRate) -> ComposedStatement<'_> {
@@ -105,31 +129,32 @@ fn statement(message: &GetSuccessRate) -> ComposedStatement<'_> {
     let mut values = vec![SqlValue::Number(window), SqlValue::Number(message.limit + 1)];
     let mut clauses = vec!["t.execution_status IN ('completed', 'failed', 'rolled_back')".to_owned()];
     clauses.extend(conditions(&message.filter, FactSource::OfIncidents, &mut values));
-    let columns: Vec<&str> = message.group_by.iter().map(|fact| fact.column).collect();
-    let facts = columns.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ");
     let RecurredOfMany { with, join, recurred } = recurred_of_many(1, &of_same_place(message, &mut values));
-    let (columns, conditions) = (columns.join(", "), where_all(&clauses));
+    let after: Vec<String> = message.after.iter().map(|cursor| behind(cursor, "n", true, &mut values)).collect();
+    let (facts, names, key) = (columns(&message.group_by), names(&message.group_by), key(&message.group_by));
+    let (group, attempts, conditions, after) = (&names[2..], attempts(), where_all(&clauses), where_all(&after));
     let sql = format!(
         "-- query.success_rate
 WITH {with}
 SELECT
-    {columns}, g.n, g.completed, g.failed, g.recurred,
+    g.n, g.completed, g.failed, g.recurred, g.key{names},
     (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY d.ms) FROM unnest(g.durations) AS d (ms)) AS median_duration
 FROM (
     SELECT
-        {columns}, count(*) AS n,
+        count(*) AS n,
         count(*) FILTER (WHERE s.execution_status = 'completed' AND NOT s.recurred) AS completed,
         count(*) FILTER (WHERE s.execution_status <> 'completed') AS failed,
         count(*) FILTER (WHERE s.recurred) AS recurred,
-        array_agg(s.duration_ms) AS durations
+        array_agg(s.duration_ms) AS durations,
+        {key} AS key{names}
     FROM (
-        SELECT {facts}, t.execution_status, t.duration_ms, {recurred} AS recurred
-        FROM resource_action_traces AS t{join}{conditions}
+        SELECT t.execution_status, t.duration_ms, {recurred} AS recurred{facts}
+        FROM {attempts} AS t{join}{conditions}
         OFFSET 0
     ) AS s
-    GROUP BY {columns}
-) AS g
-ORDER BY n DESC, {columns}
+    GROUP BY {group}
+) AS g{after}
+ORDER BY n DESC, key
 LIMIT $2"
     );
     ComposedStatement { sql, values }
@@ -137,12 +162,7 @@ LIMIT $2"
 
 /// The conditions of the filter on what a remediation has in common with the incident that it recurs in.
 fn of_same_place<'a>(message: &'a GetSuccessRate, values: &mut Vec<SqlValue<'a>>) -> Vec<String> {
-    let is_common = |fact: &Fact| ["alert_name", "namespace", "cluster_name"].contains(&fact.column);
+    let is_common = |fact: &Fact| identifying().any(|common| common.column == fact.column);
     let common = message.filter.facts().filter(|(fact, _)| is_common(fact));
-    common
-        .map(|(fact, value)| {
-            values.push(SqlValue::Text(value));
-            format!("o.{} = ${}", fact.column, values.len())
-        })
-        .collect()
+    common.map(|(fact, texts)| format!("o.{} {}", fact.column, one_of(texts, values))).collect()
 }

@@ -62,7 +62,6 @@ async fn get(connection: &mut Connection, id: i64) -> Result<Option<Timeline>, E
         .map(|row| entry(row, "created_at", AuditRecord::remediation(row)))
         .chain(steps.iter().map(|row| entry(row, "executed_at", AuditRecord::workflow(row))))
         .collect();
-    // Stable: what happened at one instant stays in the order of its own kind, audits first.
-    data.sort_by_key(|entry| entry.time);
+    data.sort_by(|a, b| (a.time, a.audit.received()).cmp(&(b.time, b.audit.received())));
     Ok(Some(Timeline { data, total: head.get::<_, i64>("audits_total") + steps_total }))
 }

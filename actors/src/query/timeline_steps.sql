@@ -12,7 +12,7 @@ FROM (
         FROM unnest($1::int[], $2::text[]) AS u (bucket, workflow_id)
         JOIN workflow_audit AS s ON s.bucket = u.bucket AND s.workflow_id = u.workflow_id
     ) AS n
-    WINDOW newest AS (ORDER BY n.executed_at DESC, n.id DESC)
+    WINDOW newest AS (ORDER BY n.executed_at DESC, n.received_at DESC, n.id DESC)
 ) AS a
 WHERE a.place <= 1000 AND (a.place = 1 OR a.bytes <= 16777216)
-ORDER BY a.executed_at, a.id
+ORDER BY a.executed_at, a.received_at, a.id

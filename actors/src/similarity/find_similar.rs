@@ -9,13 +9,14 @@ use super::{Parts, SimilarityActor};
 use crate::db::pool::Pool;
 use crate::domain::audit_text::AuditText;
 use crate::domain::bucket::Bucket;
+use crate::domain::cursor::Order;
 use crate::domain::filter::IncidentFilter;
 use crate::domain::outcome::Outcome;
 use crate::domain::search::{About, MAX_LIMIT, Search};
 use crate::embedder::{Embed, Embedding, Space};
 use crate::error::ActorError;
 use crate::query::{
-    DescribeIncident, FindIncidents, FoundIncident, Incident, IncidentDescription, ListIncidents, PageStart,
+    DescribeIncident, FindIncidents, FoundIncident, Incident, IncidentDescription, ListIncidents, PageStart, Place,
 };
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
@@ -109,9 +110,11 @@ impl Parts {
             embedding: &embedding,
             vector: QueryVector::new(&space, &embedding),
             scope: Scope::of(&search, min_similarity),
+            local: local(&search, &asked.place),
             counts,
         };
-        let (gathered, incidents) = futures_util::join!(self.gather(pool, &wanted, &search), self.count_incidents());
+        let (gathered, incidents) =
+            futures_util::join!(self.gather(pool, &wanted, &search, &asked.place), self.count_incidents());
         let (Gathered { candidates, fitting, is_exhaustive }, incidents) = (gathered?, incidents?);
         if !is_exhaustive {
             self.sample.borrow_mut().add(embedding.clone());
@@ -174,14 +177,22 @@ impl Parts {
 
     async fn count_incidents(&self) -> Result<i64, ActorError> {
         let filter = IncidentFilter::default();
-        let page =
-            self.query.read(ListIncidents { filter, limit: 1, start: PageStart::Offset(0), total: true }).await?;
+        let page = self
+            .query
+            .read(ListIncidents { filter, order: Order::Newest, limit: 1, start: PageStart::Offset(0), total: true })
+            .await?;
         Ok(page.total.unwrap_or(0))
     }
 
     /// The best incidents that fit, more and more of them until there are enough or no others. No connection of the vector store is
     /// held while the incidents are read: the two pools never wait for each other.
-    async fn gather(&self, pool: &Pool, wanted: &Wanted<'_>, search: &Search) -> Result<Gathered, ActorError> {
+    async fn gather(
+        &self,
+        pool: &Pool,
+        wanted: &Wanted<'_>,
+        search: &Search,
+        place: &Place,
+    ) -> Result<Gathered, ActorError> {
         let mut plan = self.plan(pool, wanted).await?;
         let kind = if plan.is_exhaustive() { "exhaustive" } else { "index" };
         self.metrics.searches_total.with_label_values(&[kind]).inc();
@@ -198,7 +209,7 @@ impl Parts {
             };
             let candidates = self.look(pool, wanted, plan, reach).await?;
             let scored = self.score(&candidates, search);
-            let fitting = self.fitting(scored, search, enough).await?;
+            let fitting = self.fitting(scored, search, place, enough).await?;
             let is_done = candidates.is_complete || fitting.len() >= enough;
             // What was not found although it may be there was not searched.
             let is_exhaustive = plan.is_exhaustive() && is_done;
@@ -226,7 +237,8 @@ impl Parts {
         wanted.look(&mut connection, self, plan, reach).await.map_err(ActorError::VectorStore)
     }
 
-    /// Best first; of two with the same score the nearer, of two as near the newer.
+    /// Best first; of two with the same score the nearer, of two as near the one that happened in the place that is asked about, and then the
+    /// newer.
     fn score(&self, candidates: &Candidates, search: &Search) -> Vec<Scored> {
         let now = search.as_of.unwrap_or_else(|| (self.clock)());
         let mut scored: Vec<Scored> = candidates
@@ -246,21 +258,28 @@ impl Parts {
             let newer =
                 (b.candidate.action_timestamp, b.candidate.id).cmp(&(a.candidate.action_timestamp, a.candidate.id));
             let nearer = b.candidate.similarity.total_cmp(&a.candidate.similarity);
-            b.score.total_cmp(&a.score).then(nearer).then(newer)
+            let local = b.candidate.is_local.cmp(&a.candidate.is_local);
+            b.score.total_cmp(&a.score).then(nearer).then(local).then(newer)
         });
         scored
     }
 
-    /// The first of them that fit the filter as the incidents are now, or were then.
+    /// The first of them that fit the filter as the incidents are now, or were then. Those of equal score and similarity are ordered by
+    /// place: where they are as many as there are in one place, all of these are looked at.
     async fn fitting(
         &self,
         scored: Vec<Scored>,
         search: &Search,
+        place: &Place,
         enough: usize,
     ) -> Result<Vec<(Scored, FoundIncident)>, ActorError> {
-        let mut fitting = Vec::new();
+        let mut fitting: Vec<(Scored, FoundIncident)> = Vec::new();
         let mut scored = scored.into_iter().peekable();
-        while fitting.len() < enough && scored.peek().is_some() {
+        let is_tie = |fitting: &[(Scored, FoundIncident)], next: &Scored| {
+            let last = fitting.last().map(|(last, _)| (last.score, last.candidate.similarity));
+            next.candidate.is_local && last == Some((next.score, next.candidate.similarity))
+        };
+        while scored.peek().is_some_and(|next| fitting.len() < enough || is_tie(&fitting, next)) {
             let part: Vec<Scored> = scored.by_ref().take(AT_ONCE.min(enough + enough / 4)).collect();
             let ids: Vec<(i64, DateTime<Utc>)> =
                 part.iter().map(|scored| (scored.candidate.id, scored.candidate.action_timestamp)).collect();
@@ -277,9 +296,29 @@ impl Parts {
                 Some((scored, incident))
             }));
         }
+        // Stable: what is as near by place stays in its order.
+        fitting.sort_by(|(a, found_a), (b, found_b)| {
+            let nearer = b.candidate.similarity.total_cmp(&a.candidate.similarity);
+            let closer = closeness(place, &found_b.place).cmp(&closeness(place, &found_a.place));
+            b.score.total_cmp(&a.score).then(nearer).then(closer)
+        });
         fitting.truncate(enough);
         Ok(fitting)
     }
+}
+
+/// The filter, and the place of the incident that is asked about, where these go together. Of the past the vector store knows no places.
+fn local(search: &Search, place: &Place) -> Option<IncidentFilter> {
+    if search.as_of.is_some() || search.half_life.is_some() {
+        return None;
+    }
+    search.filter.in_place(place.namespace.as_deref()?, place.cluster.as_deref()?)
+}
+
+/// Whether two incidents have the same target, namespace and cluster, by what is known of both.
+fn closeness(a: &Place, b: &Place) -> (bool, bool, bool) {
+    let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
+    (same(&a.workload, &b.workload), same(&a.namespace, &b.namespace), same(&a.cluster, &b.cluster))
 }
 
 fn hit(
@@ -300,8 +339,11 @@ fn hit(
     if !terms.is_empty() {
         why.push(Why::Text { terms });
     }
-    let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
-    match (same(&asked.namespace, &found.namespace), same(&asked.cluster, &found.cluster)) {
+    let (is_same_target, is_same_namespace, is_same_cluster) = closeness(&asked.place, &found.place);
+    if is_same_target {
+        why.push(Why::Target { detail: "same target" });
+    }
+    match (is_same_namespace, is_same_cluster) {
         (true, true) => why.push(Why::Place { detail: "same namespace and cluster" }),
         (true, false) => why.push(Why::Place { detail: "same namespace" }),
         (false, true) => why.push(Why::Place { detail: "same cluster" }),
@@ -311,10 +353,10 @@ fn hit(
         why.push(Why::Recency { factor: round(factor) });
     }
     Hit {
+        outcome: found.outcome(),
         incident: found.incident,
         similarity: round(scored.candidate.similarity),
         score: round(scored.score),
-        outcome: found.outcome,
         why,
     }
 }

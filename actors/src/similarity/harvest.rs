@@ -6,6 +6,7 @@ use crate::db::connection::Connection;
 use crate::db::sqlstate::DatabaseError;
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, times};
 use crate::db::transaction::Transaction;
+use crate::domain::filter::IncidentFilter;
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 
@@ -18,6 +19,8 @@ pub(super) struct Candidate {
     pub pattern: usize,
     /// Of the nearest of its patterns.
     pub similarity: f64,
+    /// Whether it happened in the namespace and cluster that are asked about.
+    pub is_local: bool,
 }
 
 /// Patterns whose incidents are asked for at once: at first, at least and at most, and then.
@@ -28,10 +31,29 @@ const MOST_AT_ONCE: usize = 64;
 const MOST_ROWS: i64 = 40_000;
 const MOST_CANDIDATES: usize = 100_000;
 
+/// Patterns of which those that happened in one place are looked for: the best ones.
+const MOST_LOCAL: usize = 16;
+
+/// The incidents of the best patterns that fit and happened in the place that is asked about: newer ones of the same patterns may have
+/// happened anywhere.
+pub(super) async fn harvest_local(
+    connection: &mut Connection,
+    wanted: &Wanted<'_>,
+    patterns: &[NearPattern],
+    reach: Reach,
+) -> Result<Vec<Candidate>, DatabaseError> {
+    let Some(local) = &wanted.local else { return Ok(Vec::new()) };
+    let best = &patterns[..patterns.len().min(MOST_LOCAL)];
+    let (mut found, _) = harvest(connection, wanted, local, best, reach).await?;
+    found.iter_mut().for_each(|candidate| candidate.is_local = true);
+    Ok(found)
+}
+
 /// The incidents of the patterns that fit, and whether these are all.
 pub(super) async fn harvest(
     connection: &mut Connection,
     wanted: &Wanted<'_>,
+    filter: &IncidentFilter,
     patterns: &[NearPattern],
     reach: Reach,
 ) -> Result<(Vec<Candidate>, bool), DatabaseError> {
@@ -49,7 +71,7 @@ pub(super) async fn harvest(
             return Ok((found, false));
         }
         let part = &patterns[begin..patterns.len().min(begin + at_once)];
-        let statement = incidents_of(wanted, part, reach);
+        let statement = incidents_of(wanted, filter, part, reach);
         let list = async |tx: &mut Transaction<'_>| statement.query(tx).await;
         let rows = connection.autocommit("similarity.list_incidents", LIMIT, list).await?;
         let mut counts = vec![0i64; part.len()];
@@ -68,7 +90,7 @@ pub(super) async fn harvest(
                 None => {
                     seen.insert(id, found.len());
                     let action_timestamp = row.get("action_timestamp");
-                    found.push(Candidate { id, action_timestamp, pattern: begin + place, similarity });
+                    found.push(Candidate { id, action_timestamp, pattern: begin + place, similarity, is_local: false });
                 }
             }
         }
@@ -81,12 +103,17 @@ pub(super) async fn harvest(
     Ok((found, all))
 }
 
-fn incidents_of<'a>(wanted: &'a Wanted<'_>, patterns: &[NearPattern], reach: Reach) -> ComposedStatement<'a> {
+fn incidents_of<'a>(
+    wanted: &'a Wanted<'_>,
+    filter: &'a IncidentFilter,
+    patterns: &[NearPattern],
+    reach: Reach,
+) -> ComposedStatement<'a> {
     let ids = patterns.iter().map(|pattern| pattern.id).collect();
     let mut values =
         vec![SqlValue::Text(wanted.vector.embedder), SqlValue::Patterns(ids), SqlValue::Number(reach.incidents)];
-    let clauses = conditions(&wanted.scope.filter, FactSource::Copied, &mut values);
-    let mut bounds = times("i", &wanted.scope.filter, &mut values);
+    let clauses = conditions(filter, FactSource::Copied, &mut values);
+    let mut bounds = times("i", filter, &mut values);
     bounds.extend(wanted.scope.received(&mut values));
     let bounds: String = bounds.iter().map(|bound| format!(" AND {bound}")).collect();
     // Looked up by their key, whatever indexes there are for the conditions: few of a pattern's incidents are looked at.

@@ -1,7 +1,7 @@
 //! One look at the vector store: near patterns in the order of their texts' part of the score, and their incidents.
 
 use super::Parts;
-use super::harvest::{Candidate, harvest};
+use super::harvest::{Candidate, harvest, harvest_local};
 use super::nearest::{nearest, with_rare_words};
 use super::plan::{Plan, Reach};
 use super::rank::{NearPattern, Wanted};
@@ -17,7 +17,6 @@ const FEATURES_AT_ONCE: usize = 2_000;
 pub(super) struct Candidates {
     /// Best first, by the text's part of the score.
     pub patterns: Vec<NearPattern>,
-    /// In the order of their patterns, newest first within one.
     pub incidents: Vec<Candidate>,
     /// Whether there are no others.
     pub is_complete: bool,
@@ -57,7 +56,10 @@ impl Wanted<'_> {
             let nearer = || b.similarity.total_cmp(&a.similarity);
             b.score.total_cmp(&a.score).then_with(nearer).then_with(|| a.id.cmp(&b.id))
         });
-        let (incidents, all) = harvest(connection, self, &patterns, reach).await?;
+        let (found, all) = harvest(connection, self, &self.scope.filter, &patterns, reach).await?;
+        let mut incidents = harvest_local(connection, self, &patterns, reach).await?;
+        let local: HashSet<i64> = incidents.iter().map(|candidate| candidate.id).collect();
+        incidents.extend(found.into_iter().filter(|candidate| !local.contains(&candidate.id)));
         Ok(Candidates { patterns, incidents, is_complete: is_whole && all, query })
     }
 }

@@ -7,6 +7,7 @@ use super::score::{Frequencies, Query, score};
 use crate::db::connection::Connection;
 use crate::db::sqlstate::DatabaseError;
 use crate::domain::bucket::Bucket;
+use crate::domain::filter::IncidentFilter;
 use crate::embedder::Embedding;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -26,6 +27,8 @@ pub(super) struct Wanted<'a> {
     pub embedding: &'a Embedding,
     pub vector: QueryVector<'a>,
     pub scope: Scope,
+    /// The same filter, and the place of the incident that is asked about.
+    pub local: Option<IncidentFilter>,
     pub counts: StoreCounts,
 }
 

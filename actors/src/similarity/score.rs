@@ -188,6 +188,10 @@ pub enum Why {
     Text {
         terms: Vec<String>,
     },
+    /// The same workload.
+    Target {
+        detail: &'static str,
+    },
     Place {
         detail: &'static str,
     },

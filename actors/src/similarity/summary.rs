@@ -32,8 +32,10 @@ impl Summary {
     pub fn of(incidents: &[&FoundIncident]) -> Self {
         let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
         for incident in incidents {
-            if let Some(action) = &incident.action_type {
-                tallies.entry(action).or_default().count(incident.outcome);
+            for attempt in &incident.attempts {
+                if let Some(action) = &attempt.action_type {
+                    tallies.entry(action).or_default().count(attempt.outcome);
+                }
             }
         }
         let mut summary = Summary::default();

@@ -32,5 +32,5 @@ pub(super) async fn add_facets(tx: &mut Transaction<'_>, buckets: &[i32], incide
 }
 
 fn of(row: &Row) -> Facets {
-    Facets::of(copied().filter_map(|fact| Some((fact.column, row.get::<_, Option<&str>>(fact.column)?))))
+    Facets::of(copied().filter_map(|fact| Some((fact, row.get::<_, Option<&str>>(fact.column)?))))
 }

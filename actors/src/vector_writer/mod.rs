@@ -1,10 +1,12 @@
 //! The actor that owns the pool for writes to the vector store, and these writes.
 
 mod add_facets;
+mod complete_copies;
 mod count_changes;
 mod write_embedding;
 mod write_vectors;
 
+pub use complete_copies::Incomplete;
 pub(crate) use count_changes::count_changes;
 pub use write_embedding::WriteEmbedding;
 pub use write_vectors::{AuditVector, Batch};

@@ -99,6 +99,16 @@ INSERT INTO idempotency_keys (bucket, key, windowed, content, audit_id, received
 SELECT 523, '\\xaa19560b4dca499b6361691de42005206d19f8791ed8f4d80780bb1d4906a323', false, '\\x695ef2e62da2dda2f599e55347a269be278504b066b5add15a14b07fbdbb1e86', 'audit-' || opened_by, at FROM old WHERE n = 0;
 ";
 
+/// Targets and environments, which no program before version 7 did anything with but to show them.
+const TARGETS: &str = "
+UPDATE remediation_audit AS a SET target_resource = 'pod/checkout-6f7d8c9b5d-x2k4' || chr(98 + o.n % 3), environment = 'production'
+FROM old AS o WHERE o.n % 3 = 0 AND o.n < 300 AND a.id = 'audit-' || o.opened_by;
+UPDATE resource_action_traces AS t SET
+    target_resource = 'pod/checkout-6f7d8c9b5d-x2k4' || chr(98 + o.n % 3), target_resource_by = o.opened_by,
+    environment = 'production', environment_by = o.opened_by
+FROM old AS o WHERE o.n % 3 = 0 AND o.n < 300 AND o.bucket = t.bucket AND o.incident = t.id;
+";
+
 /// The totals of pending incidents of one place are folded; the deltas of all others wait.
 const AUDIT_2: &str = "
 UPDATE resource_action_traces AS t SET counted_before = CASE
@@ -122,6 +132,14 @@ VALUES
 
 const AUDIT_3: &str = "
 UPDATE resource_action_traces SET revision = CASE WHEN execution_status = 'pending' THEN 1 ELSE 2 END;
+";
+
+/// The places of audits with a status: behind the bucket stands how far it has come.
+const AUDIT_7: &str = "
+UPDATE resource_action_traces AS t SET
+    workload = CASE WHEN target_resource IS NOT NULL THEN 'deployment/checkout' END, workload_by = target_resource_by,
+    last_audit_at = o.at + CASE WHEN o.reported_by IS NULL THEN interval '0' ELSE interval '1 min' END, first_ended = o.reported_by
+FROM old AS o WHERE o.bucket = t.bucket AND o.incident = t.id;
 ";
 
 const VECTOR_1: &str = "
@@ -157,6 +175,12 @@ INSERT INTO embedding_revisions (bucket, embedder, revision)
 SELECT bucket, 'builtin-1', count(*) FROM texts GROUP BY bucket
 ";
 
+const VECTOR_7: &str = "
+UPDATE incident_facts AS f SET
+    target_resource = t.target_resource, alert_fingerprint = t.alert_fingerprint, environment = t.environment, is_complete = true
+FROM resource_action_traces AS t WHERE t.bucket = f.bucket AND t.id = f.incident_id;
+";
+
 /// Fills a database that has these versions of the two schemas.
 pub async fn fill(database: &Database, audit: usize, vector: usize) {
     let client = &database.client;
@@ -166,11 +190,10 @@ pub async fn fill(database: &Database, audit: usize, vector: usize) {
     for month in months(&times) {
         partition(client, month).await;
     }
-    for sql in [AUDIT_1, AUDIT_2, AUDIT_3]
-        .iter()
-        .take(audit)
-        .chain([VECTOR_1, VECTOR_2, VECTOR_3, VECTOR_4, VECTOR_5].iter().take(vector))
-    {
+    let of_audits = [AUDIT_1, AUDIT_2, AUDIT_3, "", "", "", AUDIT_7];
+    let of_vectors = [VECTOR_1, VECTOR_2, VECTOR_3, VECTOR_4, VECTOR_5, "", VECTOR_7];
+    let written = [AUDIT_1, TARGETS].iter().chain(of_audits.iter().take(audit).skip(1));
+    for sql in written.chain(of_vectors.iter().take(vector)) {
         client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{error:?}: {sql}"));
     }
 }

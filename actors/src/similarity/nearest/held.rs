@@ -231,6 +231,7 @@ fn length(words: &SparseVector) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::filter::tests::filter;
     use fastrand::Rng;
 
     fn words(random: &mut Rng) -> SparseVector {
@@ -254,7 +255,7 @@ mod tests {
     #[test]
     fn the_nearest_are_those_that_a_comparison_with_each_finds() {
         let mut random = Rng::with_seed(7);
-        let facets: Vec<Facets> = ["a", "b"].map(|name| Facets::of([("namespace", name)])).to_vec();
+        let facets: Vec<Facets> = ["a", "b"].map(|name| Facets::of_filter(&filter(&[("namespace", name)]))).to_vec();
         let patterns: Vec<(i32, Uuid, SparseVector, Bits)> = (0..500u128)
             .map(|n| (0, Uuid::from_u128(n), words(&mut random), packed(facets[usize::from(n % 3 == 0)].bits())))
             .collect();
@@ -287,7 +288,8 @@ mod tests {
     #[test]
     fn what_is_not_in_its_bucket_any_more_is_gone_until_it_comes_back() {
         let mut random = Rng::with_seed(8);
-        let (query, none, prod) = (words(&mut random), Facets::default(), Facets::of([("namespace", "prod")]));
+        let (query, none, prod) =
+            (words(&mut random), Facets::default(), Facets::of_filter(&filter(&[("namespace", "prod")])));
         let bits = packed(prod.bits());
         let one = (1, Uuid::from_u128(1), query.clone(), Bits::default());
         let two = (1, Uuid::from_u128(2), query.clone(), bits);
