@@ -95,3 +95,78 @@ async fn months_are_dropped_with_what_belongs_to_them() {
         assert!(!service.log().iter().any(|line| line["level"] == "ERROR"), "{:?}", service.log());
     }
 }
+
+/// An incident stays, with all that belongs to it, while its latest audit lies in a kept month; the others of its month go.
+#[tokio::test]
+async fn what_goes_on_is_kept() {
+    let database = server().database().await;
+    let mut service = Service::on(&database.url, &[]).await;
+    service.logged("ready").await;
+    for n in 0..12 {
+        let request = format!("rr-{n}");
+        // The first month has some that go on, the next one none.
+        for (months, status) in [(if n < 8 { 5 } else { 4 }, "failed"), (4, "in_progress")] {
+            let mut body = gateway_audit(&request);
+            body["createdAt"] = json!(months_ago(months));
+            body["status"] = json!(status);
+            service.post(Writer::Gateway, &body).await.audit_id();
+        }
+        let step = json!({"workflowID": format!("wf-{n}"), "stepName": "scale", "stepStatus": "completed",
+            "remediationRequestID": request, "executedAt": months_ago(5)});
+        service.post_step(&step).await.audit_id();
+        if n < 3 {
+            let report = json!({"remediationRequestID": request, "status": "completed", "executedAt": months_ago(0)});
+            service.post(Writer::Executor, &report).await.audit_id();
+        }
+    }
+    let kept = service.incident_of("rr-0").await["id"].clone();
+    service.kill();
+    // What an older program has written does not say when the latest audit came.
+    database
+        .client
+        .execute("UPDATE resource_action_traces SET last_audit_at = NULL WHERE id % 2 = 0", &[])
+        .await
+        .expect("older");
+    let service = Service::on(&database.url, &[("RETENTION_MONTHS", "2")]).await;
+    service.logged("ready").await;
+    eventually("forgotten", async || (count(&database, "incident_ids").await == 3).then_some(())).await;
+    for (table, rows) in [
+        ("resource_action_traces", 3),
+        ("remediation_audit", 9),
+        ("workflow_audit", 3),
+        ("incident_workflows", 3),
+        ("earlier_attempts", 3),
+    ] {
+        eventually(table, async || (count(&database, table).await == rows).then_some(())).await;
+    }
+    let month =
+        |months: u32| Utc::now().checked_sub_months(Months::new(months)).expect("a time").format("y%Ym%m").to_string();
+    let partition = |months: u32| {
+        format!("SELECT count(*) FROM pg_class WHERE relname = 'resource_action_traces_{}'", month(months))
+    };
+    assert_eq!(database.number(&partition(5)).await, 1, "it has some that go on");
+    eventually("the other month goes", async || (database.number(&partition(4)).await == 0).then_some(())).await;
+    let whole = service.read(&format!("/api/v1/incidents/{kept}")).await;
+    assert_eq!((&whole["execution_status"], whole["audits"].as_array().map(Vec::len)), (&json!("completed"), Some(3)));
+    // It goes on further: it is the same incident.
+    service.post(Writer::Gateway, &gateway_audit("rr-0")).await.audit_id();
+    assert_eq!(service.incident_of("rr-0").await["id"], kept);
+    assert_eq!(service.read("/api/v1/incidents").await["pagination"]["total"], 3);
+    let rates = service.read("/api/v1/stats/success-rate?group_by=cluster").await;
+    assert_eq!(rates["data"][0]["failed"], 3, "the attempts before are kept too: {rates}");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
+        .args(["check", "--totals", "--database-url", &database.url])
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    drop(service);
+    // Once its latest audit is old too, it goes as the others did, and its partition with it.
+    let age = "UPDATE resource_action_traces SET last_audit_at = now() - interval '6 months'";
+    database.client.execute(age, &[]).await.expect("aged");
+    let service = Service::on(&database.url, &[("RETENTION_MONTHS", "2")]).await;
+    eventually("the last of its month", async || (count(&database, "resource_action_traces").await == 0).then_some(()))
+        .await;
+    eventually("its partition", async || (database.number(&partition(5)).await == 0).then_some(())).await;
+    eventually("all that it had", async || (count(&database, "earlier_attempts").await == 0).then_some(())).await;
+    drop(service);
+}

@@ -7,8 +7,8 @@
 //! In TEXT, `@` is the column, `#type` its type, `#bit` its bit, and `#place` its place among the facts of the list, from 1.
 //!
 //! Everywhere, `$*` is the number of the next parameter, `{all}` is the set of all counted facts as a number, `{ready}` is the rows of
-//! the smaller sets, and `{}` is itself. `{progress}` is how far the status of the audit `a` has come (`domain/status.rs`), and `{latest}` sorts
-//! audits `a` of one incident, the latest first.
+//! the smaller sets, and `{}` is itself. `{progress}` is how far the status of the audit `a` has come (`domain/status.rs`), `{latest}` sorts
+//! audits `a` of one incident, the latest first, and `{last_audit_at}` is the time of the latest audit of an incident `t`.
 
 use crate::domain::facts::{Fact, FactKind, copied, counted, stated};
 use crate::domain::totals::DimensionSet;
@@ -26,6 +26,7 @@ pub(crate) fn fill(template: &str) -> String {
             "all" => _ = write!(text, "{}", DimensionSet::ALL.bits()),
             "ready" => text.push_str(&ready()),
             "progress" => text.push_str(PROGRESS),
+            "last_audit_at" => text.push_str(LAST_AUDIT_AT),
             "latest" => _ = write!(text, "a.created_at DESC, {PROGRESS} DESC, a.id DESC"),
             list => text.push_str(&expand(list)),
         }
@@ -38,6 +39,10 @@ pub(crate) fn fill(template: &str) -> String {
 /// `Status::progress` in SQL.
 const PROGRESS: &str = "(CASE WHEN 'status' = ANY (a.assumed) THEN 0 WHEN a.status = 'pending' THEN 1 WHEN a.status = 'in_progress' THEN 2 \
                         WHEN a.status = 'rolled_back' THEN 4 ELSE 3 END)";
+
+/// Where a program wrote the incident that did not keep this time, the audits tell.
+const LAST_AUDIT_AT: &str = "COALESCE(t.last_audit_at, (SELECT max(a.created_at) FROM remediation_audit AS a \
+                             WHERE a.bucket = t.bucket AND a.remediation_request_id = t.correlation_id), t.action_timestamp)";
 
 /// A statement from a file beside the caller, filled once.
 macro_rules! sql {

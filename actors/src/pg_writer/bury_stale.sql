@@ -1,10 +1,13 @@
 -- pg_writer.bury_stale
--- A request that is audited anew after its incident has become older than what is kept ($3) opens a new incident, which shows nothing of
+-- A request that is audited anew after the latest audit of its incident has become older than what is kept ($3) opens a new incident, which shows nothing of
 -- the old one. What the vector store has of the old one is noted for retention.
 WITH stale AS (
     DELETE FROM incident_ids AS i
     USING unnest($1::int[], $2::text[]) AS u (bucket, correlation_id)
     WHERE i.bucket = u.bucket AND i.correlation_id = u.correlation_id AND i.action_timestamp < $3
+      AND NOT EXISTS (
+        SELECT FROM resource_action_traces AS t
+        WHERE t.bucket = i.bucket AND t.id = i.id AND t.action_timestamp = i.action_timestamp AND {last_audit_at} >= $3)
     RETURNING i.bucket, i.correlation_id, i.id, i.action_timestamp
 ), audits AS (
     DELETE FROM remediation_audit AS a
@@ -19,6 +22,10 @@ WITH stale AS (
     DELETE FROM embedding_outbox AS o
     USING audits AS a
     WHERE o.bucket = a.bucket AND o.audit_id = a.id
+), attempts AS (
+    DELETE FROM earlier_attempts AS e
+    USING stale AS s
+    WHERE e.bucket = s.bucket AND e.incident_id = s.id
 ), incidents AS (
     DELETE FROM resource_action_traces AS t
     USING stale AS s

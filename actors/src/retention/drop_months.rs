@@ -13,24 +13,28 @@ use actix::prelude::*;
 use chrono::{DateTime, NaiveDate, Utc};
 use tokio_postgres::Error;
 
-/// Does one step towards dropping the oldest month before `kept_from`. First its incidents are deleted, part by part; each part leaves the
-/// totals in the transaction that deletes it. Then the empty partition is detached, and then it is dropped. Each step may be interrupted at
-/// any point: the next one goes by what it finds.
+/// Does one step towards dropping the oldest month before `kept_from`. First its incidents are deleted, part by part, but for those that
+/// have an audit of a kept month; each part leaves the totals in the transaction that deletes it. An empty partition is detached, and then it
+/// is dropped; another one stays as it is. Each step may be interrupted at any point: the next one goes by what it finds.
 #[derive(Message)]
 #[rtype(result = "Result<MonthStep, ActorError>")]
 pub struct DropMonths {
     pub kept_from: DateTime<Utc>,
-    /// The part of the oldest month that is to be deleted next.
+    /// The month after which to look, by the name of its partition; `None` from the first on.
+    pub after: Option<String>,
+    /// The part of the month that is to be deleted next.
     pub part: i64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MonthStep {
     /// There is no such month.
     Nothing,
     /// A part is deleted, or the partition detached.
     Part,
     Dropped,
+    /// The partition of this name has incidents that are kept.
+    Kept(String),
     /// Another process is at it.
     Busy,
 }
@@ -43,7 +47,7 @@ impl Handler<DropMonths> for PgWriterActor {
 
     fn handle(&mut self, message: DropMonths, _: &mut Self::Context) -> Self::Result {
         let pool = self.pool();
-        Box::pin(async move { Ok(step(&pool?, message.kept_from.date_naive(), message.part).await?) })
+        Box::pin(async move { Ok(step(&pool?, &message).await?) })
     }
 }
 
@@ -55,7 +59,8 @@ struct Partition {
     is_pending: bool,
 }
 
-async fn step(pool: &Pool, kept_from: NaiveDate, part: i64) -> Result<MonthStep, DatabaseError> {
+async fn step(pool: &Pool, message: &DropMonths) -> Result<MonthStep, DatabaseError> {
+    let (kept_from, part) = (message.kept_from, message.part);
     let list = async |tx: &mut Transaction<'_>| tx.client().query(include_str!("list_partitions.sql"), &[]).await;
     let mut connection = pool.get().await?;
     let rows = connection.autocommit("retention.list_partitions", LIMIT, list).await?;
@@ -64,7 +69,9 @@ async fn step(pool: &Pool, kept_from: NaiveDate, part: i64) -> Result<MonthStep,
         is_listed: row.get("is_listed"),
         is_pending: row.get("is_pending"),
     });
-    let Some(table) = tables.into_iter().find(|table| is_over(&table.name, kept_from)) else {
+    let is_next = |table: &Partition| message.after.as_ref().is_none_or(|after| table.name > *after);
+    let Some(table) = tables.into_iter().find(|table| is_over(&table.name, kept_from.date_naive()) && is_next(table))
+    else {
         return Ok(MonthStep::Nothing);
     };
     let name = table.name.as_str();
@@ -78,9 +85,15 @@ async fn step(pool: &Pool, kept_from: NaiveDate, part: i64) -> Result<MonthStep,
     }
     if part < PARTS && !table.is_pending {
         let (from, to) = (part * BUCKETS / PARTS, (part + 1) * BUCKETS / PARTS);
-        let delete = async |tx: &mut Transaction<'_>| delete_part(tx, name, from, to).await;
+        let delete = async |tx: &mut Transaction<'_>| delete_part(tx, name, from, to, kept_from).await;
         let is_deleted = connection.transaction("retention.delete_part", LIMIT, delete).await?;
         return Ok(if is_deleted { MonthStep::Part } else { MonthStep::Busy });
+    }
+    // Once its detachment has begun nobody reads or writes there.
+    let has_kept = format!("-- retention.has_kept\nSELECT EXISTS (SELECT FROM {name})");
+    let has_kept = async |tx: &mut Transaction<'_>| Ok(tx.client().query_one(&has_kept, &[]).await?.get::<_, bool>(0));
+    if !table.is_pending && connection.autocommit("retention.has_kept", LIMIT, has_kept).await? {
+        return Ok(MonthStep::Kept(table.name));
     }
     drop(connection);
     detach(pool, &table).await?;
@@ -94,15 +107,21 @@ fn is_over(name: &str, kept_from: NaiveDate) -> bool {
     first.is_some_and(|first| first < kept_from)
 }
 
-/// Deletes the incidents of some buckets; `false` where another process is at it.
-async fn delete_part(tx: &mut Transaction<'_>, partition: &str, from: i64, to: i64) -> Result<bool, Error> {
+/// Deletes the incidents of some buckets whose latest audit is older than `kept_from`; `false` where another process is at it.
+async fn delete_part(
+    tx: &mut Transaction<'_>,
+    partition: &str,
+    from: i64,
+    to: i64,
+    kept_from: DateTime<Utc>,
+) -> Result<bool, Error> {
     if !tx.try_lock(Lock::Retention).await? {
         return Ok(false);
     }
     let (from, to) = (i32::try_from(from).unwrap_or(i32::MAX), i32::try_from(to).unwrap_or(i32::MAX));
     // Of this text only the partition's name varies, and it is the catalogue's.
     let sql = fill(&include_str!("delete_part.sql").replace("{partition}", partition));
-    let rows = tx.client().query(&sql, &[&from, &to]).await?;
+    let rows = tx.client().query(&sql, &[&from, &to, &kept_from]).await?;
     let changes: Vec<(Values<&str>, i64)> = rows.iter().map(|row| (values(row), -row.get::<_, i64>("n"))).collect();
     add_deltas(tx, &changes).await?;
     Ok(true)
@@ -127,7 +146,7 @@ async fn detach(pool: &Pool, partition: &Partition) -> Result<(), DatabaseError>
 /// Drops a table that was detached. What was written into it after its parts were deleted is taken out of the totals too. `false` where
 /// another process is at it.
 async fn drop_table(tx: &mut Transaction<'_>, table: &str) -> Result<bool, Error> {
-    if !delete_part(tx, table, 0, BUCKETS).await? {
+    if !delete_part(tx, table, 0, BUCKETS, DateTime::<Utc>::MAX_UTC).await? {
         return Ok(false);
     }
     // Nobody of the service looks there any more; a vacuum or a dump may, for a while.

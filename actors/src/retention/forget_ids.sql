@@ -3,4 +3,4 @@
 DELETE FROM incident_ids AS i
 USING unnest($1::int[], $2::text[], $3::bigint[]) AS u (bucket, correlation_id, id)
 WHERE i.bucket = u.bucket AND i.correlation_id = u.correlation_id AND i.id = u.id
-RETURNING i.bucket, i.correlation_id
+RETURNING i.bucket, i.correlation_id, i.id

@@ -46,15 +46,17 @@ async fn forget(tx: &mut Transaction<'_>, message: &ForgetIncidents) -> Result<b
     let ids: Vec<i64> = given.iter().map(|incident| incident.id).collect();
     // First the ids, and then only what belongs to those that were still there: another incident may have taken the place of one that was
     // listed, and have an audit of it that was posted again.
-    let gone = client.query(include_str!("forget_ids.sql"), &[&buckets, &requests, &ids]).await?;
-    let buckets: Vec<i32> = gone.iter().map(|row| row.get("bucket")).collect();
-    let requests: Vec<&str> = gone.iter().map(|row| row.get("correlation_id")).collect();
+    let gone_rows = client.query(include_str!("forget_ids.sql"), &[&buckets, &requests, &ids]).await?;
+    let buckets: Vec<i32> = gone_rows.iter().map(|row| row.get("bucket")).collect();
+    let requests: Vec<&str> = gone_rows.iter().map(|row| row.get("correlation_id")).collect();
     let gone: HashSet<&str> = requests.iter().copied().collect();
     let (audit_buckets, audits): (Vec<i32>, Vec<&str>) = given
         .iter()
         .filter(|incident| incident.correlation_id.as_deref().is_some_and(|request| gone.contains(request)))
         .flat_map(|incident| incident.audit_ids.iter().map(|id| (incident.bucket, id.as_str())))
         .unzip();
+    let incidents: Vec<i64> = gone_rows.iter().map(|row| row.get("id")).collect();
+    client.execute(include_str!("forget_attempts.sql"), &[&buckets, &incidents]).await?;
     client.execute(include_str!("../outbox/clear.sql"), &[&audit_buckets, &audits]).await?;
     client.execute(include_str!("forget_audits.sql"), &[&audit_buckets, &audits]).await?;
     client.execute(include_str!("forget_steps.sql"), &[&buckets, &requests, &message.kept_from]).await?;

@@ -1,5 +1,5 @@
-//! Drops what is older than it is to be kept: incidents by whole months, and then, in batches, what belongs to them. Readers never wait
-//! for it, and totals are exact at every moment.
+//! Drops what is older than it is to be kept: incidents whose latest audit lies in no kept month, with their month where all of it goes, and
+//! then, in batches, what belongs to them. Readers never wait for it, and totals are exact at every moment.
 
 mod drop_months;
 mod forget_incidents;
@@ -63,12 +63,13 @@ async fn round(
     pg_writer: &Handle<PgWriterActor>,
     vector_writer: &Handle<VectorWriterActor>,
 ) -> Result<Round, ActorError> {
-    let mut part = 0;
+    let (mut after, mut part) = (None, 0);
     loop {
-        match pg_writer.ask(DropMonths { kept_from, part }, PATIENCE).await? {
+        match pg_writer.ask(DropMonths { kept_from, after: after.clone(), part }, PATIENCE).await? {
             MonthStep::Nothing => break,
             MonthStep::Part => part += 1,
             MonthStep::Dropped => part = 0,
+            MonthStep::Kept(month) => (after, part) = (Some(month), 0),
             MonthStep::Busy => return Ok(Round::Busy),
         }
     }
