@@ -1,39 +1,86 @@
 //! What the service knows about its databases. Requests read this state; they never wait for a database to learn it.
 
 use crate::actors::Actors;
+use data_storage_actors::check::Obstacle;
+use data_storage_actors::db::sqlstate::DatabaseFault;
+use data_storage_actors::error::ActorError;
 use data_storage_actors::handle::Probe;
 use serde::Serialize;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// How often the databases are tried, and how long each may take.
 const EVERY: Duration = Duration::from_secs(4);
 const PATIENCE: Duration = Duration::from_secs(3);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+/// What the requests of a part meet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PartState {
     /// Not tried yet.
+    #[default]
     Starting,
     Up,
     Down,
+    ReadOnly,
+    /// Rights, schema, trigger, encoding.
+    Refused,
+    Locked,
+    Full,
+    /// Of another store.
+    Foreign,
+}
+
+impl PartState {
+    fn of(error: &ActorError) -> Self {
+        let ActorError::Database(error) = error else { return PartState::Down };
+        match error.fault {
+            DatabaseFault::ReadOnly => PartState::ReadOnly,
+            DatabaseFault::Refused | DatabaseFault::Schema | DatabaseFault::Row | DatabaseFault::Other => {
+                PartState::Refused
+            }
+            DatabaseFault::Locked => PartState::Locked,
+            DatabaseFault::Full => PartState::Full,
+            DatabaseFault::Foreign => PartState::Foreign,
+            _ => PartState::Down,
+        }
+    }
 }
 
 /// The state of one part, which any thread may set.
 #[derive(Debug, Default)]
-pub struct Part(AtomicU8);
+pub struct Part(Mutex<(PartState, Option<String>)>);
 
 impl Part {
     pub fn get(&self) -> PartState {
-        match self.0.load(Ordering::Relaxed) {
-            0 => PartState::Starting,
-            1 => PartState::Up,
-            _ => PartState::Down,
-        }
+        self.read().0
     }
 
-    pub fn set(&self, up: bool) {
-        self.0.store(if up { 1 } else { 2 }, Ordering::Relaxed);
+    /// The state, and where the part is not up the reason.
+    pub fn read(&self) -> (PartState, Option<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set(&self, state: PartState, reason: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (state, reason);
+    }
+
+    /// By how a probe went.
+    fn probed(&self, result: Result<(), ActorError>) {
+        match result {
+            Ok(()) => self.set(PartState::Up, None),
+            Err(error) => {
+                let words = match &error {
+                    ActorError::Database(error) if error.fault == DatabaseFault::Locked => {
+                        "a table is locked by somebody else"
+                    }
+                    ActorError::Database(error) => error.fault.words(),
+                    _ => "the actor does not answer",
+                };
+                self.set(PartState::of(&error), Some(words.to_owned()));
+            }
+        }
     }
 }
 
@@ -46,14 +93,17 @@ pub struct Health {
     /// Whether the audit database has the schema of this program.
     pub audit_migrated: AtomicBool,
     pub vector_migrated: AtomicBool,
+    /// Why a database cannot be used as it is set up, until somebody mends that.
+    pub audit_obstacle: Mutex<Option<Obstacle>>,
+    pub vector_obstacle: Mutex<Option<Obstacle>>,
 }
 
 impl Health {
     /// Whether the service can answer requests: the audit database has the schema, and the write or the read database
     /// answers.
     pub fn is_ready(&self) -> bool {
-        let up = |part: &Part| part.get() == PartState::Up;
-        self.audit_migrated.load(Ordering::Relaxed) && (up(&self.write_database) || up(&self.read_database))
+        let answers = |part: &Part| !matches!(part.get(), PartState::Starting | PartState::Down);
+        self.audit_migrated.load(Ordering::Relaxed) && (answers(&self.write_database) || answers(&self.read_database))
     }
 
     /// Tries the databases again and again.
@@ -67,10 +117,18 @@ impl Health {
                 actors.vector_writer.ask(Probe, PATIENCE),
                 actors.similarity.ask(Probe, PATIENCE),
             );
-            self.write_database.set(write.is_ok());
-            self.read_database.set(read.is_ok());
-            self.vector_write_database.set(vector_write.is_ok());
-            self.vector_read_database.set(vector_read.is_ok());
+            self.write_database.probed(write);
+            self.read_database.probed(read);
+            self.vector_write_database.probed(vector_write);
+            self.vector_read_database.probed(vector_read);
+            for (obstacle, part) in
+                [(&self.audit_obstacle, &self.write_database), (&self.vector_obstacle, &self.vector_write_database)]
+            {
+                if let Some(obstacle) = &*obstacle.lock().unwrap_or_else(PoisonError::into_inner) {
+                    let state = if obstacle.is_foreign { PartState::Foreign } else { PartState::Refused };
+                    part.set(state, Some(obstacle.to_string()));
+                }
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod embedded;
 mod extract;
 mod health;
 mod middleware;
+mod migrations;
 pub mod problem;
 mod routes;
 pub mod startup;

@@ -5,6 +5,7 @@ use crate::config::{CONNECTIONS_CEILING, Config, DatabaseConfigs};
 use crate::connection;
 use crate::health::Health;
 use crate::middleware::request::{known_method, request};
+use crate::migrations::{migrate_audit, migrate_vector, refused};
 use crate::routes;
 use crate::state::AppState;
 use crate::systemd;
@@ -15,15 +16,11 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use actix_web_prom::PrometheusMetricsBuilder;
-use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
 use data_storage_actors::auth::{AccessRules, AuthSettings, RateLimit, TokenSource};
-use data_storage_actors::check::check_database;
-use data_storage_actors::db::DatabaseConfig;
-use data_storage_actors::db::connect;
-use data_storage_actors::domain::time::{Clock, system_clock};
+use data_storage_actors::db::store_identity::{Side, StoreIdentity};
+use data_storage_actors::domain::time::system_clock;
 use data_storage_actors::embedder::Spaces;
 use data_storage_actors::metrics::Metrics;
-use data_storage_actors::migrate::{MigrateError, Schema, is_current, migrate};
 use data_storage_actors::pg_writer::Drain;
 use data_storage_actors::retention::retain;
 use prometheus::{Encoder, Registry, TextEncoder};
@@ -32,8 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -57,6 +53,7 @@ pub struct Application {
     state: web::Data<AppState>,
     databases: DatabaseConfigs,
     stopping: watch::Sender<bool>,
+    identity: StoreIdentity,
     grace: Duration,
     /// Connections that the pools may open, all together.
     connections: u32,
@@ -91,7 +88,13 @@ impl Application {
         let clock = system_clock();
         let auth = auth_settings(config, tokens);
         let spaces = config.embedder.space().map(Spaces::new);
-        let (actors, arbiters) = Actors::start(config, &databases, auth, spaces.clone(), &metrics, &clock, &stopping);
+        let identity = StoreIdentity::default();
+        let expected = DatabaseConfigs {
+            write: databases.write.clone().expecting(&identity, Side::Audit),
+            read: databases.read.clone().expecting(&identity, Side::Audit),
+            vector: databases.vector.clone().expecting(&identity, Side::Vector),
+        };
+        let (actors, arbiters) = Actors::start(config, &expected, auth, spaces.clone(), &metrics, &clock, &stopping);
         let state = web::Data::new(AppState {
             actors,
             metrics,
@@ -123,6 +126,7 @@ impl Application {
             metrics_address,
             state,
             databases,
+            identity,
             stopping,
             grace: config.shutdown_grace,
             connections: config.pools.sum(),
@@ -148,9 +152,11 @@ impl Application {
         tracing::info!(listen_addr = %self.address, metrics_addr = %self.metrics_address, "listening");
         let (health, actors) = (self.state.health.clone(), self.state.actors.clone());
         let (databases, clock, connections) = (self.databases.clone(), self.state.clock.clone(), self.connections);
-        let audit = actix::spawn(migrate_audit(databases, health.clone(), clock, connections, on_ready));
-        let vector =
-            actix::spawn(migrate_vector(self.databases.vector.clone(), health.clone(), self.state.clock.clone()));
+        let identity = self.identity;
+        let audit =
+            migrate_audit(databases.clone(), health.clone(), clock.clone(), connections, identity.clone(), on_ready);
+        let vector = migrate_vector(databases.vector, health.clone(), clock, identity);
+        let (audit, vector) = (actix::spawn(audit), actix::spawn(vector));
         actix::spawn(async move { health.watch(&actors).await });
         if let Some(tls) = self.tls {
             actix::spawn(tls.watch());
@@ -300,88 +306,4 @@ async fn metrics_text(registry: Registry) -> HttpResponse {
         Ok(()) => HttpResponse::Ok().insert_header((CONTENT_TYPE, encoder.format_type())).body(text),
         Err(_) => HttpResponse::InternalServerError().finish(),
     }
-}
-
-/// Waits until one of the migrations finds a database that this service must not use, and says why. A migration that succeeds, or
-/// whose task is gone, never does.
-async fn refused(audit: JoinHandle<Result<(), MigrateError>>, vector: JoinHandle<Result<(), MigrateError>>) -> String {
-    let refusal = async |part: &str, task: JoinHandle<Result<(), MigrateError>>| match task.await {
-        Ok(Err(error)) => format!("the {part} database: {error}"),
-        _ => std::future::pending().await,
-    };
-    tokio::select! {
-        why = refusal("audit", audit) => why,
-        why = refusal("vector", vector) => why,
-    }
-}
-
-/// Between tries to migrate, which have no end: 200 ms, doubling up to 2.5 s. Each is up to twice as long, so that replicas that
-/// failed together do not try again together.
-const MIGRATION_PAUSES: ExponentialBuilder = ExponentialBuilder::new()
-    .with_min_delay(Duration::from_millis(200))
-    .with_max_delay(LONGEST_PAUSE)
-    .with_jitter()
-    .without_max_times();
-const LONGEST_PAUSE: Duration = Duration::from_millis(2500);
-
-/// Migrates the audit database as soon as it answers. Where only the read database answers, and is up to date, reads begin without
-/// the audit database.
-///
-/// # Errors
-/// When this service must not use the database.
-async fn migrate_audit(
-    databases: DatabaseConfigs,
-    health: Arc<Health>,
-    clock: Clock,
-    connections: u32,
-    on_ready: impl FnOnce(),
-) -> Result<(), MigrateError> {
-    let mut on_ready = Some(on_ready);
-    let mut ready = || {
-        health.audit_migrated.store(true, Ordering::Relaxed);
-        if let Some(on_ready) = on_ready.take() {
-            tracing::info!("ready");
-            systemd::ready();
-            on_ready();
-        }
-    };
-    let mut pauses = MIGRATION_PAUSES.build();
-    loop {
-        match migrate(&databases.write, Schema::Audit, clock()).await {
-            Ok(()) => {
-                health.write_database.set(true);
-                ready();
-                if let Err(fault) = check_database(&databases.write, Schema::Audit, connections).await {
-                    tracing::warn!(fault, "the audit database is not as it should be");
-                }
-                return Ok(());
-            }
-            Err(error @ MigrateError::Distributed(_)) => return Err(error),
-            Err(error) => tracing::warn!(%error, "the audit database cannot be migrated yet"),
-        }
-        health.write_database.set(false);
-        if replica_is_current(&databases.read).await {
-            health.read_database.set(true);
-            ready();
-        }
-        sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
-    }
-}
-
-async fn replica_is_current(database: &DatabaseConfig) -> bool {
-    let check = async { Ok::<_, MigrateError>(is_current(&connect(database).await?, Schema::Audit).await?) };
-    matches!(timeout(Duration::from_secs(3), check).await, Ok(Ok(true)))
-}
-
-/// Migrates the vector store as soon as it answers. Nothing waits for that.
-///
-/// # Errors
-/// When this service must not use the database.
-async fn migrate_vector(database: DatabaseConfig, health: Arc<Health>, clock: Clock) -> Result<(), MigrateError> {
-    let once = || migrate(&database, Schema::Vector, clock());
-    let report = |error: &MigrateError, _| tracing::warn!(%error, "the vector store cannot be migrated yet");
-    let is_passing = |error: &MigrateError| !matches!(error, MigrateError::Distributed(_));
-    once.retry(MIGRATION_PAUSES).when(is_passing).notify(report).await?;
-    health.vector_migrated.store(true, Ordering::Relaxed);
-    Ok(())
 }

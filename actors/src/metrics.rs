@@ -160,4 +160,7 @@ metrics! {
     db_transaction_duration_seconds: HistogramVec = "datastorage_db_transaction_duration_seconds" ["name"];
     /// Whether a database answered the last probe (1) or not (0), by pool.
     database_up: IntGaugeVec = "datastorage_database_up" ["pool"];
+    /// Whether a database serves what it is asked (1) or not (0), by pool: it answers, takes writes where it is written to, and of the
+    /// requests of the last ten seconds some succeeded.
+    database_serving: IntGaugeVec = "datastorage_database_serving" ["pool"];
 }

@@ -1,15 +1,20 @@
 //! `data-storage check`
 
 use super::{CommandError, PATIENCE, databases, tokens};
-use crate::config::{Config, DatabaseConfigs};
+use crate::config::{Config, ConfigError, DatabaseConfigs};
 use crate::embedded::Embedded;
 use crate::tls::Tls;
 use data_storage_actors::auth::{AccessRules, check_cluster};
-use data_storage_actors::check::check_database;
-use data_storage_actors::db::connect;
+use data_storage_actors::check::{Obstacle, check_database};
+use data_storage_actors::db::store_identity::{self, Foreign, Side, StoreIdentity};
+use data_storage_actors::db::{ConnectError, DatabaseConfig, connect};
 use data_storage_actors::migrate::{Schema, refuse_distributed};
 use data_storage_actors::totals::{compare, repair};
-use std::net::TcpListener;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 #[derive(Debug, clap::Args)]
 pub struct CheckOptions {
@@ -24,11 +29,13 @@ pub struct CheckOptions {
 }
 
 /// Says of each part whether it works, or compares the totals. Fails when a part does not work, or a total is wrong.
-pub async fn run(config: Config, totals: bool, repair: bool) -> Result<(), CommandError> {
+///
+/// `tokens`: why the tokens cannot be used, where that was found out already.
+pub async fn run(config: Config, totals: bool, repair: bool, tokens: Vec<ConfigError>) -> Result<(), CommandError> {
     let (databases, embedded) = databases::open(&config).await?;
     let result = match totals {
         true => check_totals(&databases, repair).await,
-        false => check_parts(&config, &databases, embedded.as_ref()).await,
+        false => check_parts(&config, &databases, embedded.as_ref(), tokens).await,
     };
     if let Some(embedded) = embedded {
         embedded.stop(PATIENCE).await;
@@ -40,6 +47,7 @@ async fn check_parts(
     config: &Config,
     databases: &DatabaseConfigs,
     embedded: Option<&Embedded>,
+    wrong_tokens: Vec<ConfigError>,
 ) -> Result<(), CommandError> {
     let (mut tried, mut failed) = (0, 0);
     let mut say = |part: &str, result: Result<String, String>| {
@@ -53,14 +61,28 @@ async fn check_parts(
         }
     };
     let connections = config.pools.sum();
-    say("write database", check_database(&databases.write, Schema::Audit, connections).await);
-    say("read database", check_database(&databases.read, Schema::Audit, connections).await);
-    say("vector database", check_database(&databases.vector, Schema::Vector, connections).await);
-    let tokens = tokens::open(config, embedded).map(|(_, file)| match file {
-        Some(file) => file.display().to_string(),
-        None => "reviewed by the Kubernetes API".to_owned(),
-    });
-    say("tokens", tokens.map_err(|error| error.to_string()));
+    let store = StoreIdentity::default();
+    for (part, database, schema, side) in [
+        ("write database", &databases.write, Schema::Audit, Side::Audit),
+        ("read database", &databases.read, Schema::Audit, Side::Audit),
+        ("vector database", &databases.vector, Schema::Vector, Side::Vector),
+    ] {
+        let checked = match check_database(database, schema, connections).await {
+            Ok(found) => check_store(database, side, &store, &databases.write).await.map(|()| found),
+            Err(fault) => Err(fault),
+        };
+        say(part, checked);
+    }
+    if wrong_tokens.is_empty() {
+        let tokens = tokens::open(config, embedded).map(|(_, file)| match file {
+            Some(file) => file.display().to_string(),
+            None => "reviewed by the Kubernetes API".to_owned(),
+        });
+        say("tokens", tokens.map_err(|error| error.to_string()));
+    }
+    for fault in wrong_tokens {
+        say("tokens", Err(fault.to_string()));
+    }
     if let Some(cluster) = &config.auth.cluster {
         say("Kubernetes API", check_cluster(cluster, matches!(config.auth.access, AccessRules::Rbac { .. })).await);
     }
@@ -72,11 +94,64 @@ async fn check_parts(
         say("TLS", Tls::load(files.clone()).map(|_| files.cert.display().to_string()));
     }
     for (part, address) in [("LISTEN_ADDR", config.listen_addr), ("METRICS_ADDR", config.metrics_addr)] {
-        let bound = TcpListener::bind(address).map(|_| address.to_string());
-        say(part, bound.map_err(|error| format!("{address} cannot be bound: {error}")));
+        let bound = match TcpListener::bind(address) {
+            Ok(_) => Ok(address.to_string()),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => who_answers(address).await,
+            Err(error) => Err(format!("{address} cannot be bound: {error}")),
+        };
+        say(part, bound);
     }
     if failed > 0 { Err(format!("{failed} of {tried} parts do not work").into()) } else { Ok(()) }
 }
+
+/// Whether a database belongs to the store of the write database, as far as both have a name.
+async fn check_store(
+    database: &DatabaseConfig,
+    side: Side,
+    store: &StoreIdentity,
+    write: &DatabaseConfig,
+) -> Result<(), String> {
+    let target = database.target();
+    let checked = async {
+        let own = store.learn(write).await?;
+        let found = store_identity::identity(&connect(database).await?, side).await?;
+        Ok::<_, ConnectError>(own.zip(found).filter(|(own, found)| own != found))
+    };
+    match checked.await {
+        Ok(None) => Ok(()),
+        Ok(Some((own, found))) => Err(format!("{target}: {}", Obstacle::foreign(Foreign { own, found }))),
+        Err(error) => Err(format!("{target}: {error}")),
+    }
+}
+
+/// Asks who has an address already: beside a running service of this program all is well.
+async fn who_answers(address: SocketAddr) -> Result<String, String> {
+    let host = match address.ip() {
+        ip if ip.is_unspecified() && ip.is_ipv4() => Ipv4Addr::LOCALHOST.into(),
+        ip if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let asked = async {
+        let mut stream = tokio::net::TcpStream::connect((host, address.port())).await?;
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+        let mut answer = Vec::new();
+        stream.take(MOST_OF_AN_ANSWER).read_to_end(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    match timeout(ASKED, asked).await {
+        Ok(Ok(answer)) if String::from_utf8_lossy(&answer).contains("\"write_database\"") => {
+            Ok(format!("{address} is in use by a running data-storage"))
+        }
+        // A server with TLS hangs up, or answers with an alert.
+        Ok(Ok(answer)) if answer.is_empty() || answer.starts_with(b"\x15") => {
+            Ok(format!("{address} is in use by a server with TLS, which was not asked further"))
+        }
+        _ => Err(format!("{address} is in use by another program: end it, or choose another address")),
+    }
+}
+
+const ASKED: Duration = Duration::from_secs(3);
+const MOST_OF_AN_ANSWER: u64 = 64 * 1024;
 
 async fn check_totals(databases: &DatabaseConfigs, mend: bool) -> Result<(), CommandError> {
     refuse_distributed(&connect(&databases.write).await?, Schema::Audit).await?;

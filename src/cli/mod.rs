@@ -8,7 +8,7 @@ mod reindex;
 mod serve;
 mod tokens;
 
-use crate::config::{Config, Settings};
+use crate::config::{Config, ConfigErrors, Settings};
 use std::process::ExitCode;
 
 /// The memory of a cluster that heals itself: audits in, incidents out.
@@ -54,19 +54,22 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Check(check) => !check.totals,
         _ => false,
     };
-    let config = match Config::parse(&options.settings, options.embedded, with_tokens) {
-        Ok(config) => config,
-        Err(errors) => {
-            eprintln!("{errors}");
-            return ExitCode::from(2);
-        }
+    let parse = |with_tokens| Config::parse(&options.settings, options.embedded, with_tokens);
+    // `check` goes on where only the tokens are wrong.
+    let (config, wrong_tokens) = match (parse(with_tokens), &cli.command) {
+        (Ok(config), _) => (config, Vec::new()),
+        (Err(errors), Command::Check(_)) => match parse(false) {
+            Ok(config) => (config, errors.0),
+            Err(_) => return refuse(&errors),
+        },
+        (Err(errors), _) => return refuse(&errors),
     };
     crate::telemetry::init(config.log_format, &config.log_level);
     actix_web::rt::System::new().block_on(async {
         let result = match cli.command {
             Command::Serve(_) => serve::run(config).await,
             Command::Migrate(_) => migrate::run(config).await,
-            Command::Check(check) => check::run(config, check.totals, check.repair).await,
+            Command::Check(check) => check::run(config, check.totals, check.repair, wrong_tokens).await,
             Command::Reindex(_) => reindex::run(config).await,
             Command::Openapi => Ok(()), // returned above
         };
@@ -78,6 +81,11 @@ pub fn run(cli: Cli) -> ExitCode {
             }
         }
     })
+}
+
+fn refuse(errors: &ConfigErrors) -> ExitCode {
+    eprintln!("{errors}");
+    ExitCode::from(2)
 }
 
 /// How long a private server may take to stop after a command.

@@ -1,6 +1,6 @@
 //! `GET /health`: the state of each part, for people and dashboards. Always 200.
 
-use crate::health::PartState;
+use crate::health::{Part, PartState};
 use crate::state::AppState;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
@@ -9,26 +9,22 @@ use std::sync::atomic::Ordering;
 
 pub async fn handle(state: Data<AppState>) -> HttpResponse {
     let health = &state.health;
-    let databases = [
-        health.write_database.get(),
-        health.read_database.get(),
-        health.vector_write_database.get(),
-        health.vector_read_database.get(),
-    ];
+    let databases =
+        [&health.write_database, &health.read_database, &health.vector_write_database, &health.vector_read_database];
     let migrated = |flag: &std::sync::atomic::AtomicBool| flag.load(Ordering::Relaxed);
     let (audit, vector) = (migrated(&health.audit_migrated), migrated(&health.vector_migrated));
     let draining = state.draining.load(Ordering::Relaxed);
-    let ok = databases.iter().all(|part| *part == PartState::Up) && audit && vector && !draining;
-    let [write, read, vector_write, vector_read] = databases;
+    let ok = databases.iter().all(|part| part.get() == PartState::Up) && audit && vector && !draining;
+    let [write, read, vector_write, vector_read] = databases.map(part);
     HttpResponse::Ok().json(json!({
         "status": if ok { "ok" } else { "degraded" },
         "version": env!("CARGO_PKG_VERSION"),
         "draining": draining,
         "parts": {
-            "write_database": {"state": write, "migrated": audit},
-            "read_database": {"state": read},
-            "vector_write_database": {"state": vector_write, "migrated": vector},
-            "vector_read_database": {"state": vector_read},
+            "write_database": with(write, audit),
+            "read_database": read,
+            "vector_write_database": with(vector_write, vector),
+            "vector_read_database": vector_read,
             "outbox": {
                 "rows": state.metrics.outbox_rows.get(),
                 "lag_seconds": state.metrics.outbox_lag_seconds.get(),
@@ -36,6 +32,19 @@ pub async fn handle(state: Data<AppState>) -> HttpResponse {
             "embedder": embedder(&state),
         },
     }))
+}
+
+/// The state of a part, and where it is not up the reason.
+fn part(part: &Part) -> Value {
+    match part.read() {
+        (state, None) => json!({"state": state}),
+        (state, Some(reason)) => json!({"state": state, "reason": reason}),
+    }
+}
+
+fn with(mut part: Value, migrated: bool) -> Value {
+    part["migrated"] = migrated.into();
+    part
 }
 
 /// Which embedder's vectors are searched, and which embedder is configured.

@@ -1,6 +1,7 @@
 //! One connection to PostgreSQL and the statements that it has prepared.
 
 use super::pool_state::PoolState;
+use super::store_identity::StoreIdentity;
 use super::{ConnectError, DatabaseConfig, Driver};
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -36,6 +37,8 @@ pub struct Connection {
     tls: MakeRustlsConnect,
     /// Set by whatever the server warns of; a COMMIT whose wait for a standby was ended is a success with a warning.
     warned: Arc<AtomicBool>,
+    /// The store that it must lead to, where that was not known or not told yet.
+    unverified: Option<StoreIdentity>,
     /// Never to be used again.
     is_spoilt: bool,
 }
@@ -52,6 +55,12 @@ impl Connection {
         let warned = Arc::new(AtomicBool::new(false));
         tokio::spawn(drive(driver, warned.clone()));
         timeout(SET_UP, client.batch_execute(settings)).await.map_err(|_| ConnectError::Late)??;
+        let is_verified = match &database.expectation {
+            Some(expectation) => {
+                timeout(SET_UP, expectation.check(&client)).await.map_err(|_| ConnectError::Late)??
+            }
+            None => false,
+        };
         // What a server says of itself at the start is no word on a commit.
         warned.store(false, Ordering::SeqCst);
         Ok(Connection {
@@ -61,6 +70,7 @@ impl Connection {
             generation,
             tls: database.tls.clone(),
             warned,
+            unverified: database.expectation.clone().filter(|_| !is_verified).map(|expectation| expectation.own),
             is_spoilt: false,
         })
     }
@@ -100,7 +110,9 @@ impl Connection {
     }
 
     pub(super) fn is_spoilt(&self) -> bool {
-        self.is_spoilt || self.client.is_closed()
+        // One from before the store's name was known makes room for one that is verified.
+        let is_doubtful = self.unverified.as_ref().is_some_and(|own| own.get().is_some());
+        self.is_spoilt || is_doubtful || self.client.is_closed()
     }
 
     /// Has the server give up what runs here, and the pool throw the connection away.

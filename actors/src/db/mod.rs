@@ -7,6 +7,7 @@ pub mod pool;
 pub(crate) mod pool_state;
 pub mod sqlstate;
 pub(crate) mod statement;
+pub mod store_identity;
 pub(crate) mod template;
 mod tls;
 pub mod transaction;
@@ -16,6 +17,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
+use store_identity::{Expectation, Foreign, Side, StoreIdentity};
 use tls::TlsOptions;
 use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode};
@@ -27,6 +29,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 pub struct DatabaseConfig {
     config: Config,
     tls: MakeRustlsConnect,
+    /// What the connections of pools must find there.
+    expectation: Option<Expectation>,
 }
 
 /// The half of a connection that reads from the socket and writes to it.
@@ -39,9 +43,19 @@ impl DatabaseConfig {
     /// # Errors
     /// What is wrong with the text. The error does not repeat the text.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if let Some(fault) = foreign_form(text) {
+            return Err(fault);
+        }
         let (rest, options) = TlsOptions::take(text)?;
         let mut config = Config::from_str(&rest).map_err(|error| match std::error::Error::source(&error) {
-            Some(source) => format!("is not a database URL: {source}"),
+            Some(source) => match source.to_string().strip_prefix("unknown option `") {
+                Some(option) => format!(
+                    "has the parameter {}, which is another driver's: leave it out (pools are set by WRITE_POOL_MAX, READ_POOL_MAX, \
+                     VECTOR_WRITE_POOL_MAX, VECTOR_READ_POOL_MAX and POOL_MAX_LIFETIME)",
+                    option.trim_end_matches('`')
+                ),
+                None => format!("is not a database URL: {source}"),
+            },
             None => "is not a database URL".to_owned(),
         })?;
         if config.get_hosts().is_empty() {
@@ -54,7 +68,27 @@ impl DatabaseConfig {
         let local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
         let tls = if local { TlsOptions::none() } else { options };
         config.ssl_mode(tls.wanted());
-        Ok(DatabaseConfig { config: reachable(config), tls: tls.connector()? })
+        Ok(DatabaseConfig { config: reachable(config), tls: tls.connector()?, expectation: None })
+    }
+
+    /// The same, for pools that must lead to a store.
+    pub fn expecting(self, own: &StoreIdentity, side: Side) -> Self {
+        DatabaseConfig { expectation: Some(Expectation { own: own.clone(), side }), ..self }
+    }
+
+    /// Host, port and database, without secrets, like `db.example:5432/data_storage`.
+    pub fn target(&self) -> String {
+        let ports = self.config.get_ports();
+        let host = |(at, host): (usize, &Host)| {
+            let port = ports.get(at).or(ports.first()).copied().unwrap_or(5432);
+            match host {
+                Host::Tcp(name) => format!("{name}:{port}"),
+                Host::Unix(folder) => format!("{}:{port}", folder.display()),
+            }
+        };
+        let hosts: Vec<String> = self.config.get_hosts().iter().enumerate().map(host).collect();
+        let name = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();
+        format!("{}/{name}", hosts.join(","))
     }
 
     /// The private database of `serve --embedded`, by the folder of its socket.
@@ -63,7 +97,7 @@ impl DatabaseConfig {
         config.host_path(folder).user(user).dbname(name);
         let tls = TlsOptions::none();
         config.ssl_mode(tls.wanted());
-        DatabaseConfig { config: reachable(config), tls: tls::unverified() }
+        DatabaseConfig { config: reachable(config), tls: tls::unverified(), expectation: None }
     }
 
     /// # Errors
@@ -81,6 +115,25 @@ impl DatabaseConfig {
             }
         }
         Err(last)
+    }
+}
+
+/// What is wrong with a URL that is written for something else, and how it is written here.
+fn foreign_form(text: &str) -> Option<String> {
+    const HERE: &str = "write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE";
+    if text.starts_with(['"', '\'']) && !text.contains(" = ") {
+        return Some(format!("is in quotes: leave them out, and {HERE}"));
+    }
+    let (scheme, _) = text.split_once("://")?;
+    match scheme {
+        "postgres" | "postgresql" => None,
+        _ if scheme.starts_with("jdbc:") => Some(format!("is a JDBC URL: {HERE}")),
+        _ if scheme.starts_with("postgresql+") || scheme.starts_with("postgres+") => {
+            Some(format!("names a driver of another language behind the +: {HERE}"))
+        }
+        // A key=value string may have a URL in a value.
+        _ if scheme.contains(['=', ' ']) => None,
+        _ => Some(format!("is a URL of {scheme}: a PostgreSQL database is needed, and {HERE}")),
     }
 }
 
@@ -119,6 +172,10 @@ pub enum ConnectError {
     Database(#[from] Error),
     #[error("no answer in time")]
     Late,
+    #[error("it has no store's name yet")]
+    Nameless,
+    #[error(transparent)]
+    Foreign(#[from] Foreign),
 }
 
 /// How long a server may take to log the service in.
@@ -171,4 +228,30 @@ fn reachable(mut config: Config) -> Config {
         config.connect_timeout(Duration::from_secs(3));
     }
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_as_people_have_them_are_told_what_is_wrong() {
+        for (text, words) in [
+            ("jdbc:postgresql://h/db", "JDBC"),
+            ("postgresql+asyncpg://u:secret@h/db", "driver of another language"),
+            ("mysql://u:secret@h/db", "is a URL of mysql"),
+            ("\"postgresql://u:secret@h/db\"", "in quotes"),
+            ("'postgresql://u:secret@h/db'", "in quotes"),
+            ("postgresql://u:secret@h/db?pool_max_conns=10", "the parameter pool_max_conns"),
+            ("postgresql://u:secret@h/db?schema=public", "the parameter schema"),
+            ("postgresql:///db", "names no host"),
+        ] {
+            let Err(fault) = DatabaseConfig::parse(text) else { panic!("{text} is refused") };
+            assert!(fault.contains(words) && !fault.contains("secret"), "{text}: {fault}");
+        }
+        let target = |text: &str| DatabaseConfig::parse(text).map(|database| database.target());
+        assert_eq!(target("postgresql://u:secret@a:1,b:2/db").as_deref(), Ok("a:1,b:2/db"));
+        assert_eq!(target("host=h user=u password='x://y'").as_deref(), Ok("h:5432/u"));
+        assert_eq!(target("postgres://u@h").as_deref(), Ok("h:5432/u"));
+    }
 }

@@ -4,13 +4,16 @@ use super::DatabaseConfig;
 use super::connection::{Connection, LOCK_TIMEOUT};
 use super::pool_state::PoolState;
 use super::sqlstate::{DatabaseError, DatabaseFault};
+use super::transaction::Transaction;
 use super::{ConnectError, PROBE};
 use crate::metrics::Metrics;
 use crate::waiting::Waiting;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
+use tokio_postgres::Error;
 
 /// What an actor needs to know to build its pool.
 #[derive(Clone)]
@@ -63,7 +66,7 @@ impl Pool {
             .max_lifetime(settings.max_lifetime)
             .connection_timeout(settings.wait)
             .test_on_check_out(false) // a round trip each; `get` looks at the socket instead
-            .error_sink(Box::new(LogErrors(settings.name)))
+            .error_sink(Box::new(LogErrors(state.clone())))
             .build_unchecked(manager);
         metrics.pool_connections_max.with_label_values(&[settings.name]).set(settings.max.into());
         Pool { max: settings.max, wait: settings.wait, pool, state, here: Arc::default(), metrics: metrics.clone() }
@@ -84,7 +87,7 @@ impl Pool {
 
     async fn get_good(&self) -> Result<PooledConnection<'_>, DatabaseError> {
         if self.state.away.load(Ordering::Relaxed) {
-            return Err(self.fault(DatabaseFault::Unreachable));
+            return Err(self.unreachable());
         }
         // Connections that broke while they were idle are met one after the other, and thrown away.
         for _ in 0..=self.max {
@@ -106,7 +109,17 @@ impl Pool {
         }
         self.count();
         self.try_alone();
-        Err(self.fault(DatabaseFault::Unreachable))
+        Err(self.unreachable())
+    }
+
+    /// There is no connection; clients are told why where time does not mend it.
+    pub(crate) fn unreachable(&self) -> DatabaseError {
+        let refusal = self.state.refusal();
+        self.state.note_request(Some(refusal));
+        self.fault(match refusal {
+            DatabaseFault::Foreign | DatabaseFault::Refused | DatabaseFault::Full => refusal,
+            _ => DatabaseFault::Unreachable,
+        })
     }
 
     pub(crate) fn fault(&self, fault: DatabaseFault) -> DatabaseError {
@@ -139,27 +152,44 @@ impl Pool {
     pub async fn dedicated(&self) -> Result<Connection, DatabaseError> {
         match timeout(self.wait, self.pool.dedicated_connection()).await {
             Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) => tracing::warn!(pool = self.state.name, %error, "no database connection"),
+            Ok(Err(error)) => {
+                self.state.note_refusal(&error);
+                tracing::warn!(pool = self.state.name, %error, "no database connection");
+            }
             Err(_) => tracing::warn!(pool = self.state.name, "no database connection in time"),
         }
-        Err(self.fault(DatabaseFault::Unreachable))
+        Err(self.unreachable())
     }
 
-    /// Tries the database, and says so in the metrics. A pool that is busy is not tried: its own transactions tell.
+    /// Tries whether the database serves what it is asked, and says so in the metrics: it answers, takes writes where it is written to, and
+    /// of the requests of late some succeeded. A pool that is busy is not tried: its own transactions tell.
     ///
     /// # Errors
     /// Why the database does not serve.
     pub async fn probe(&self) -> Result<(), DatabaseError> {
         let result = match self.get().await {
-            Ok(mut connection) => {
-                let probe = connection.autocommit("probe", PROBE, async |probe| probe.client().simple_query("").await);
-                probe.await.map(|_| ())
-            }
-            Err(error) if error.fault == DatabaseFault::Busy && self.state.has_succeeded_within(BUSY) => Ok(()),
+            Ok(mut connection) => connection.autocommit("probe", PROBE, async |tx| self.is_read_only(tx).await).await,
+            Err(error) if error.fault == DatabaseFault::Busy && self.state.has_succeeded_within(BUSY) => Ok(false),
             Err(error) => Err(error),
         };
         self.metrics.database_up.with_label_values(&[self.state.name]).set(result.is_ok().into());
+        let result = match (result, self.state.failing()) {
+            (Ok(true), _) => Err(self.fault(DatabaseFault::ReadOnly)),
+            (Ok(false), Some(fault)) => Err(self.fault(fault)),
+            (result, _) => result.map(|_| ()),
+        };
+        self.metrics.database_serving.with_label_values(&[self.state.name]).set(result.is_ok().into());
         result
+    }
+
+    /// Whether a database that is written to takes no writes, as one that has become a standby.
+    async fn is_read_only(&self, tx: &mut Transaction<'_>) -> Result<bool, Error> {
+        if !self.state.name.ends_with("write") {
+            tx.client().simple_query("").await?;
+            return Ok(false);
+        }
+        let statement = tx.prepare("-- probe\nSELECT current_setting('transaction_read_only')").await?;
+        Ok(tx.client().query_one(&statement, &[]).await?.get::<_, &str>(0) == "on")
     }
 
     fn count(&self) {
@@ -210,12 +240,27 @@ impl bb8::ManageConnection for Manager {
     }
 }
 
-#[derive(Debug, Clone)]
-struct LogErrors(&'static str);
+#[derive(Clone)]
+struct LogErrors(Arc<PoolState>);
+
+impl fmt::Debug for LogErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name)
+    }
+}
 
 impl bb8::ErrorSink<ConnectError> for LogErrors {
     fn sink(&self, error: ConnectError) {
-        tracing::warn!(pool = self.0, %error, "no database connection");
+        self.0.note_refusal(&error);
+        match &error {
+            // Before the first migration there is nothing to be said.
+            ConnectError::Nameless => {}
+            ConnectError::Foreign(_) if self.0.may_tell() => {
+                tracing::error!(pool = self.0.name, %error, "the database is of another store: set its URL to one of this store");
+            }
+            ConnectError::Foreign(_) => {}
+            error => tracing::warn!(pool = self.0.name, %error, "no database connection"),
+        }
     }
 
     fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<ConnectError>> {

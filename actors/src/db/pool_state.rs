@@ -1,8 +1,10 @@
 //! What the connections of a pool share: how far they are to be trusted, and how transactions went of late.
 
-use super::sqlstate::DatabaseError;
+use super::ConnectError;
+use super::sqlstate::{DatabaseError, DatabaseFault};
 use crate::metrics::Metrics;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What the connections of a pool share.
@@ -19,7 +21,24 @@ pub(crate) struct PoolState {
     born: Instant,
     /// Milliseconds after `born` of the last transaction that succeeded; 0 before the first.
     succeeded: AtomicU64,
+    requests: Mutex<Requests>,
+    /// When it was last told what time does not mend.
+    told: Mutex<Option<Instant>>,
+    /// Why no connection could be made, the last time that one could not.
+    refusal: Mutex<DatabaseFault>,
 }
+
+/// How the requests that a pool serves went of late.
+#[derive(Debug, Clone, Copy, Default)]
+struct Requests {
+    /// The first that failed since one succeeded, the last one, and why that failed.
+    failing: Option<(Instant, Instant, DatabaseFault)>,
+}
+
+/// Requests of which none has succeeded for this long tell that the database does not serve them.
+const FAILING: Duration = Duration::from_secs(10);
+/// What failed longer ago than this says nothing of the present any more.
+const FORGOTTEN: Duration = Duration::from_secs(60);
 
 impl PoolState {
     pub(super) fn alone() -> Self {
@@ -35,6 +54,9 @@ impl PoolState {
             away: AtomicBool::new(false),
             born: Instant::now(),
             succeeded: AtomicU64::new(0),
+            requests: Mutex::default(),
+            told: Mutex::default(),
+            refusal: Mutex::new(DatabaseFault::Unreachable),
         }
     }
 
@@ -65,6 +87,66 @@ impl PoolState {
             let millis = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.succeeded.store(millis.max(1), Ordering::Relaxed);
         }
+        if self.is_of_requests(name) {
+            self.note_request(error.map(|error| error.fault));
+        }
+    }
+
+    /// Whether transactions of this name are what the pool's clients wait for.
+    fn is_of_requests(&self, transaction: &str) -> bool {
+        let prefix = match self.name {
+            "write" => "pg_writer.flush",
+            "read" => "query.",
+            "vector_write" => "vector_writer.write_",
+            _ => "similarity.",
+        };
+        transaction.starts_with(prefix)
+    }
+
+    /// Notes that a request was served, or why it was not. That a pool is busy, or that a client has gone, is no fault of the database.
+    pub(super) fn note_request(&self, fault: Option<DatabaseFault>) {
+        use DatabaseFault::{Abandoned, Busy, Conflict, Partition};
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.failing = match (fault, requests.failing) {
+            (None, _) => None,
+            (Some(Busy | Abandoned | Conflict | Partition), failing) => failing,
+            (Some(fault), failing) => {
+                let now = Instant::now();
+                let first = failing.filter(|(_, last, _)| now - *last < FORGOTTEN).map_or(now, |(first, _, _)| first);
+                Some((first, now, fault))
+            }
+        };
+    }
+
+    /// Why requests fail, where some were tried for a while and none succeeded.
+    pub(super) fn failing(&self) -> Option<DatabaseFault> {
+        let (first, last, fault) = self.requests.lock().unwrap_or_else(PoisonError::into_inner).failing?;
+        (first.elapsed() >= FAILING && last > first && last.elapsed() < FORGOTTEN).then_some(fault)
+    }
+
+    /// Notes why no connection could be made.
+    pub(super) fn note_refusal(&self, error: &ConnectError) {
+        let fault = match error {
+            ConnectError::Database(error) => DatabaseFault::of_connecting(error),
+            ConnectError::Foreign(_) => DatabaseFault::Foreign,
+            ConnectError::Nameless => DatabaseFault::Schema,
+            ConnectError::Late => DatabaseFault::Unreachable,
+        };
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    /// Whether what time does not mend may be told again: once a minute.
+    pub(super) fn may_tell(&self) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = told.is_none_or(|told| told.elapsed() >= FORGOTTEN);
+        if may {
+            *told = Some(Instant::now());
+        }
+        may
+    }
+
+    pub(super) fn refusal(&self) -> DatabaseFault {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn has_succeeded_within(&self, time: Duration) -> bool {

@@ -21,6 +21,8 @@ pub enum DatabaseFault {
     ReadOnly,
     /// The service lacks a right.
     Refused,
+    /// The database belongs to another store.
+    Foreign,
     /// The transaction met another one; the same again may succeed.
     Conflict,
     /// Somebody else has the row or the table locked.
@@ -65,6 +67,17 @@ impl DatabaseFault {
         }
     }
 
+    /// Why a server takes no connection.
+    pub fn of_connecting(error: &Error) -> Self {
+        let class = error.as_db_error().map(|db| db.code().code().get(..2).unwrap_or_default().to_owned());
+        match class.as_deref() {
+            // The role or its password, a rule of pg_hba.conf, the database's name.
+            Some("28" | "3D" | "42" | "22") => DatabaseFault::Refused,
+            Some("53") => DatabaseFault::Full,
+            _ => DatabaseFault::Unreachable,
+        }
+    }
+
     /// Whether a connection that met it is of no use any more.
     pub fn is_away(self) -> bool {
         matches!(self, DatabaseFault::Away | DatabaseFault::ReadOnly)
@@ -95,6 +108,7 @@ impl DatabaseFault {
             DatabaseFault::Full => "the database has no room",
             DatabaseFault::ReadOnly => "the database is read-only",
             DatabaseFault::Refused => "the database refuses this service",
+            DatabaseFault::Foreign => "the database belongs to another store",
             DatabaseFault::Conflict => "the transaction met others, again and again",
             DatabaseFault::Locked => "the incident is locked by somebody else",
             DatabaseFault::Partition => "the incident's month is being made",

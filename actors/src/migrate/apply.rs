@@ -69,6 +69,11 @@ impl Migrations {
     pub async fn apply(&self, database: &DatabaseConfig) -> Result<(), MigrateError> {
         let client = connect(database).await?;
         refuse_distributed(&client, self.schema).await?;
+        let encoding: String =
+            client.query_one("-- migrate.encoding\nSELECT current_setting('server_encoding')", &[]).await?.get(0);
+        if encoding != "UTF8" {
+            return Err(MigrateError::Encoding(encoding));
+        }
         let is_done = async |client: &Client| Ok(self.found(client).await? == self.latest());
         if is_done(&client).await? {
             return Ok(());

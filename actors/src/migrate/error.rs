@@ -19,6 +19,8 @@ pub enum MigrateError {
     Text { migration: String, reason: String },
     #[error("the database has migration {found} of the {schema} schema, this program knows up to {known}")]
     FromTheFuture { schema: &'static str, found: i32, known: i32 },
+    #[error("the database has the encoding {0}: texts of any script need UTF8")]
+    Encoding(String),
     #[error(
         "the table {0} is distributed by Citus, which this version does not support: \
          use a database whose tables are not distributed"

@@ -16,10 +16,12 @@ pub use distributed::refuse_distributed;
 pub use error::MigrateError;
 
 use crate::db::connection::Connection;
+use crate::db::store_identity::{Foreign, Side, identity, take_over};
 use crate::db::{ConnectError, DatabaseConfig, connect};
 use crate::pg_writer::make_partitions;
 use chrono::{DateTime, Utc};
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 /// One of the two sets of migrations. Both may live in one database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,26 @@ pub async fn migrate(database: &DatabaseConfig, schema: Schema, now: DateTime<Ut
         make_partitions(&mut Connection::alone(database).await?, now).await?;
     }
     Ok(())
+}
+
+/// Migrates a vector store and has a store take it over. Nothing is done to one that belongs to another store.
+///
+/// # Errors
+/// As [`migrate`]; `Foreign` for one that belongs to another store.
+pub async fn migrate_vector_store(
+    database: &DatabaseConfig,
+    own: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), MigrateError> {
+    let foreign = |found| MigrateError::Connect(Foreign { own, found }.into());
+    if let Some(found) = identity(&connect(database).await?, Side::Vector).await?.filter(|found| *found != own) {
+        return Err(foreign(found));
+    }
+    migrate(database, Schema::Vector, now).await?;
+    match take_over(database, own).await? {
+        Some(found) if found != own => Err(foreign(found)),
+        _ => Ok(()),
+    }
 }
 
 /// The version of the last migration that a database has; 0 for an empty database.

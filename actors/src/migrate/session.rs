@@ -44,8 +44,9 @@ impl<'a> Session<'a> {
         let client = connect(database).await?;
         // There is no limit on the time of a migration. But PostgreSQL ends it soon after this process has gone, on platforms where
         // PostgreSQL can notice that. That a table exists already is no news.
-        let settings =
-            "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning";
+        // A partitioned table can be in no tablespace that is named as the default.
+        let settings = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
+                        SET client_min_messages = warning; SET default_tablespace = ''";
         client.batch_execute(settings).await?;
         client.batch_execute("SET client_connection_check_interval = 2000").await.ok();
         let mut told = false;

@@ -104,7 +104,7 @@ impl Pipeline {
             return Ok(shared.clone());
         }
         if slot.failed.is_some_and(|failed| came <= failed) {
-            return Err(self.pool.fault(DatabaseFault::Unreachable));
+            return Err(self.pool.unreachable());
         }
         match self.pool.dedicated().await {
             Ok(connection) => {

@@ -13,6 +13,7 @@ pub use forget_loose::ForgetLoose;
 pub use forget_vectors::ForgetVectors;
 pub use list_dropped::{DroppedIncident, ListDropped};
 
+use crate::db::sqlstate::DatabaseFault;
 use crate::domain::time::{Clock, TimeWindow};
 use crate::error::ActorError;
 use crate::handle::Handle;
@@ -42,6 +43,8 @@ pub async fn retain(
         let pause = match round(kept_from, &pg_writer, &vector_writer).await {
             Ok(Round::Done) => EVERY,
             Ok(Round::Busy) => AGAIN,
+            // Before the first migration there is nothing to drop.
+            Err(ActorError::Database(error)) if error.fault == DatabaseFault::Schema => AGAIN,
             Err(error) => {
                 tracing::warn!(%error, "what is to be dropped is not dropped yet");
                 AGAIN
