@@ -1,7 +1,7 @@
 //! The six actors of the service: each behind its handle, with its pool, on a thread of its own.
 
 use crate::config::{Config, DatabaseConfigs};
-use actix::{Actor, Arbiter, SyncArbiter};
+use actix::{Actor, Arbiter, ArbiterHandle, SyncArbiter};
 use data_storage_actors::auth::{AuthActor, AuthSettings, Gate};
 use data_storage_actors::db::DatabaseConfig;
 use data_storage_actors::db::pool::PoolSettings;
@@ -87,14 +87,7 @@ impl Actors {
             similarity: Handle::new("similarity", limits(config.search_permits), metrics),
             embedder: Handle::new("embedder", limits(config.search_permits), metrics),
         };
-        let pool = |name, database: &DatabaseConfig, max| PoolSettings {
-            name,
-            database: database.clone(),
-            max,
-            max_lifetime: config.pool_max_lifetime,
-            wait: Duration::from_secs(2).min(config.request_deadline),
-            statement_timeout: None,
-        };
+        let pool = |name, database, max| pool(config, name, database, max);
         let arbiters: Vec<Arbiter> = (0..5).map(|_| Arbiter::new()).collect();
         let thread = |n: usize| arbiters[n].handle();
 
@@ -104,37 +97,13 @@ impl Actors {
             AuthActor::start_in_arbiter(&arbiter, move |_| AuthActor::new(settings, gate, m, c, alive))
         });
 
-        let settings = PgWriterSettings {
-            pool: pool("write", &databases.write, config.pools.write),
-            flush_max_rows: config.flush_max_rows,
-            flush_max_bytes: config.flush_max_bytes,
-            deadline: config.request_deadline,
-            replay_window: config.replay_window,
-            window: config.window,
-            embedding_claim: spaces.is_some().then_some(CLAIM),
-        };
-        let queue = WriteQueue::new(config.write_permits, metrics);
-        let vector_writer = actors.vector_writer.clone();
-        let on_commit: OnCommit = Arc::new(move |jobs| {
-            // While it is being restarted the outbox keeps the jobs.
-            vector_writer.tell(WriteEmbedding { jobs });
-        });
-        let (arbiter, m, c) = (thread(1), metrics.clone(), clock.clone());
-        supervise(actors.pg_writer.clone(), stopping.subscribe(), move |alive| {
-            let (settings, queue, m, c, on_commit) =
-                (settings.clone(), queue.clone(), m.clone(), c.clone(), on_commit.clone());
-            PgWriterActor::start_in_arbiter(&arbiter, move |_| {
-                PgWriterActor::new(settings, queue, m, c, on_commit, alive)
-            })
-        });
-
-        let settings = pool("vector_write", &databases.vector, config.pools.vector_write);
-        let work = outbox_work(&actors, metrics, clock, spaces.clone());
-        let (arbiter, m) = (thread(2), metrics.clone());
-        supervise(actors.vector_writer.clone(), stopping.subscribe(), move |alive| {
-            let (settings, work, m) = (settings.clone(), work.clone(), m.clone());
-            VectorWriterActor::start_in_arbiter(&arbiter, move |_| VectorWriterActor::new(settings, work, m, alive))
-        });
+        let start = Start { config, databases, spaces: &spaces, metrics, clock, stopping };
+        start.pg_writer(&actors.pg_writer, &actors.vector_writer, thread(1));
+        start.vector_writer(
+            &actors.vector_writer,
+            outbox_work(&actors.embedder, &actors.pg_writer, metrics, clock, &spaces),
+            thread(2),
+        );
 
         let settings = for_reads(pool("read", &databases.read, config.pools.read), config);
         let (arbiter, m) = (thread(3), metrics.clone());
@@ -155,19 +124,138 @@ impl Actors {
             SimilarityActor::start_in_arbiter(&arbiter, move |_| SimilarityActor::new(settings, e, q, m, c, alive))
         });
 
-        let (engine, m) = (config.embedder.engine().cloned(), metrics.clone());
-        supervise(actors.embedder.clone(), stopping.subscribe(), move |alive| {
-            let (engine, m, alive) = (engine.clone(), m.clone(), Arc::new(alive));
-            SyncArbiter::start(1, move || EmbedderActor::new(engine.clone(), m.clone(), alive.clone()))
-        });
+        start.embedder(&actors.embedder);
         (actors, arbiters)
     }
 }
 
+/// The actors that make vectors, for a command that does without a service: they work on the outbox until they are dropped.
+pub struct OutboxWorkers {
+    arbiters: Vec<Arbiter>,
+    stopping: watch::Sender<bool>,
+}
+
+impl OutboxWorkers {
+    pub fn start(
+        config: &Config,
+        databases: &DatabaseConfigs,
+        spaces: Spaces,
+        metrics: &Metrics,
+        clock: &Clock,
+    ) -> Self {
+        let limits = config.limits(config.search_permits);
+        let pg_writer = Handle::new("pg_writer", limits, metrics);
+        let vector_writer = Handle::new("vector_writer", limits, metrics);
+        let embedder = Handle::new("embedder", limits, metrics);
+        let (stopping, _) = watch::channel(false);
+        let arbiters = vec![Arbiter::new(), Arbiter::new()];
+        let spaces = Some(spaces);
+        let start = Start { config, databases, spaces: &spaces, metrics, clock, stopping: &stopping };
+        start.pg_writer(&pg_writer, &vector_writer, arbiters[0].handle());
+        start.vector_writer(
+            &vector_writer,
+            outbox_work(&embedder, &pg_writer, metrics, clock, &spaces),
+            arbiters[1].handle(),
+        );
+        start.embedder(&embedder);
+        OutboxWorkers { arbiters, stopping }
+    }
+}
+
+impl Drop for OutboxWorkers {
+    fn drop(&mut self) {
+        // Actors that end from now on are meant to.
+        self.stopping.send_replace(true);
+        for arbiter in self.arbiters.drain(..) {
+            arbiter.stop();
+            // An arbiter that panicked has nothing left to wait for.
+            let _ = arbiter.join();
+        }
+    }
+}
+
+/// What actors are started with.
+struct Start<'a> {
+    config: &'a Config,
+    databases: &'a DatabaseConfigs,
+    spaces: &'a Option<Spaces>,
+    metrics: &'a Metrics,
+    clock: &'a Clock,
+    stopping: &'a watch::Sender<bool>,
+}
+
+impl Start<'_> {
+    fn pg_writer(
+        &self,
+        handle: &Handle<PgWriterActor>,
+        vector_writer: &Handle<VectorWriterActor>,
+        arbiter: ArbiterHandle,
+    ) {
+        let (config, metrics) = (self.config, self.metrics);
+        let settings = PgWriterSettings {
+            pool: pool(config, "write", &self.databases.write, config.pools.write),
+            flush_max_rows: config.flush_max_rows,
+            flush_max_bytes: config.flush_max_bytes,
+            deadline: config.request_deadline,
+            replay_window: config.replay_window,
+            window: config.window,
+            embedding_claim: self.spaces.is_some().then_some(CLAIM),
+        };
+        let queue = WriteQueue::new(config.write_permits, metrics);
+        let vector_writer = vector_writer.clone();
+        let on_commit: OnCommit = Arc::new(move |jobs| {
+            // While it is being restarted the outbox keeps the jobs.
+            vector_writer.tell(WriteEmbedding { jobs });
+        });
+        let (m, c) = (metrics.clone(), self.clock.clone());
+        supervise(handle.clone(), self.stopping.subscribe(), move |alive| {
+            let (settings, queue, m, c, on_commit) =
+                (settings.clone(), queue.clone(), m.clone(), c.clone(), on_commit.clone());
+            PgWriterActor::start_in_arbiter(&arbiter, move |_| {
+                PgWriterActor::new(settings, queue, m, c, on_commit, alive)
+            })
+        });
+    }
+
+    fn vector_writer(&self, handle: &Handle<VectorWriterActor>, work: Work, arbiter: ArbiterHandle) {
+        let settings = pool(self.config, "vector_write", &self.databases.vector, self.config.pools.vector_write);
+        let m = self.metrics.clone();
+        supervise(handle.clone(), self.stopping.subscribe(), move |alive| {
+            let (settings, work, m) = (settings.clone(), work.clone(), m.clone());
+            VectorWriterActor::start_in_arbiter(&arbiter, move |_| VectorWriterActor::new(settings, work, m, alive))
+        });
+    }
+
+    fn embedder(&self, handle: &Handle<EmbedderActor>) {
+        let (engine, m) = (self.config.embedder.engine().cloned(), self.metrics.clone());
+        supervise(handle.clone(), self.stopping.subscribe(), move |alive| {
+            let (engine, m, alive) = (engine.clone(), m.clone(), Arc::new(alive));
+            SyncArbiter::start(1, move || EmbedderActor::new(engine.clone(), m.clone(), alive.clone()))
+        });
+    }
+}
+
+fn pool(config: &Config, name: &'static str, database: &DatabaseConfig, max: u32) -> PoolSettings {
+    PoolSettings {
+        name,
+        database: database.clone(),
+        max,
+        max_lifetime: config.pool_max_lifetime,
+        wait: Duration::from_secs(2).min(config.request_deadline),
+        statement_timeout: None,
+    }
+}
+
 /// What the vector writer does: the outbox's worker, with all that it needs.
-fn outbox_work(actors: &Actors, metrics: &Metrics, clock: &Clock, spaces: Option<Spaces>) -> Work {
-    let (embedder, pg_writer) = (actors.embedder.clone(), actors.pg_writer.clone());
-    let (metrics, clock) = (metrics.clone(), clock.clone());
+fn outbox_work(
+    embedder: &Handle<EmbedderActor>,
+    pg_writer: &Handle<PgWriterActor>,
+    metrics: &Metrics,
+    clock: &Clock,
+    spaces: &Option<Spaces>,
+) -> Work {
+    let (embedder, pg_writer) = (embedder.clone(), pg_writer.clone());
+    let (metrics, clock, spaces) = (metrics.clone(), clock.clone(), spaces.clone());
     Arc::new(move |pool, waiting| {
         let worker = Worker {
             pool,

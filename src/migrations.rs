@@ -38,6 +38,8 @@ const MIGRATION_PAUSES: ExponentialBuilder = ExponentialBuilder::new()
     .with_max_delay(LONGEST_PAUSE)
     .with_jitter()
     .without_max_times();
+/// How often the vector store looks whether the audit database is there.
+const LOOK: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2500);
 
 /// Migrates the audit database as soon as it answers. Where only the read database answers, and is up to date, reads begin without
@@ -107,6 +109,10 @@ pub async fn migrate_vector(
     clock: Clock,
     identity: StoreIdentity,
 ) -> Result<(), MigrateError> {
+    // The audit database comes first: its store takes the vector store over.
+    while identity.get().is_none() && !health.audit_migrated.load(Ordering::Relaxed) {
+        sleep(LOOK).await;
+    }
     let mut pauses = MIGRATION_PAUSES.build();
     let mut obstacles = Obstacles::new(Schema::Vector, &health.vector_obstacle);
     loop {

@@ -27,8 +27,8 @@ enum Command {
     Migrate(Options),
     /// Test everything that `serve` needs, part by part
     Check(check::CheckOptions),
-    /// Queue every audit that has text but no vector, for a running service to embed
-    Reindex(Options),
+    /// Make the vector of every audit that has text and none
+    Reindex(reindex::ReindexOptions),
     /// Print the OpenAPI document of the REST API
     Openapi,
 }
@@ -47,7 +47,8 @@ pub fn run(cli: Cli) -> ExitCode {
     let options = match &cli.command {
         Command::Openapi => return openapi::run(),
         Command::Check(check) => &check.options,
-        Command::Serve(options) | Command::Migrate(options) | Command::Reindex(options) => options,
+        Command::Reindex(reindex) => &reindex.options,
+        Command::Serve(options) | Command::Migrate(options) => options,
     };
     let with_tokens = match &cli.command {
         Command::Serve(_) => true,
@@ -70,7 +71,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Serve(_) => serve::run(config).await,
             Command::Migrate(_) => migrate::run(config).await,
             Command::Check(check) => check::run(config, check.totals, check.repair, wrong_tokens).await,
-            Command::Reindex(_) => reindex::run(config).await,
+            Command::Reindex(reindex) => reindex::run(config, reindex.no_wait).await,
             Command::Openapi => Ok(()), // returned above
         };
         match result {

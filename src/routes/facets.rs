@@ -45,9 +45,7 @@ fn fields(list: &str) -> Result<Vec<&'static Fact>, Invalid> {
     let mut fields: Vec<&'static Fact> = Vec::new();
     for name in list.split(',').map(str::trim) {
         match copied().find(|fact| fact.filter == Some(name)) {
-            Some(fact) if fields.iter().any(|known| known.column == fact.column) => {
-                return Err(Invalid::wrong("fields", "names a field twice"));
-            }
+            Some(fact) if fields.iter().any(|known| known.column == fact.column) => {}
             Some(fact) => fields.push(fact),
             None => {
                 let known: Vec<&str> = copied().filter_map(|fact| fact.filter).collect();

@@ -236,7 +236,7 @@ async fn from_one_embedder_to_another() {
         .await
         .expect("it runs");
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && words.contains("20 audits queued"), "{output:?}");
+    assert!(output.status.success() && words.contains("20 audits have their vector now"), "{output:?}");
     assert!(words.contains("searches go by http:letters from now on, no longer by builtin-1"), "{words}");
     assert_eq!(count("http:letters").await, 21);
     eventually("the new one is searched", async || {
@@ -255,6 +255,7 @@ async fn from_one_model_of_an_endpoint_to_another() {
     let database = server().database().await;
     let mut service = Service::on(&database.url, &settings(&url)).await;
     service.logged("ready").await;
+    service.migrated().await;
     post(&service, "rr-old", "the pod ran out of memory").await;
     let count = async |embedder: &str| {
         database.number(&format!("SELECT count(*) FROM audit_embeddings WHERE embedder = '{embedder}'")).await

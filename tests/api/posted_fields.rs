@@ -198,3 +198,45 @@ async fn old_and_new_times_find_their_month() {
     assert_eq!(database.number("SELECT count(*) FROM resource_action_traces").await, 7);
     assert_eq!(service.read("/api/v1/incidents").await["data"][0]["remediation_request_id"], "rr-ahead");
 }
+
+/// A long text is cut in its middle, and its repeat, which is the whole, is a replay.
+#[tokio::test]
+async fn long_texts_are_cut_and_integers_are_written_as_floats() {
+    let (service, _database) = Service::start().await;
+    let mut body = gateway_audit("rr");
+    body["createdAt"] = json!(now(-5));
+    body["reasoning"] = json!(format!("{}{}", "a".repeat(100_000), "z".repeat(100_000)));
+    body["status"] = json!("aborted");
+    let id = service.post(Writer::Gateway, &body).await.audit_id();
+    assert!(service.post(Writer::Gateway, &body).await.is_replay());
+    let audit = service.read(&format!("/api/v1/audits/{id}")).await;
+    let kept = audit["reasoning"].as_str().expect("text");
+    assert!(
+        kept.starts_with("aaa") && kept.ends_with("zzz") && kept.contains("\n[134464 bytes left out]\n"),
+        "{}",
+        kept.len()
+    );
+    assert_eq!((&audit["truncated"], &audit["status"]), (&json!(["reasoning"]), &json!("cancelled")));
+    body["reasoning"] = json!(format!("{}{}", "a".repeat(100_001), "z".repeat(99_999)));
+    assert!(!service.post(Writer::Gateway, &body).await.is_replay(), "another whole is another content");
+
+    let text =
+        r#"{"remediationRequestID":"rr-2","executedAt":"AT","durationMs":5.0,"status":"time_out","severity":"PAGE"}"#;
+    let text = format!("\u{feff}{}", text.replace("AT", &now(-3)));
+    let path = "/api/v1/audit/remediation";
+    service.post_raw(Writer::Executor, path, &text, &[]).await.audit_id();
+    let incident = service.incident_of("rr-2").await;
+    let found = ["duration", "execution_status", "alert_severity"].map(|field| incident[field].clone());
+    assert_eq!(found, [json!(5), json!("failed"), json!("critical")]);
+    // A POST takes no query parameters.
+    for (path, query, field) in [
+        ("/api/v1/audit/remediation", "dry_run=true", "dry_run"),
+        ("/api/v1/audit/workflow", "x", "x"),
+        ("/api/v1/incidents/search", "limit=5", "limit"),
+    ] {
+        let answer = service.post_raw(Writer::Gateway, &format!("{path}?{query}"), &text, &[]).await;
+        let is_refused = answer.status == 400 && answer.json()["field"] == field || answer.status == 403;
+        assert!(is_refused, "{path}: {}", answer.text);
+    }
+    assert_eq!(service.read("/api/v1/incidents").await["pagination"]["total"], 2);
+}

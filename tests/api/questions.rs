@@ -154,7 +154,6 @@ async fn facets_and_counts_over_time_add_up() {
     assert_eq!(json!(walked), whole["data"]);
     for (path, field) in [
         ("incidents/facets?fields=colour", "fields"),
-        ("incidents/facets?fields=status,status", "fields"),
         ("stats/counts?interval=minute", "interval"),
         ("stats/counts?group_by=day", "group_by"),
         ("stats/counts?group_by=namespace,cluster,target,severity", "group_by"),

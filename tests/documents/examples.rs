@@ -135,3 +135,49 @@ async fn typescript() {
         runs(&["node", &format!("{folder}/client.js")], &parts).await;
     }
 }
+
+/// "Run it for real" in README.md, as it stands, but for the build: on a database that somebody gives it.
+#[tokio::test]
+async fn the_readme_runs_it_for_real() {
+    let readme = crate::pages::file("README.md");
+    let section = readme.split("## Run it for real").nth(1).expect("a section");
+    let block = section.split("```sh").nth(1).and_then(|rest| rest.split("```").next()).expect("a block");
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = env!("CARGO_BIN_EXE_data-storage");
+    let script: String = block
+        .lines()
+        .filter(|line| !line.starts_with("make build"))
+        .map(|line| line.replace("target/release/data-storage", program) + "\n")
+        .collect();
+    let script = script.replace(&format!("{program} serve"), &format!("exec {program} serve"));
+    let database = crate::support::server().database().await;
+    let start = |url: &str| {
+        tokio::process::Command::new("sh")
+            .args(["-ec", &script])
+            .current_dir(folder.path())
+            .env("DATABASE_URL", url)
+            .env("LISTEN_ADDR", "127.0.0.1:0")
+            .env("METRICS_ADDR", "127.0.0.1:0")
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("a shell")
+    };
+    let refused = start("").wait_with_output().await.expect("it ends");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("the URL of a PostgreSQL 16"), "{refused:?}");
+    let mut child = start(&database.url);
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(child.stderr.take().expect("a pipe")));
+    let ready = async {
+        while let Some(line) = lines.next_line().await.expect("text") {
+            if line.contains("\"ready\"") {
+                return true;
+            }
+        }
+        false
+    };
+    let is_ready = tokio::time::timeout(std::time::Duration::from_secs(60), ready).await.expect("in time");
+    assert!(is_ready, "{:?}", child.wait_with_output().await);
+    let tokens = std::fs::read_to_string(folder.path().join("tokens.csv")).expect("tokens");
+    assert!(tokens.split(',').next().is_some_and(|token| token.len() == 64), "{tokens}");
+}

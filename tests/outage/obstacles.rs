@@ -36,7 +36,8 @@ async fn meets(url: &str, words: &str) -> Service {
     eventually("in /health", async || {
         let parts = service.read("/health").await["parts"].clone();
         let is_told = |part: &str| {
-            parts[part]["state"] == "refused" && parts[part]["reason"].as_str().is_some_and(|reason| reason.contains(words))
+            parts[part]["state"] == "refused"
+                && parts[part]["reason"].as_str().is_some_and(|reason| reason.contains(words))
         };
         (is_told("write_database") || is_told("vector_write_database")).then_some(())
     })
@@ -71,7 +72,11 @@ async fn no_right_to_create_and_no_schema() {
 
     let database = server().database().await;
     let role = format!("lost_{}", database.name);
-    run(&database.client, &format!("CREATE ROLE {role} LOGIN; ALTER ROLE {role} SET search_path = nowhere; CREATE EXTENSION vector")).await;
+    run(
+        &database.client,
+        &format!("CREATE ROLE {role} LOGIN; ALTER ROLE {role} SET search_path = nowhere; CREATE EXTENSION vector"),
+    )
+    .await;
     let url = database.url.replace("postgres@", &format!("{role}@")).replace("user=postgres", &format!("user={role}"));
     drop(meets(&url, "no schema of the search_path (nowhere) exists").await);
 }
@@ -94,7 +99,8 @@ async fn encodings_and_tablespaces() {
     let database = server().database().await;
     for encoding in ["LATIN1", "SQL_ASCII"] {
         let name = format!("{}_{}", database.name, encoding.to_ascii_lowercase());
-        run(&database.client, &format!("CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")).await;
+        run(&database.client, &format!("CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"))
+            .await;
         let service = meets(&server().url(&name), &format!("has the encoding {encoding}")).await;
         assert_eq!(service.get("/health/ready").await.status, 503);
         drop(service);

@@ -48,6 +48,10 @@ pub fn search_filters() -> impl Iterator<Item = (&'static str, &'static str)> {
     copied().filter_map(|fact| Some((fact.filter?, fact.in_search))).chain(OTHERS)
 }
 
+pub(super) fn too_many(name: &'static str) -> Invalid {
+    Invalid::wrong(name, format_args!("may have {MOST_VALUES} values"))
+}
+
 /// Whether a filter of this name may have several values.
 pub fn takes_several(name: &str) -> bool {
     OTHERS.iter().all(|(other, _)| *other != name)
@@ -75,7 +79,7 @@ impl IncidentFilter {
                 let values = &mut self.values[place];
                 if let Err(at) = values.binary_search(&value) {
                     if values.len() == MOST_VALUES {
-                        return Err(Invalid::wrong(name, format_args!("may have {MOST_VALUES} values")));
+                        return Err(too_many(name));
                     }
                     values.insert(at, value);
                 }
@@ -139,7 +143,11 @@ impl IncidentFilter {
         let mut filter = IncidentFilter::default();
         for name in filters() {
             if takes_several(name) {
-                for value in query.all(name)? {
+                let values = query.all(name)?;
+                if values.len() > MOST_VALUES {
+                    return Err(too_many(name));
+                }
+                for value in values {
                     filter.set(name, value, now)?;
                 }
             } else if *name == "remediation_request_id"

@@ -1,6 +1,6 @@
 //! What a search asks for.
 
-use super::filter::{IncidentFilter, filters, search_filters, takes_several};
+use super::filter::{IncidentFilter, MOST_VALUES, filters, search_filters, takes_several, too_many};
 use super::invalid::{Invalid, Reason};
 use super::json::{Fault, Json, integer, parse_members, parse_members_of};
 use super::span;
@@ -124,6 +124,9 @@ fn filter(value: Json, now: DateTime<Utc>) -> Result<IncidentFilter, Invalid> {
             Json::Null => continue,
             Json::Array(values) if takes_several(name) && values.is_empty() => {
                 return Err(Invalid::wrong(full, "must not be empty"));
+            }
+            Json::Array(values) if takes_several(name) && values.len() > MOST_VALUES => {
+                return Err(within(full, name, too_many(name)));
             }
             Json::Array(values) if takes_several(name) => values,
             value => std::slice::from_ref(value),

@@ -2,6 +2,7 @@
 
 use crate::db::{CommandError, DatabaseConfig, connect};
 use crate::domain::time::Clock;
+use chrono::{DateTime, Utc};
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -26,9 +27,9 @@ pub struct Reindexed {
     pub switched_from: Option<String>,
 }
 
-/// Goes through all audits and queues those with text that have no vector of this embedder. It holds no lock, and may be stopped and
-/// started again at any time. Where another embedder is active it waits for the running service to make the vectors, and then makes
-/// this one active.
+/// Goes through all audits and queues those with text that have no vector of this embedder, and waits until the vectors are there, unless it
+/// is not to wait. It holds no lock, and may be stopped and started again at any time. Where another embedder is active it waits in any
+/// case, and then makes this one active.
 ///
 /// # Errors
 /// When one of the databases cannot be reached.
@@ -37,6 +38,7 @@ pub async fn reindex(
     vectors: &DatabaseConfig,
     embedder: &str,
     clock: &Clock,
+    is_to_wait: bool,
     progress: impl Fn(Progress),
 ) -> Result<Reindexed, CommandError> {
     let (audits, vectors) = (connect(audits).await?, connect(vectors).await?);
@@ -44,9 +46,10 @@ pub async fn reindex(
     let renew = "-- reindex.renew\nUPDATE embedding_outbox SET attempts = 0 WHERE attempts >= 5";
     audits.execute(renew, &[]).await?;
     let mut queued = queue_missing(&audits, &vectors, embedder, clock, &progress).await?;
-    let active = "-- reindex.active\nSELECT embedder FROM embedding_active WHERE bucket = 0 AND name = 'active'";
-    let active: Option<String> = vectors.query_opt(active, &[]).await?.map(|row| row.get(0));
-    let Some(before) = active.filter(|active| active != embedder) else {
+    let Some(before) = active(&vectors).await?.filter(|active| active != embedder) else {
+        if is_to_wait {
+            wait_for(&audits, clock(), &progress).await?;
+        }
         return Ok(Reindexed { queued, switched_from: None });
     };
     // What was posted meanwhile has its vectors of both. What is missing again and again has no feature to embed, or was set aside.
@@ -65,6 +68,39 @@ pub async fn reindex(
     Ok(Reindexed { queued, switched_from: Some(before) })
 }
 
+/// The embedder whose vectors are searched; `None` before the first.
+///
+/// # Errors
+/// When the database cannot be reached.
+pub async fn active_embedder(vectors: &DatabaseConfig) -> Result<Option<String>, CommandError> {
+    Ok(active(&connect(vectors).await?).await?)
+}
+
+async fn active(vectors: &Client) -> Result<Option<String>, Error> {
+    let active = "-- reindex.active\nSELECT embedder FROM embedding_active WHERE bucket = 0 AND name = 'active'";
+    Ok(vectors.query_opt(active, &[]).await?.map(|row| row.get(0)))
+}
+
+/// Waits until nothing of what was queued by then is left that is still tried.
+async fn wait_for(audits: &Client, queued_by: DateTime<Utc>, progress: &impl Fn(Progress)) -> Result<(), Error> {
+    let count =
+        "-- reindex.waiting_since\nSELECT count(*) FROM embedding_outbox WHERE attempts < 5 AND received_at <= $1";
+    let mut most = 0;
+    loop {
+        let waiting: i64 = audits.query_one(count, &[&queued_by]).await?.get(0);
+        if waiting == 0 {
+            return Ok(());
+        }
+        most = waiting.max(most);
+        progress(being_made(most, waiting));
+        sleep(PAUSE).await;
+    }
+}
+
+fn being_made(most: i64, waiting: i64) -> Progress {
+    Progress { what: "vectors being made", done: (most - waiting).unsigned_abs(), of: most.unsigned_abs() }
+}
+
 /// Waits until fewer rows of the outbox are left that are still tried.
 async fn wait_below(audits: &Client, rows: i64, progress: &impl Fn(Progress)) -> Result<(), Error> {
     let count = "-- reindex.waiting\nSELECT count(*) FROM embedding_outbox WHERE attempts < 5";
@@ -75,8 +111,7 @@ async fn wait_below(audits: &Client, rows: i64, progress: &impl Fn(Progress)) ->
             return Ok(());
         }
         most = waiting.max(most);
-        let done = (most - waiting).unsigned_abs();
-        progress(Progress { what: "vectors being made", done, of: most.unsigned_abs() });
+        progress(being_made(most, waiting));
         sleep(PAUSE).await;
     }
 }

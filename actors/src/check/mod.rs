@@ -83,7 +83,7 @@ struct Facts {
 
 impl Facts {
     async fn read(client: &Client, schema: Schema) -> Result<Self, tokio_postgres::Error> {
-        let row = client.query_one(include_str!("check.sql"), &[]).await?;
+        let row = client.query_one(include_str!("look.sql"), &[]).await?;
         Ok(Facts {
             server: row.get("server"),
             server_text: row.get("server_text"),
