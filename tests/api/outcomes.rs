@@ -41,12 +41,7 @@ async fn outcomes_ripen() {
     let since = format!("{}T00:00:00Z", date_ago(FIRST_DAY - 1));
     let rates = service.read(&format!("/api/v1/stats/success-rate?group_by=severity&since={since}")).await;
     assert_eq!((&rates["data"][0]["n"], &rates["data"][0]["insufficient_data"]), (&json!(2), &json!(true)), "{rates}");
-    for (query, field) in [
-        ("group_by=colour", "group_by"),
-        ("group_by=severity,severity", "group_by"),
-        ("limit=0", "limit"),
-        ("since=x", "since"),
-    ] {
+    for (query, field) in [("group_by=colour", "group_by"), ("limit=0", "limit"), ("since=x", "since")] {
         let answer = service.get(&format!("/api/v1/stats/success-rate?{query}")).await;
         assert_eq!((answer.status.as_u16(), answer.json()["field"].as_str()), (400, Some(field)), "{query}");
     }

@@ -24,6 +24,17 @@ async fn fill(service: &Service) {
     }
 }
 
+/// All entries of a list, page by page.
+async fn walk(service: &Service, path: &str) -> Vec<Value> {
+    let (mut walked, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = service.read(&format!("{path}{cursor}")).await;
+        walked.extend(page["data"].as_array().expect("data").clone());
+        let Some(next) = page["pagination"]["next_cursor"].as_str() else { return walked };
+        cursor = format!("&cursor={next}");
+    }
+}
+
 #[tokio::test]
 async fn lists_by_target_by_several_values_by_spans_and_the_oldest_first() {
     let (service, _database) = Service::start().await;
@@ -144,13 +155,7 @@ async fn facets_and_counts_over_time_add_up() {
     let whole = service.read(grouped).await;
     let entry = &whole["data"].as_array().expect("data")[0];
     assert!(entry["namespace"].is_string() && entry.get("environment").is_some() && all(&whole) == 40, "{entry}");
-    let (mut walked, mut next) = (Vec::new(), String::new());
-    loop {
-        let page = service.read(&format!("{grouped}&limit=7{next}")).await;
-        walked.extend(page["data"].as_array().expect("data").clone());
-        let Some(cursor) = page["pagination"]["next_cursor"].as_str() else { break };
-        next = format!("&cursor={cursor}");
-    }
+    let walked = walk(&service, &format!("{grouped}&limit=7")).await;
     assert_eq!(json!(walked), whole["data"]);
     for (path, field) in [
         ("incidents/facets?fields=colour", "fields"),
@@ -180,13 +185,7 @@ async fn success_rates_are_grouped_by_anything_and_walked_through() {
         let sum: i64 = groups.iter().filter_map(|group| group["n"].as_i64()).sum();
         assert_eq!(sum, 40, "{group_by}: {whole}");
         assert!(groups.iter().all(|group| group_by.split(',').all(|name| group.get(name).is_some())), "{whole}");
-        let (mut walked, mut next) = (Vec::new(), String::new());
-        loop {
-            let page = service.read(&format!("{path}&limit=1{next}")).await;
-            walked.extend(page["data"].as_array().expect("data").clone());
-            let Some(cursor) = page["pagination"]["next_cursor"].as_str() else { break };
-            next = format!("&cursor={cursor}");
-        }
+        let walked = walk(&service, &format!("{path}&limit=1")).await;
         assert_eq!(json!(walked), whole["data"], "{group_by}");
     }
     let months = service.read("/api/v1/stats/success-rate?group_by=month").await;
@@ -232,13 +231,7 @@ async fn who_wrote_what_and_when() {
             audit.get("createdAt").or(audit.get("executedAt")).and_then(Value::as_str).map(str::to_owned)
         };
         assert!(audits.windows(2).all(|pair| time(&pair[0]) >= time(&pair[1])), "newest first: {whole}");
-        let (mut walked, mut next) = (Vec::new(), String::new());
-        loop {
-            let page = service.read(&format!("/api/v1/audits?{query}&limit=3{next}")).await;
-            walked.extend(page["data"].as_array().expect("data").clone());
-            let Some(cursor) = page["pagination"]["next_cursor"].as_str() else { break };
-            next = format!("&cursor={cursor}");
-        }
+        let walked = walk(&service, &format!("/api/v1/audits?{query}&limit=3")).await;
         assert_eq!(json!(walked), whole["data"], "{query}");
     }
 

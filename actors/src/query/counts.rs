@@ -1,8 +1,7 @@
 use super::QueryActor;
-use super::groups::{READ_MANY, behind, columns, key, names, values};
+use super::groups::{behind, columns, key, names, values};
 use super::rows::raw_json;
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, where_all};
-use crate::db::transaction::Transaction;
 use crate::domain::dimension::Dimension;
 use crate::domain::filter::IncidentFilter;
 use crate::domain::time::serialize;
@@ -10,10 +9,9 @@ use crate::domain::walk::WalkCursor;
 use crate::error::ActorError;
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
-use futures_util::join;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio_postgres::Error;
+use tokio_postgres::Row;
 
 /// Asks how many incidents there were over time, by status.
 #[derive(Message)]
@@ -52,23 +50,11 @@ impl Handler<GetCounts> for QueryActor {
     type Result = ResponseFuture<Result<PeriodCounts, ActorError>>;
 
     fn handle(&mut self, message: GetCounts, _: &mut Self::Context) -> Self::Result {
-        let (pools, limit) = (self.pools(), self.limit());
-        let counts = async move {
-            let pools = pools?;
-            let mut connection = pools.own.get().await?;
-            let counts = async |tx: &mut Transaction<'_>| get(tx, &message).await;
-            Ok(connection.transaction("query.counts", limit, counts).await?)
-        };
-        Box::pin(self.counted("counts", counts))
+        self.read_many("counts", "query.counts", "", message, statement, answer)
     }
 }
 
-async fn get(tx: &mut Transaction<'_>, message: &GetCounts) -> Result<PeriodCounts, Error> {
-    let statement = statement(message);
-    let client = tx.client();
-    let (switched, rows) = join!(client.batch_execute(READ_MANY), statement.query(tx));
-    switched?;
-    let mut rows = rows?;
+fn answer(message: &GetCounts, mut rows: Vec<Row>) -> PeriodCounts {
     let limit = usize::try_from(message.limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     rows.truncate(limit);
@@ -78,7 +64,7 @@ async fn get(tx: &mut Transaction<'_>, message: &GetCounts) -> Result<PeriodCoun
         group: values(row, &message.group_by),
         counts: raw_json(row.get("counts")),
     });
-    Ok(PeriodCounts { entries: entries.collect(), next })
+    PeriodCounts { entries: entries.collect(), next }
 }
 
 fn statement(message: &GetCounts) -> ComposedStatement<'_> {

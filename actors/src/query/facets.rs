@@ -1,15 +1,12 @@
 use super::QueryActor;
-use super::groups::READ_MANY;
 use crate::db::statement::{ComposedStatement, FactSource, conditions, where_all};
-use crate::db::transaction::Transaction;
 use crate::domain::facts::Fact;
 use crate::domain::filter::IncidentFilter;
 use crate::domain::totals::{CountedFilter, DimensionSet};
 use crate::error::ActorError;
 use actix::prelude::*;
-use futures_util::join;
 use serde::Serialize;
-use tokio_postgres::Error;
+use tokio_postgres::Row;
 
 /// Asks which values facts have, and how many incidents have each.
 #[derive(Message)]
@@ -43,25 +40,14 @@ impl Handler<GetFacets> for QueryActor {
     type Result = ResponseFuture<Result<Vec<Facet>, ActorError>>;
 
     fn handle(&mut self, message: GetFacets, _: &mut Self::Context) -> Self::Result {
-        let (pools, limit) = (self.pools(), self.limit());
-        let facets = async move {
-            let pools = pools?;
-            let mut connection = pools.own.get().await?;
-            let facets = async |tx: &mut Transaction<'_>| get(tx, &message).await;
-            Ok(connection.transaction("query.facets", limit, facets).await?)
-        };
-        Box::pin(self.counted("facets", facets))
+        self.read_many("facets", "query.facets", "", message, statement, answer)
     }
 }
 
-async fn get(tx: &mut Transaction<'_>, message: &GetFacets) -> Result<Vec<Facet>, Error> {
-    let statement = statement(message);
-    let client = tx.client();
-    let (switched, rows) = join!(client.batch_execute(READ_MANY), statement.query(tx));
-    switched?;
+fn answer(message: &GetFacets, rows: Vec<Row>) -> Vec<Facet> {
     let empty = |fact: &&'static Fact| Facet { fact, values: Vec::new(), more: false };
     let mut facets: Vec<Facet> = message.fields.iter().map(empty).collect();
-    for row in rows? {
+    for row in rows {
         // From 0, in the order of the fields.
         let at = usize::try_from(row.get::<_, i32>("field")).unwrap_or(usize::MAX);
         let Some(facet) = facets.get_mut(at) else { continue };
@@ -70,7 +56,7 @@ async fn get(tx: &mut Transaction<'_>, message: &GetFacets) -> Result<Vec<Facet>
             _ => facet.values.push(FacetValue { value: row.get("value"), count: row.get("n") }),
         }
     }
-    Ok(facets)
+    facets
 }
 
 /// One pass over the incidents for all fields; over the totals where these know the filter and the fields.

@@ -36,6 +36,8 @@ pub use timeline::{GetTimeline, Timeline};
 use crate::db::connection::Connection;
 use crate::db::pool::{Pool, PoolSettings};
 use crate::db::sqlstate::DatabaseFault;
+use crate::db::statement::ComposedStatement;
+use crate::db::transaction::Transaction;
 use crate::error::ActorError;
 use crate::handle::{Probe, common_handlers};
 use crate::metrics::Metrics;
@@ -43,11 +45,12 @@ use crate::single_flight::{Joining, SingleFlight};
 use crate::supervise::Alive;
 use crate::waiting::{awaited_handlers, left};
 use actix::prelude::*;
+use futures_util::join;
 use pipeline::{Ask, Pipeline};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Row};
 
 pub struct QueryActor {
     settings: PoolSettings,
@@ -92,6 +95,36 @@ impl QueryActor {
             let pools = pools?;
             let mut connection = pools.own.get().await?;
             Ok(connection.autocommit(transaction, limit, async |tx| read(tx).await).await?)
+        }))
+    }
+
+    /// Runs one statement that reads many incidents, with the planner's switches for that (`groups.rs`) and further ones.
+    fn read_many<T, M>(
+        &self,
+        operation: &'static str,
+        transaction: &'static str,
+        switches: &'static str,
+        message: M,
+        statement: fn(&M) -> ComposedStatement<'_>,
+        answer: fn(&M, Vec<Row>) -> T,
+    ) -> ResponseFuture<Result<T, ActorError>>
+    where
+        T: 'static,
+        M: 'static,
+    {
+        let (pools, limit) = (self.pools(), self.limit());
+        Box::pin(self.counted(operation, async move {
+            let pools = pools?;
+            let mut connection = pools.own.get().await?;
+            let read = async |tx: &mut Transaction<'_>| {
+                let (client, statement) = (tx.client(), statement(&message));
+                let switches = format!("{}{switches}", groups::READ_MANY);
+                let (switched, rows) = join!(client.batch_execute(&switches), statement.query(tx));
+                switched?;
+                rows
+            };
+            let rows = connection.transaction(transaction, limit, read).await?;
+            Ok(answer(&message, rows))
         }))
     }
 

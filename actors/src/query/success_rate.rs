@@ -1,8 +1,7 @@
 use super::QueryActor;
-use super::groups::{READ_MANY, behind, columns, key, names, values};
+use super::groups::{behind, columns, key, names, values};
 use super::recurrence::{LAST_END, RecurredOfMany, recurred_of_many};
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, one_of, where_all};
-use crate::db::transaction::Transaction;
 use crate::domain::dimension::Dimension;
 use crate::domain::facts::{Fact, identifying};
 use crate::domain::filter::IncidentFilter;
@@ -10,10 +9,9 @@ use crate::domain::outcome::{ENOUGH, Tally};
 use crate::domain::walk::WalkCursor;
 use crate::error::ActorError;
 use actix::prelude::*;
-use futures_util::join;
 use serde::Serialize;
 use std::time::Duration;
-use tokio_postgres::Error;
+use tokio_postgres::Row;
 
 /// Asks how often remediations worked, by what they have in common.
 #[derive(Message)]
@@ -58,14 +56,7 @@ impl Handler<GetSuccessRate> for QueryActor {
     type Result = ResponseFuture<Result<SuccessRates, ActorError>>;
 
     fn handle(&mut self, message: GetSuccessRate, _: &mut Self::Context) -> Self::Result {
-        let (pools, limit) = (self.pools(), self.limit());
-        let rates = async move {
-            let pools = pools?;
-            let mut connection = pools.own.get().await?;
-            let rates = async |tx: &mut Transaction<'_>| get(tx, &message).await;
-            Ok(connection.transaction("query.success_rate", limit, rates).await?)
-        };
-        Box::pin(self.counted("success_rate", rates))
+        self.read_many("success_rate", "query.success_rate", NO_NESTED_LOOP, message, statement, answer)
     }
 }
 
@@ -73,13 +64,7 @@ impl Handler<GetSuccessRate> for QueryActor {
 /// incident recurred: OFFSET 0 in the statement sees to that.
 const NO_NESTED_LOOP: &str = "; SET LOCAL enable_nestloop = off";
 
-async fn get(tx: &mut Transaction<'_>, message: &GetSuccessRate) -> Result<SuccessRates, Error> {
-    let statement = statement(message);
-    let client = tx.client();
-    let switches = format!("{READ_MANY}{NO_NESTED_LOOP}");
-    let (switched, rows) = join!(client.batch_execute(&switches), statement.query(tx));
-    switched?;
-    let mut rows = rows?;
+fn answer(message: &GetSuccessRate, mut rows: Vec<Row>) -> SuccessRates {
     let limit = usize::try_from(message.limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     rows.truncate(limit);
@@ -99,7 +84,7 @@ async fn get(tx: &mut Transaction<'_>, message: &GetSuccessRate) -> Result<Succe
             insufficient_data: tally.n() < ENOUGH,
         }
     });
-    Ok(SuccessRates { groups: groups.collect(), next })
+    SuccessRates { groups: groups.collect(), next }
 }
 
 /// Every ended attempt: the last of each incident, and those before it with the facts of their incident. What an attempt has itself stands
