@@ -7,9 +7,9 @@ ALTER TABLE resource_action_traces
     ADD COLUMN workload_by   uuid,
     -- The latest of its audits' own times.
     ADD COLUMN last_audit_at timestamptz,
-    -- The places of the first audit with a final status and of the last one with a status that is not final.
-    ADD COLUMN first_ended   uuid,
-    ADD COLUMN last_opened   uuid;
+    -- 2 while the attempts before the last one are still to be written. A flush with several audits that state a status brings 1: how they
+    -- go together with those that are there is not told by the last of them alone.
+    ADD COLUMN attempts_due  smallint NOT NULL DEFAULT 0;
 
 -- The columns whose text was cut because it was long.
 ALTER TABLE remediation_audit ADD COLUMN truncated text[];

@@ -1,7 +1,7 @@
 //! Facts of one second, workloads, and attempts: what an incident tells when its audits are read in the order in which things happened.
 
 use super::search::{embedded, id, remediate, search};
-use crate::support::{Service, Writer, date_ago, gateway_audit};
+use crate::support::{Service, Writer, date_ago, eventually, gateway_audit};
 use serde_json::{Value, json};
 
 /// An audit of a request with this status at a second of one minute.
@@ -208,6 +208,16 @@ async fn an_attempt_is_not_forgotten_when_the_request_goes_on() {
     assert_eq!(found["summary"]["worked"][0]["completed"], 8);
     assert_eq!(found["summary"]["do_not_repeat"][0]["failed"], 8);
     assert_eq!(found["data"][0]["outcome"], "in_progress");
+    // What a crash left undone is made up for: nothing of an attempt is written, and the note stands.
+    database
+        .client
+        .batch_execute("DELETE FROM earlier_attempts; UPDATE resource_action_traces SET attempts_due = 2")
+        .await
+        .expect("undone");
+    let three = Service::on(&database.url, &[]).await;
+    three.logged("ready").await;
+    eventually("made up for", async || (counts().await == expected).then_some(())).await;
+    assert_eq!(database.number("SELECT count(*) FROM resource_action_traces WHERE attempts_due = 2").await, 0);
     // The third attempt ends.
     for n in 0..8 {
         let end = audit(&format!("rr-{n}"), "completed", 8, json!({"durationMs": 8000}));

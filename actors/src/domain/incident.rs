@@ -41,10 +41,8 @@ pub struct IncidentFacts<'a> {
     /// In the order of the facts that audits state by themselves (`domain/facts.rs`).
     pub stated: [Option<Stated<FactValue<'a>>>; STATED],
     pub execution: Option<Stated<ExecutionFacts<'a>>>,
-    /// The place of the first audit with a final status, and of the last one with a status that is not final: where the first comes before
-    /// the last, the request went on after an attempt had ended.
-    pub first_ended: Option<Uuid>,
-    pub last_opened: Option<Uuid>,
+    /// The places of the audits that state a status, and whether it is final.
+    pub statuses: Vec<(Uuid, bool)>,
 }
 
 impl<'a> IncidentFacts<'a> {
@@ -69,8 +67,18 @@ impl<'a> IncidentFacts<'a> {
             last_audit_at: audit.created_at,
             stated: facts,
             execution: audit.status_stated.then_some(Stated { value: execution, by }),
-            first_ended: (audit.status_stated && audit.status.is_final()).then_some(by),
-            last_opened: (audit.status_stated && !audit.status.is_final()).then_some(by),
+            statuses: if audit.status_stated { vec![(by, audit.status.is_final())] } else { Vec::new() },
+        }
+    }
+
+    /// What these audits alone tell of attempts before the last one (`upsert_incidents.sql`): 2 where a status that is not final follows a
+    /// final one, 1 where there are several, so that they may go together with others in any way, else 0.
+    pub fn attempts_due(&self) -> i16 {
+        let mut statuses = self.statuses.clone();
+        statuses.sort_unstable();
+        match statuses.windows(2).any(|pair| pair[0].1 && !pair[1].1) {
+            true => 2,
+            false => (statuses.len() > 1).into(),
         }
     }
 
@@ -85,8 +93,7 @@ impl<'a> IncidentFacts<'a> {
     pub fn merge(&mut self, later: Self) {
         self.received_at = self.received_at.max(later.received_at);
         self.last_audit_at = self.last_audit_at.max(later.last_audit_at);
-        self.first_ended = self.first_ended.into_iter().chain(later.first_ended).min();
-        self.last_opened = self.last_opened.max(later.last_opened);
+        self.statuses.extend(later.statuses);
         for (held, later) in self.stated.iter_mut().zip(later.stated) {
             merge(held, later);
         }

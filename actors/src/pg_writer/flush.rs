@@ -1,6 +1,7 @@
 //! One transaction for many audits, in two or three round trips: statements that do not need each other's answers are
 //! sent together.
 
+use super::attempts::Due;
 use super::{Audit, PgWriterSettings, window_start};
 use crate::db::columns::column;
 use crate::db::connection::Connection;
@@ -38,6 +39,8 @@ pub(super) struct Flushed {
     pub dispositions: Vec<Disposition>,
     /// How often an audit stated another value of an identifying fact than its incident had, in the order of these facts.
     pub conflicts: Vec<u64>,
+    /// Incidents whose request went on after an attempt had ended.
+    pub due: Due,
 }
 
 /// Writes the audits, no two of which are the same.
@@ -74,7 +77,6 @@ statements!(
     bury_stale = "bury_stale.sql",
     insert_incident_ids = "insert_incident_ids.sql",
     upsert_incidents = "upsert_incidents.sql",
-    write_attempts = "write_attempts.sql",
     link_workflows = "link_workflows.sql",
     insert_outbox = "../outbox/insert.sql",
 );
@@ -105,15 +107,14 @@ impl Flush<'_> {
             }
         }
         let new = self.new_audits(&dispositions);
-        let conflicts = tx.last(async {
-            let (incidents, attempts, links, outbox) =
-                join!(self.incidents(&new.0), self.attempts(&new.0), self.links(&new.1), self.outbox(&new.0));
+        let changed = tx.last(async {
+            let (incidents, links, outbox) = join!(self.incidents(&new.0), self.links(&new.1), self.outbox(&new.0));
             // The first error in the order of the statements: those behind it only tell that the transaction is over.
-            let conflicts = incidents?;
-            attempts.and(links).and(outbox).map(|()| conflicts)
+            let changed = incidents?;
+            links.and(outbox).map(|()| changed)
         });
-        let conflicts = conflicts.await?;
-        Ok(Flushed { dispositions, conflicts })
+        let (conflicts, due) = changed.await?;
+        Ok(Flushed { dispositions, conflicts, due })
     }
 
     /// The audits that are not known to be replays.
@@ -281,8 +282,8 @@ impl Flush<'_> {
         self.client.execute(&self.statements.bury_stale, &[&buckets, &names, &kept_from]).await.map(|_| ())
     }
 
-    /// Says how often an identifying fact was in conflict.
-    async fn incidents(&self, audits: &[&RemediationAudit]) -> Result<Vec<u64>, Error> {
+    /// Says how often an identifying fact was in conflict, and whose attempts are due.
+    async fn incidents(&self, audits: &[&RemediationAudit]) -> Result<(Vec<u64>, Due), Error> {
         let mut incidents: BTreeMap<&str, IncidentFacts<'_>> = BTreeMap::new();
         let mut conflicts = vec![0; identifying().count()];
         for audit in audits {
@@ -300,7 +301,7 @@ impl Flush<'_> {
             }
         }
         if incidents.is_empty() {
-            return Ok(conflicts);
+            return Ok((conflicts, Due::default()));
         }
         let rows: Vec<&IncidentFacts<'_>> = incidents.values().collect();
         let buckets = column(&rows, |i| i.bucket.get());
@@ -319,28 +320,17 @@ impl Flush<'_> {
         let by = column(&rows, |i| stated_by(i.execution));
         let received = column(&rows, |i| i.received_at);
         let last_audits = column(&rows, |i| i.last_audit_at);
-        let ended = column(&rows, |i| i.first_ended);
-        let opened = column(&rows, |i| i.last_opened);
-        let last: [&(dyn ToSql + Sync); 10] =
-            [&statuses, &starts, &ends, &durations, &errors, &by, &received, &last_audits, &ended, &opened];
+        let attempts = column(&rows, |i| i.attempts_due());
+        let last: [&(dyn ToSql + Sync); 9] =
+            [&statuses, &starts, &ends, &durations, &errors, &by, &received, &last_audits, &attempts];
         params.extend(last);
         let row = self.client.query_one(&self.statements.upsert_incidents, &params).await?;
         for (count, fact) in conflicts.iter_mut().zip(identifying()) {
             *count += row.get::<_, i64>(fact.column).unsigned_abs();
         }
-        Ok(conflicts)
-    }
-
-    /// Of the incidents whose status an audit states: only such an audit ends an attempt, or begins another.
-    async fn attempts(&self, audits: &[&RemediationAudit]) -> Result<(), Error> {
-        let stated = audits.iter().filter(|audit| audit.status_stated);
-        let requests: BTreeSet<(i32, &str)> =
-            stated.map(|audit| (audit.envelope.bucket().get(), audit.remediation_request_id.as_str())).collect();
-        if requests.is_empty() {
-            return Ok(());
-        }
-        let (buckets, requests): (Vec<i32>, Vec<&str>) = requests.into_iter().unzip();
-        self.client.execute(&self.statements.write_attempts, &[&buckets, &requests]).await.map(|_| ())
+        let buckets: Option<Vec<i32>> = row.get("due_buckets");
+        let requests: Option<Vec<String>> = row.get("due");
+        Ok((conflicts, Due { buckets: buckets.unwrap_or_default(), requests: requests.unwrap_or_default() }))
     }
 
     async fn links(&self, audits: &[&WorkflowAudit]) -> Result<(), Error> {

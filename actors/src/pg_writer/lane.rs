@@ -31,6 +31,8 @@ pub(super) struct Lane {
     pub on_commit: OnCommit,
     /// Set when something was written: the totals have deltas to fold.
     pub has_written: Rc<AtomicBool>,
+    /// Set when something of an incident is still to be made up for.
+    pub lacks_upkeep: Rc<AtomicBool>,
     /// Months whose partition is known to exist.
     pub months: HashSet<NaiveDate>,
 }
@@ -179,6 +181,15 @@ impl Lane {
         // Past this limit all requests have been answered long ago.
         let limit = self.settings.deadline * 2;
         let (settings, now) = (&self.settings, (self.clock)());
-        connection.transaction("pg_writer.flush", limit, async |tx| flush(tx, audits, settings, now).await).await
+        let flushed =
+            connection.transaction("pg_writer.flush", limit, async |tx| flush(tx, audits, settings, now).await).await?;
+        if !flushed.due.is_empty()
+            && let Err(error) = flushed.due.write(&mut connection).await
+        {
+            // The audits are committed: they are acknowledged, and the note on their incidents stays.
+            error.log("attempts not written; a later turn tries again");
+            self.lacks_upkeep.store(true, Ordering::Relaxed);
+        }
+        Ok(flushed)
     }
 }

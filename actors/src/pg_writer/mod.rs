@@ -1,6 +1,7 @@
 //! The write path. Audits that wait together are committed together, each is answered after its commit, and the
 //! incident of each remediation request is kept up in the same transaction.
 
+mod attempts;
 mod drain;
 mod drop_windowed_keys;
 mod fill_workloads;
@@ -78,8 +79,8 @@ pub struct PgWriterActor {
     folding: Arc<Semaphore>,
     /// Whether there may be deltas to fold.
     has_deltas: Rc<AtomicBool>,
-    /// Whether there may be incidents without the workload of their target.
-    lacks_workloads: Rc<AtomicBool>,
+    /// Whether there may be incidents of which something is to be made up for.
+    lacks_upkeep: Rc<AtomicBool>,
     /// When the last window of an untimed body will be over; `None` once it is, and its content is forgotten.
     windows_end: Option<Instant>,
     _alive: Alive,
@@ -124,7 +125,7 @@ impl Audit {
 /// How often deltas are folded into the totals while this service writes, and how often it is looked for those of others.
 const FOLD: Duration = Duration::from_millis(500);
 const FOLD_AT_LEAST: Duration = Duration::from_secs(5);
-/// How often windowed keys are forgotten, and workloads filled in.
+/// How often windowed keys are forgotten, and what is lacking is made up for.
 const FORGET: Duration = Duration::from_secs(20);
 /// How often partitions are looked after.
 const UPKEEP: Duration = Duration::from_secs(3600);
@@ -149,7 +150,7 @@ impl PgWriterActor {
             ended: Vec::new(),
             folding: Arc::new(Semaphore::new(1)),
             has_deltas: Rc::new(AtomicBool::new(true)),
-            lacks_workloads: Rc::new(AtomicBool::new(true)),
+            lacks_upkeep: Rc::new(AtomicBool::new(true)),
             windows_end: Some(Instant::now()),
             _alive: alive,
         }
@@ -194,13 +195,15 @@ impl PgWriterActor {
         actix::spawn(async move { drop_windowed_keys::drop_windowed_keys(&pool, until).await });
     }
 
-    /// Fills in the workloads that older programs left out.
-    fn fill_workloads(&self) {
+    /// Makes up for workloads that older programs left out, and for attempts that a crash left out.
+    fn make_up(&self) {
         let Ok(pool) = self.pool() else { return };
-        let lacks = self.lacks_workloads.clone();
+        let lacks = self.lacks_upkeep.clone();
         if lacks.swap(false, Ordering::Relaxed) {
             actix::spawn(async move {
-                if !fill_workloads::fill_workloads(&pool).await {
+                let (filled, caught_up) =
+                    (fill_workloads::fill_workloads(&pool).await, attempts::catch_up(&pool).await);
+                if !(filled && caught_up) {
                     lacks.store(true, Ordering::Relaxed);
                 }
             });
@@ -265,6 +268,7 @@ impl Actor for PgWriterActor {
                 clock: self.clock.clone(),
                 on_commit: self.on_commit.clone(),
                 has_written: self.has_deltas.clone(),
+                lacks_upkeep: self.lacks_upkeep.clone(),
                 months: HashSet::new(),
             };
             let (ending, end) = oneshot::channel();
@@ -281,12 +285,12 @@ impl Actor for PgWriterActor {
         ctx.run_interval(FOLD_AT_LEAST, |actor, _| actor.has_deltas.store(true, Ordering::Relaxed));
         ctx.run_interval(FORGET, |actor, _| {
             actor.forget();
-            actor.fill_workloads();
+            actor.make_up();
         });
         ctx.run_interval(UPKEEP, |actor, _| {
             // Also what other services have left.
             actor.windows_end.get_or_insert_with(Instant::now);
-            actor.lacks_workloads.store(true, Ordering::Relaxed);
+            actor.lacks_upkeep.store(true, Ordering::Relaxed);
             actor.keep_ahead();
         });
         self.pool = Some(pool);

@@ -5,18 +5,18 @@
 WITH changed AS (
 INSERT INTO resource_action_traces AS t (
     bucket, id, correlation_id, action_timestamp, {stated|@, @_by}, execution_status, start_time, end_time, duration_ms,
-    error_message, execution_status_by, created_at, updated_at, last_audit_at, first_ended, last_opened, counted_before,
+    error_message, execution_status_by, created_at, updated_at, last_audit_at, attempts_due, counted_before,
     revision)
 SELECT
     u.bucket, i.id, u.correlation_id, i.action_timestamp, {stated|u.@, u.@_by}, COALESCE(u.execution_status, 'pending'),
     u.start_time, u.end_time, u.duration_ms, u.error_message, u.execution_status_by, u.received_at, u.received_at,
-    u.last_audit_at, u.first_ended, u.last_opened, '{}', 1
+    u.last_audit_at, u.attempts_due, '{}', 1
 FROM unnest(
     $*::int[], $*::text[], {stated|$*::#type[], $*::uuid[]}, $*::text[], $*::timestamptz[], $*::timestamptz[], $*::bigint[],
-    $*::text[], $*::uuid[], $*::timestamptz[], $*::timestamptz[], $*::uuid[], $*::uuid[])
+    $*::text[], $*::uuid[], $*::timestamptz[], $*::timestamptz[], $*::smallint[])
     AS u (
     bucket, correlation_id, {stated|@, @_by}, execution_status, start_time, end_time, duration_ms, error_message,
-    execution_status_by, received_at, last_audit_at, first_ended, last_opened)
+    execution_status_by, received_at, last_audit_at, attempts_due)
 JOIN incident_ids AS i ON i.bucket = u.bucket AND i.correlation_id = u.correlation_id
 ORDER BY u.bucket, i.id
 ON CONFLICT (bucket, id, action_timestamp) DO UPDATE SET
@@ -28,17 +28,27 @@ ON CONFLICT (bucket, id, action_timestamp) DO UPDATE SET
     duration_ms = CASE WHEN excluded.execution_status_by > COALESCE(t.execution_status_by, '00000000-0000-0000-0000-000000000000') THEN excluded.duration_ms ELSE t.duration_ms END,
     error_message = CASE WHEN excluded.execution_status_by > COALESCE(t.execution_status_by, '00000000-0000-0000-0000-000000000000') THEN excluded.error_message ELSE t.error_message END,
     execution_status_by = GREATEST(excluded.execution_status_by, t.execution_status_by),
+    -- An attempt ends before the last one where a status that is not final follows a final one, or a status comes late.
+    attempts_due = CASE
+        WHEN t.attempts_due = 2 OR excluded.attempts_due = 2 THEN 2
+        WHEN t.execution_status_by IS NULL OR excluded.execution_status_by IS NULL THEN 0
+        WHEN excluded.attempts_due = 1 THEN 2
+        -- Two final ones of one instant have nothing between them: a place begins with the time and the bucket.
+        WHEN excluded.execution_status_by < t.execution_status_by
+            AND excluded.execution_status NOT IN ('pending', 'in_progress') AND t.execution_status NOT IN ('pending', 'in_progress')
+            AND left(excluded.execution_status_by::text, 18) = left(t.execution_status_by::text, 18) THEN 0
+        WHEN excluded.execution_status_by < t.execution_status_by THEN 2
+        WHEN t.execution_status NOT IN ('pending', 'in_progress') AND excluded.execution_status IN ('pending', 'in_progress') THEN 2
+        ELSE 0
+    END,
     updated_at = GREATEST(excluded.updated_at, t.updated_at),
     last_audit_at = GREATEST(excluded.last_audit_at, t.last_audit_at),
-    -- The status itself counts too: an older program may have written it.
-    first_ended = LEAST(excluded.first_ended, t.first_ended, CASE WHEN t.execution_status NOT IN ('pending', 'in_progress') THEN t.execution_status_by END),
-    last_opened = GREATEST(excluded.last_opened, t.last_opened, CASE WHEN t.execution_status IN ('pending', 'in_progress') THEN t.execution_status_by END),
     revision = t.revision + 1,
     counted_before = CASE
         WHEN {counted OR|(excluded.@_by > COALESCE(t.@_by, '00000000-0000-0000-0000-000000000000') AND excluded.@ IS DISTINCT FROM t.@)}
         THEN ARRAY[{counted|t.@}]
     END
-RETURNING bucket, {counted|@}, counted_before
+RETURNING bucket, correlation_id, attempts_due = 2 AS is_due, {counted|@}, counted_before
 ), deltas AS (
 INSERT INTO incident_deltas (bucket, number, {counted|@}, delta)
 SELECT s.bucket, nextval('incident_delta_number'), {counted|s.@}, s.delta
@@ -58,7 +68,9 @@ FROM (
 ) AS s
 ORDER BY s.bucket
 )
--- Of how many incidents a fact that was known has become another.
-SELECT {counted|count(*) FILTER (WHERE counted_before[#place] <> @) AS @}
+-- Of how many incidents a fact that was known has become another, and whose attempts are due.
+SELECT
+    {counted|count(*) FILTER (WHERE counted_before[#place] <> @) AS @},
+    array_agg(bucket) FILTER (WHERE is_due) AS due_buckets,
+    array_agg(correlation_id) FILTER (WHERE is_due) AS due
 FROM changed
-WHERE counted_before <> '{}'

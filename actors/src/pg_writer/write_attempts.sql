@@ -1,7 +1,7 @@
 -- pg_writer.write_attempts
--- The attempts that ended before their request went on, of those incidents of the flush that have such. It runs behind the upsert, which
--- has locked their rows: so it sees the audits of whoever held them before. An attempt is ended by the last final status before one that
--- is not final. Audits can only add attempts, so that no number goes away.
+-- The attempts that ended before their request went on, of incidents whose rows this transaction has locked: so every audit that was
+-- committed before is seen. An attempt is ended by the last final status before one that is not final. Audits can only add attempts, so that
+-- no number goes away.
 INSERT INTO earlier_attempts AS e (
     bucket, incident_id, number, action_timestamp, action_type, execution_status, duration_ms, ended_at, received_at)
 SELECT
@@ -22,7 +22,7 @@ FROM (
         FROM unnest($1::int[], $2::text[]) AS u (bucket, correlation_id)
         JOIN incident_ids AS i ON i.bucket = u.bucket AND i.correlation_id = u.correlation_id
         JOIN resource_action_traces AS t
-            ON t.bucket = i.bucket AND t.id = i.id AND t.action_timestamp = i.action_timestamp AND t.first_ended < t.last_opened
+            ON t.bucket = i.bucket AND t.id = i.id AND t.action_timestamp = i.action_timestamp
         JOIN remediation_audit AS a ON a.bucket = i.bucket AND a.remediation_request_id = i.correlation_id
         WINDOW earlier AS (PARTITION BY t.id ORDER BY a.created_at, {progress}, a.id)
     ) AS n

@@ -138,7 +138,7 @@ UPDATE resource_action_traces SET revision = CASE WHEN execution_status = 'pendi
 const AUDIT_7: &str = "
 UPDATE resource_action_traces AS t SET
     workload = CASE WHEN target_resource IS NOT NULL THEN 'deployment/checkout' END, workload_by = target_resource_by,
-    last_audit_at = o.at + CASE WHEN o.reported_by IS NULL THEN interval '0' ELSE interval '1 min' END, first_ended = o.reported_by
+    last_audit_at = o.at + CASE WHEN o.reported_by IS NULL THEN interval '0' ELSE interval '1 min' END
 FROM old AS o WHERE o.bucket = t.bucket AND o.incident = t.id;
 ";
 
