@@ -5,11 +5,11 @@ FROM generate_series(1::bigint, :rows) AS n;
 SELECT setval('incident_number', :rows + 1);
 INSERT INTO resource_action_traces (
     bucket, id, correlation_id, action_timestamp, alert_name, alert_severity, action_type, namespace, cluster_name,
-    target_resource, model_confidence, execution_status, start_time, end_time, duration_ms, created_at, updated_at)
+    target_resource, workload, environment, last_audit_at, model_confidence, execution_status, start_time, end_time, duration_ms, created_at, updated_at)
 SELECT
     bucket, id, correlation_id, action_timestamp, 'Alert' || id / 1024 % 40,
     (ARRAY['critical', 'high', 'medium', 'low'])[1 + id / 1024 % 4], 'action-' || id / 1024 % 8, 'ns-' || id / 1024 % 20,
-    'cluster-' || id / 1024 % 4, 'deployment/web', 0.9, (ARRAY['completed', 'failed', 'pending'])[1 + id / 1024 % 3],
+    'cluster-' || id / 1024 % 4, 'deployment/web', 'deployment/web', (ARRAY['production', 'staging'])[1 + id / 1024 % 2], action_timestamp, 0.9, (ARRAY['completed', 'failed', 'pending'])[1 + id / 1024 % 3],
     action_timestamp, action_timestamp + interval '4.2 s', 4200, action_timestamp, action_timestamp
 FROM incident_ids WHERE correlation_id LIKE 'fill-%';
 INSERT INTO incident_deltas (bucket, number, alert_name, alert_severity, action_type, namespace, cluster_name, delta)
