@@ -21,6 +21,7 @@ async fn start() -> (Service, crate::support::Database, Ways) {
         [("READ_DATABASE_URL", read.as_str()), ("VECTOR_DATABASE_URL", vector.as_str()), ("REQUEST_DEADLINE", "2s")];
     let service = Service::on(&ways.write.url(&database.name), &settings).await;
     service.logged("ready").await;
+    service.migrated().await;
     service.post(Writer::Gateway, &gateway_audit("rr-0")).await.audit_id();
     (service, database, ways)
 }

@@ -37,6 +37,7 @@ async fn months_are_dropped_with_what_belongs_to_them() {
     let database = server().database().await;
     let mut service = Service::on(&database.url, &[]).await;
     service.logged("ready").await;
+    service.migrated().await;
     fill(&service).await;
     eventually("all vectors", async || {
         (count(&database, "audit_embeddings").await == 5 && count(&database, "embedding_outbox").await == 0)
@@ -50,6 +51,7 @@ async fn months_are_dropped_with_what_belongs_to_them() {
     let settings = [("RETENTION_MONTHS", "2")];
     let (service, other) = (Service::on(&database.url, &settings).await, Service::on(&database.url, &settings).await);
     service.logged("ready").await;
+    service.migrated().await;
     other.logged("ready").await;
     eventually("forgotten", async || (count(&database, "incident_ids").await == 2).then_some(())).await;
     eventually("no vectors of them", async || (count(&database, "audit_embeddings").await == 2).then_some(())).await;
@@ -102,6 +104,7 @@ async fn what_goes_on_is_kept() {
     let database = server().database().await;
     let mut service = Service::on(&database.url, &[]).await;
     service.logged("ready").await;
+    service.migrated().await;
     for n in 0..12 {
         let request = format!("rr-{n}");
         // The first month has some that go on, the next one none.
@@ -129,6 +132,7 @@ async fn what_goes_on_is_kept() {
         .expect("older");
     let service = Service::on(&database.url, &[("RETENTION_MONTHS", "2")]).await;
     service.logged("ready").await;
+    service.migrated().await;
     eventually("forgotten", async || (count(&database, "incident_ids").await == 3).then_some(())).await;
     for (table, rows) in [
         ("resource_action_traces", 3),

@@ -27,6 +27,7 @@ async fn a_month_goes_although_it_is_always_read() {
     let database = server().database().await;
     let mut service = Service::on(&database.url, &[]).await;
     service.logged("ready").await;
+    service.migrated().await;
     for n in 0..40 {
         let mut body = gateway_audit(&format!("rr-{n}"));
         body["createdAt"] = json!(months_ago(if n % 4 == 0 { 0 } else { 5 }));
@@ -43,6 +44,7 @@ async fn a_month_goes_although_it_is_always_read() {
     let headers = [("idempotency-key", "k")];
     let service = Service::on(&database.url, &[]).await;
     service.logged("ready").await;
+    service.migrated().await;
     let body = gateway_audit("rr-0").to_string();
     service.post_raw(Writer::Gateway, "/api/v1/audit/remediation", &body, &headers).await.audit_id();
     database.client.execute(old, &[]).await.expect("aged");
@@ -53,6 +55,7 @@ async fn a_month_goes_although_it_is_always_read() {
         (0..3).map(|_| tokio::spawn(read_all_the_time(database.name.clone(), stop.clone()))).collect();
     let service = Service::on(&database.url, &[("RETENTION_MONTHS", "2")]).await;
     service.logged("ready").await;
+    service.migrated().await;
     let months = format!(
         "SELECT count(*) FROM pg_class WHERE relname = 'resource_action_traces_y{}'",
         Utc::now().checked_sub_months(Months::new(5)).expect("a time").format("%Ym%m")
@@ -84,6 +87,7 @@ async fn a_request_that_comes_back_before_its_incident_is_dropped() {
     let database = server().database().await;
     let mut service = Service::on(&database.url, &[]).await;
     service.logged("ready").await;
+    service.migrated().await;
     let mut body = gateway_audit("rr");
     body["createdAt"] = json!(months_ago(5));
     body["reasoning"] = json!("memory ran out");
@@ -96,6 +100,7 @@ async fn a_request_that_comes_back_before_its_incident_is_dropped() {
     other.execute("SELECT pg_advisory_lock(7261003)", &[]).await.expect("locked");
     let service = Service::on(&database.url, &[("RETENTION_MONTHS", "2")]).await;
     service.logged("ready").await;
+    service.migrated().await;
     let mut again = gateway_audit("rr");
     again["reasoning"] = json!("the disk is full");
     service.post(Writer::Gateway, &again).await.audit_id();
@@ -109,6 +114,7 @@ async fn a_request_that_comes_back_before_its_incident_is_dropped() {
     drop(service);
     let service = Service::on(&database.url, &[("RETENTION_MONTHS", "2")]).await;
     service.logged("ready").await;
+    service.migrated().await;
     for (table, kept) in
         [("dropped_incidents", 0), ("audit_embeddings", 1), ("incident_facts", 1), ("embedding_patterns", 1)]
     {
@@ -127,6 +133,7 @@ async fn a_month_that_was_detached_and_not_dropped() {
     let database = server().database().await;
     let mut service = Service::on(&database.url, &[]).await;
     service.logged("ready").await;
+    service.migrated().await;
     for (n, months) in [(0, 5), (1, 5), (2, 0)] {
         let mut body = gateway_audit(&format!("rr-{n}"));
         body["createdAt"] = json!(months_ago(months));
@@ -138,6 +145,7 @@ async fn a_month_that_was_detached_and_not_dropped() {
     database.client.batch_execute(&detach).await.expect("detached");
     let service = Service::on(&database.url, &[("RETENTION_MONTHS", "2")]).await;
     service.logged("ready").await;
+    service.migrated().await;
     let table = format!("SELECT count(*) FROM pg_class WHERE relname = '{month}'");
     eventually("dropped", async || (database.number(&table).await == 0).then_some(())).await;
     assert_eq!(service.read("/api/v1/incidents").await["pagination"]["total"], 1);
