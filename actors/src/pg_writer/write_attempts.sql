@@ -14,17 +14,21 @@ FROM (
         lead(n.is_final) OVER (PARTITION BY n.incident_id ORDER BY n.created_at, n.progress, n.audit_id) AS is_next_final
     FROM (
         SELECT
-            t.bucket, t.id AS incident_id, t.action_timestamp, a.id AS audit_id, a.status, a.duration_ms, a.executed_at,
-            a.created_at, a.received_at, {progress} AS progress, a.status NOT IN ('pending', 'in_progress') AS is_final,
-            -- The latest action that was stated until then.
-            (array_agg(a.action_type) FILTER (WHERE a.action_type IS NOT NULL) OVER earlier)[
-                count(a.action_type) OVER earlier] AS action_type
-        FROM unnest($1::int[], $2::text[]) AS u (bucket, correlation_id)
-        JOIN incident_ids AS i ON i.bucket = u.bucket AND i.correlation_id = u.correlation_id
-        JOIN resource_action_traces AS t
-            ON t.bucket = i.bucket AND t.id = i.id AND t.action_timestamp = i.action_timestamp
-        JOIN remediation_audit AS a ON a.bucket = i.bucket AND a.remediation_request_id = i.correlation_id
-        WINDOW earlier AS (PARTITION BY t.id ORDER BY a.created_at, {progress}, a.id)
+            c.*,
+            -- The latest action that was stated until then: the only one of those since it was stated.
+            max(c.stated_action) OVER (PARTITION BY c.incident_id, c.actions) AS action_type
+        FROM (
+            SELECT
+                t.bucket, t.id AS incident_id, t.action_timestamp, a.id AS audit_id, a.status, a.duration_ms, a.executed_at,
+                a.created_at, a.received_at, {progress} AS progress, a.status NOT IN ('pending', 'in_progress') AS is_final,
+                a.action_type AS stated_action,
+                count(a.action_type) OVER (PARTITION BY t.id ORDER BY a.created_at, {progress}, a.id) AS actions
+            FROM unnest($1::int[], $2::text[]) AS u (bucket, correlation_id)
+            JOIN incident_ids AS i ON i.bucket = u.bucket AND i.correlation_id = u.correlation_id
+            JOIN resource_action_traces AS t
+                ON t.bucket = i.bucket AND t.id = i.id AND t.action_timestamp = i.action_timestamp
+            JOIN remediation_audit AS a ON a.bucket = i.bucket AND a.remediation_request_id = i.correlation_id
+        ) AS c
     ) AS n
     WHERE n.progress > 0
 ) AS s
