@@ -1,5 +1,5 @@
-//! The facts of an incident: one table, from which the filters of lists and searches, the facets of patterns, the totals, the groups of
-//! success rates and the lists of columns in SQL (`db/template.rs`) come. A new filter is a name in its line of this table; the copy of
+//! The facts of an incident: one table, from which the filters of lists and searches, the facets of patterns, the totals
+//! and the lists of columns in SQL (`db/template.rs`) come. A new filter is a name in its line of this table; the copy of
 //! the fact in the vector store, and what is counted, need a migration beside it (CONTRIBUTING.md, "How to add …").
 
 use super::remediation::RemediationAudit;
@@ -18,7 +18,7 @@ pub struct Fact {
     pub kind: FactKind,
     /// How long a text of it may be, in characters: as long as an audit may state it.
     pub longest: usize,
-    /// Whether totals are kept of it (`domain/totals.rs`), and success rates can be grouped by it.
+    /// Whether totals are kept of it (`domain/totals.rs`).
     pub counted: bool,
     /// Whether the vector store has an index of its copy.
     pub indexed: bool,
