@@ -8,6 +8,7 @@ use data_storage_actors::auth::{AccessRules, check_cluster};
 use data_storage_actors::check::{Obstacle, check_database};
 use data_storage_actors::db::store_identity::{self, Foreign, Side, StoreIdentity};
 use data_storage_actors::db::{ConnectError, DatabaseConfig, connect};
+use data_storage_actors::domain::time::format_rfc3339;
 use data_storage_actors::migrate::{Schema, refuse_distributed};
 use data_storage_actors::totals::{compare, repair};
 use std::io::ErrorKind;
@@ -153,13 +154,19 @@ async fn who_answers(address: SocketAddr) -> Result<String, String> {
 const ASKED: Duration = Duration::from_secs(3);
 const MOST_OF_AN_ANSWER: u64 = 64 * 1024;
 
+/// Of wrong totals.
+const SHOWN: usize = 100;
+
 async fn check_totals(databases: &DatabaseConfigs, mend: bool) -> Result<(), CommandError> {
     refuse_distributed(&connect(&databases.write).await?, Schema::Audit).await?;
     let deviations = compare(&databases.write).await?;
-    for deviation in &deviations {
+    for deviation in deviations.iter().take(SHOWN) {
         let values =
             deviation.values.iter().map(|value| value.as_deref().unwrap_or("-")).collect::<Vec<_>>().join(", ");
-        println!("{:+} {values}", deviation.missing);
+        println!("{:+} {} {values}", deviation.missing, format_rfc3339(deviation.time));
+    }
+    if deviations.len() > SHOWN {
+        println!("and {} more", deviations.len() - SHOWN);
     }
     match (deviations.len(), mend) {
         (0, _) => println!("ok      totals: exact"),

@@ -37,8 +37,7 @@ async fn the_table_of_facts_is_the_schemas() {
     let counted = of(FACTS.iter().filter(|fact| fact.counted));
     let copied = of(FACTS.iter().filter(|fact| fact.filter.is_some()));
     for (table, others, facts) in [
-        ("incident_totals", &["bucket", "key", "dimensions", "total"][..], &counted),
-        ("incident_deltas", &["bucket", "number", "delta"], &counted),
+        ("count_combinations", &["bucket", "key", "id"][..], &counted),
         (
             "incident_facts",
             &["bucket", "incident_id", "correlation_id", "action_timestamp", "revision", "is_complete"],

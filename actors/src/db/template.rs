@@ -4,14 +4,13 @@
 //! audit states by themselves, and `{copied|…}` for those that the vector store keeps a copy of. `{counted OR|…}` and
 //! `{counted AND|…}` put that word between instead of a comma.
 //!
-//! In TEXT, `@` is the column, `#type` its type, `#bit` its bit, and `#place` its place among the facts of the list, from 1.
+//! In TEXT, `@` is the column, `#type` its type, and `#place` its place among the facts of the list, from 1.
 //!
-//! Everywhere, `$*` is the number of the next parameter, `{all}` is the set of all counted facts as a number, `{ready}` is the rows of
-//! the smaller sets, and `{}` is itself. `{progress}` is how far the status of the audit `a` has come (`domain/status.rs`), `{latest}` sorts
+//! Everywhere, `$*` is the number of the next parameter, and `{}` is itself. `{minute}` is the minute of an incident `t`
+//! (`domain/totals.rs`), `{has_new_audit}` whether an upsert brings an audit that was not there, `{progress}` is how far the status of the audit `a` has come (`domain/status.rs`), `{latest}` sorts
 //! audits `a` of one incident, the latest first, and `{last_audit_at}` is the time of the latest audit of an incident `t`.
 
 use crate::domain::facts::{Fact, FactKind, copied, counted, stated};
-use crate::domain::totals::DimensionSet;
 use std::fmt::Write;
 
 /// The statement that a template stands for.
@@ -23,8 +22,8 @@ pub(crate) fn fill(template: &str) -> String {
         text.push_str(before);
         match list {
             "" => text.push_str("{}"),
-            "all" => _ = write!(text, "{}", DimensionSet::ALL.bits()),
-            "ready" => text.push_str(&ready()),
+            "has_new_audit" => text.push_str(HAS_NEW_AUDIT),
+            "minute" => text.push_str(MINUTE),
             "progress" => text.push_str(PROGRESS),
             "last_audit_at" => text.push_str(LAST_AUDIT_AT),
             "latest" => _ = write!(text, "a.created_at DESC, {PROGRESS} DESC, a.id DESC"),
@@ -35,6 +34,13 @@ pub(crate) fn fill(template: &str) -> String {
     text.push_str(rest);
     number(&text)
 }
+
+/// Whether this transaction has inserted an audit of the incident that it upserts.
+const HAS_NEW_AUDIT: &str = "EXISTS (SELECT FROM remediation_audit AS a WHERE a.bucket = excluded.bucket \
+                             AND a.remediation_request_id = excluded.correlation_id AND a.xmin = pg_current_xact_id()::xid)";
+
+/// `minute_of` in SQL.
+const MINUTE: &str = "floor(date_part('epoch', t.action_timestamp) / 60)::int";
 
 /// `Status::progress` in SQL.
 const PROGRESS: &str = "(CASE WHEN 'status' = ANY (a.assumed) THEN 0 WHEN a.status = 'pending' THEN 1 WHEN a.status = 'in_progress' THEN 2 \
@@ -66,17 +72,9 @@ fn expand(list: &str) -> String {
     };
     let items = facts.iter().enumerate().map(|(at, fact)| {
         let kind = if fact.kind == FactKind::Number { "float8" } else { "text" };
-        item.replace('@', fact.column)
-            .replace("#type", kind)
-            .replace("#bit", &(1 << at).to_string())
-            .replace("#place", &(at + 1).to_string())
+        item.replace('@', fact.column).replace("#type", kind).replace("#place", &(at + 1).to_string())
     });
     items.collect::<Vec<_>>().join(&between)
-}
-
-/// The smaller sets of counted facts as rows of VALUES.
-fn ready() -> String {
-    DimensionSet::ready().map(|set| format!("({})", set.bits())).collect::<Vec<_>>().join(", ")
 }
 
 /// Gives each `$*` its number.
@@ -101,7 +99,6 @@ mod tests {
         assert_eq!(fill("{counted OR|@}"), columns.join(" OR "));
         assert!(fill("($*::int[], {counted|$*::#type[]})").starts_with("($1::int[], $2::text[], $3::text[], "));
         assert!(fill("{stated|@ #type}").ends_with("model_confidence float8"));
-        assert!(fill("{counted|@ #bit}").starts_with("alert_name 1, alert_severity 2, action_type 4"));
-        assert_eq!(fill("{all} {ready}"), "31 (0), (3), (1), (2), (4), (8), (16)");
+        assert!(fill("{counted|@ #place}").starts_with("alert_name 1, alert_severity 2, action_type 3"));
     }
 }

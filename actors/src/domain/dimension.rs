@@ -1,6 +1,7 @@
 //! What statistics can be grouped by.
 
 use super::invalid::Invalid;
+use chrono::{DateTime, Datelike, DurationRound, Months, NaiveTime, TimeDelta, Utc};
 
 /// Something that the incidents of a group have in common.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,6 +49,33 @@ pub static HOUR: Dimension = time("hour", "date_trunc('hour', t.action_timestamp
 const MOST: usize = 3;
 
 impl Dimension {
+    /// The column of an incident whose text it is; `None` of a period.
+    pub fn column(&self) -> Option<&'static str> {
+        self.expression.strip_prefix("t.")
+    }
+
+    /// The start of the period that a time is in. What is not a period is the time itself.
+    pub fn start(&self, time: DateTime<Utc>) -> DateTime<Utc> {
+        let day = time.date_naive();
+        let day = match self.name {
+            "hour" => return time.duration_trunc(TimeDelta::hours(1)).unwrap_or(time),
+            "week" => day - TimeDelta::days(day.weekday().num_days_from_monday().into()),
+            "month" => day.with_day(1).unwrap_or(day),
+            _ => day,
+        };
+        day.and_time(NaiveTime::MIN).and_utc()
+    }
+
+    /// The end of the period that starts then.
+    pub fn end(&self, start: DateTime<Utc>) -> DateTime<Utc> {
+        match self.name {
+            "hour" => start + TimeDelta::hours(1),
+            "week" => start + TimeDelta::weeks(1),
+            "month" => start.checked_add_months(Months::new(1)).unwrap_or(DateTime::<Utc>::MAX_UTC),
+            _ => start + TimeDelta::days(1),
+        }
+    }
+
     /// A list of names with commas, up to three, of dimensions that `allowed` lets through.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ pub struct Fact {
     pub kind: FactKind,
     /// How long a text of it may be, in characters: as long as an audit may state it.
     pub longest: usize,
-    /// Whether totals are kept of it (`domain/totals.rs`).
+    /// Whether incidents are counted by it (`domain/totals.rs`).
     pub counted: bool,
     /// Whether the vector store has an index of its copy.
     pub indexed: bool,
@@ -92,10 +92,10 @@ facts! {
     "action_type"       | "action_type"        | Text     | 255     | true    | true    | true    | (|audit| text(&audit.action_type));
     "namespace"         | "namespace"          | Text     | 255     | true    | true    | true    | (|audit| text(&audit.namespace));
     "cluster"           | "cluster_name"       | Text     | 255     | true    | true    | true    | (|audit| text(&audit.cluster));
-    "status"            | "execution_status"   | Status   | 255     | false   | false   | true    | none;
+    "status"            | "execution_status"   | Status   | 255     | true    | false   | true    | none;
     "target_resource"   | "target_resource"    | Text     | 512     | false   | true    | false   | (|audit| text(&audit.target_resource));
     "alert_fingerprint" | "alert_fingerprint"  | Text     | 255     | false   | true    | false   | (|audit| text(&audit.alert_fingerprint));
-    "environment"       | "environment"        | Text     | 255     | false   | false   | false   | (|audit| text(&audit.environment));
+    "environment"       | "environment"        | Text     | 255     | true    | false   | false   | (|audit| text(&audit.environment));
     none                | "workload"           | Text     | 512     | false   | false   | false   | (|audit| text(&audit.workload));
     none                | "model_used"         | Text     | 255     | false   | false   | false   | (|audit| text(&audit.model_used));
     none                | "model_confidence"   | Number   | 0       | false   | false   | false   | (|audit| Some(FactValue::Number(audit.confidence?)));
@@ -119,7 +119,7 @@ const fn how_many() -> (usize, usize) {
     (counted, stated)
 }
 
-/// Those of which totals are kept, in the order of their bits.
+/// Those that incidents are counted by.
 pub fn counted() -> impl Iterator<Item = &'static Fact> + Clone {
     FACTS.iter().filter(|fact| fact.counted)
 }

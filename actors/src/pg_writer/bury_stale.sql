@@ -8,7 +8,8 @@ WITH stale AS (
       AND NOT EXISTS (
         SELECT FROM resource_action_traces AS t
         WHERE t.bucket = i.bucket AND t.id = i.id AND t.action_timestamp = i.action_timestamp AND {last_audit_at} >= $3)
-    RETURNING i.bucket, i.correlation_id, i.id, i.action_timestamp
+    -- What is deleted is counted below; the trigger of migration V9 is told so.
+    RETURNING i.bucket, i.correlation_id, i.id, i.action_timestamp, set_config('data_storage.counts_deletes', 'on', true)
 ), audits AS (
     DELETE FROM remediation_audit AS a
     USING stale AS s
@@ -30,12 +31,12 @@ WITH stale AS (
     DELETE FROM resource_action_traces AS t
     USING stale AS s
     WHERE t.bucket = s.bucket AND t.id = s.id AND t.action_timestamp = s.action_timestamp
-    RETURNING t.bucket, {counted|t.@}
-), deltas AS (
-    INSERT INTO incident_deltas (bucket, number, {counted|@}, delta)
-    SELECT d.bucket, nextval('incident_delta_number'), {counted|d.@}, -d.n
-    FROM (SELECT min(i.bucket) AS bucket, {counted|i.@}, count(*) AS n FROM incidents AS i GROUP BY {counted|i.@}) AS d
-    ORDER BY d.bucket
+    RETURNING t.bucket, {minute} AS minute, {counted|t.@}
+), changes AS (
+    INSERT INTO count_changes (bucket, number, minutes, deltas, {counted|@})
+    SELECT min(i.bucket), nextval('count_change_number'), array_agg(i.minute), array_agg(-1), {counted|array_agg(i.@)}
+    FROM incidents AS i
+    HAVING count(*) > 0
 )
 INSERT INTO dropped_incidents (bucket, incident_id, audit_ids)
 SELECT s.bucket, s.id, COALESCE(d.audit_ids, '{}')

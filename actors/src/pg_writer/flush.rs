@@ -1,5 +1,4 @@
-//! One transaction for many audits, in two or three round trips: statements that do not need each other's answers are
-//! sent together.
+//! One transaction for many audits, in one round trip; in two where some audits have keys.
 
 use super::attempts::Due;
 use super::{Audit, PgWriterSettings, window_start};
@@ -95,25 +94,30 @@ impl Flush<'_> {
         if self.audits.iter().any(|audit| audit.envelope().recognition.key().is_some()) {
             self.keys(&mut dispositions).await?;
         }
-        let new = self.new_audits(&dispositions);
-        let (ids, remediations, workflows) =
-            join!(self.incident_ids(&new.0), self.remediations(&new.0), self.workflows(&new.1));
-        ids?;
-        let inserted: HashSet<String> = remediations?.iter().chain(workflows?.iter()).map(|row| row.get(0)).collect();
+        let audits = self.new_audits(&dispositions);
+        // All of it and the COMMIT are sent at once. What a replay brings changes nothing, so that nothing waits to know which these are.
+        let written = tx.last(async {
+            let (ids, remediations, workflows, incidents, links, outbox) = join!(
+                self.incident_ids(&audits.0),
+                self.remediations(&audits.0),
+                self.workflows(&audits.1),
+                self.incidents(&audits.0),
+                self.links(&audits.1),
+                self.outbox(&audits.0)
+            );
+            // The first error in the order of the statements: those behind it only tell that the transaction is over.
+            ids?;
+            let (remediations, workflows, changed) = (remediations?, workflows?, incidents?);
+            links.and(outbox).map(|()| (remediations, workflows, changed))
+        });
+        let (remediations, workflows, (conflicts, due)) = written.await?;
+        let inserted: HashSet<&str> = remediations.iter().chain(&workflows).map(|row| row.get(0)).collect();
         for (disposition, audit) in dispositions.iter_mut().zip(self.audits) {
             let id = audit.envelope().id;
-            if *disposition == Disposition::New && !inserted.contains(&id.to_string()) {
+            if *disposition == Disposition::New && !inserted.contains(id.to_string().as_str()) {
                 *disposition = Disposition::Replay(id);
             }
         }
-        let new = self.new_audits(&dispositions);
-        let changed = tx.last(async {
-            let (incidents, links, outbox) = join!(self.incidents(&new.0), self.links(&new.1), self.outbox(&new.0));
-            // The first error in the order of the statements: those behind it only tell that the transaction is over.
-            let changed = incidents?;
-            links.and(outbox).map(|()| changed)
-        });
-        let (conflicts, due) = changed.await?;
         Ok(Flushed { dispositions, conflicts, due })
     }
 

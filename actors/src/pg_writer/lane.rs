@@ -29,7 +29,7 @@ pub(super) struct Lane {
     pub metrics: Metrics,
     pub clock: Clock,
     pub on_commit: OnCommit,
-    /// Set when something was written: the totals have deltas to fold.
+    /// Set when something was written: there are changes to fold.
     pub has_written: Rc<AtomicBool>,
     /// Set when something of an incident is still to be made up for.
     pub lacks_upkeep: Rc<AtomicBool>,

@@ -32,7 +32,7 @@ use crate::error::ActorError;
 use crate::handle::{Probe, common_handlers};
 use crate::metrics::Metrics;
 use crate::supervise::Alive;
-use crate::totals::fold_totals;
+use crate::totals::{count_all, fold_totals};
 use actix::prelude::*;
 use chrono::{DateTime, TimeDelta, Utc};
 use lane::Lane;
@@ -77,8 +77,8 @@ pub struct PgWriterActor {
     ended: Vec<oneshot::Receiver<()>>,
     /// One permit: one fold at a time.
     folding: Arc<Semaphore>,
-    /// Whether there may be deltas to fold.
-    has_deltas: Rc<AtomicBool>,
+    /// Whether there may be changes to fold.
+    has_changes: Rc<AtomicBool>,
     /// Whether there may be incidents of which something is to be made up for.
     lacks_upkeep: Rc<AtomicBool>,
     /// When the last window of an untimed body will be over; `None` once it is, and its content is forgotten.
@@ -122,9 +122,9 @@ impl Audit {
     }
 }
 
-/// How often deltas are folded into the totals while this service writes, and how often it is looked for those of others.
-const FOLD: Duration = Duration::from_millis(500);
-const FOLD_AT_LEAST: Duration = Duration::from_secs(5);
+/// How often changes are folded into the totals while this service writes, and how often it is looked for those of others.
+const FOLD: Duration = Duration::from_secs(2);
+const FOLD_AT_LEAST: Duration = Duration::from_secs(20);
 /// How often windowed keys are forgotten, and what is lacking is made up for.
 const FORGET: Duration = Duration::from_secs(20);
 /// How often partitions are looked after.
@@ -149,7 +149,7 @@ impl PgWriterActor {
             here: None,
             ended: Vec::new(),
             folding: Arc::new(Semaphore::new(1)),
-            has_deltas: Rc::new(AtomicBool::new(true)),
+            has_changes: Rc::new(AtomicBool::new(true)),
             lacks_upkeep: Rc::new(AtomicBool::new(true)),
             windows_end: Some(Instant::now()),
             _alive: alive,
@@ -171,15 +171,15 @@ impl PgWriterActor {
 
     /// Folds the totals, unless there is nothing to fold or the last fold is still under way.
     fn fold(&self) {
-        if !self.has_deltas.load(Ordering::Relaxed) {
+        if !self.has_changes.load(Ordering::Relaxed) {
             return;
         }
         let (Ok(pool), Ok(turn)) = (self.pool(), self.folding.clone().try_acquire_owned()) else { return };
-        let has_deltas = self.has_deltas.clone();
-        has_deltas.store(false, Ordering::Relaxed);
+        let has_changes = self.has_changes.clone();
+        has_changes.store(false, Ordering::Relaxed);
         actix::spawn(async move {
             if !fold_totals(&pool).await {
-                has_deltas.store(true, Ordering::Relaxed);
+                has_changes.store(true, Ordering::Relaxed);
             }
             drop(turn);
         });
@@ -195,7 +195,7 @@ impl PgWriterActor {
         actix::spawn(async move { drop_windowed_keys::drop_windowed_keys(&pool, until).await });
     }
 
-    /// Makes up for workloads that older programs left out, and for attempts that a crash left out.
+    /// Makes up for workloads and counts that older programs left out, and for attempts that a crash left out.
     fn make_up(&self) {
         let Ok(pool) = self.pool() else { return };
         let lacks = self.lacks_upkeep.clone();
@@ -203,7 +203,7 @@ impl PgWriterActor {
             actix::spawn(async move {
                 let (filled, caught_up) =
                     (fill_workloads::fill_workloads(&pool).await, attempts::catch_up(&pool).await);
-                if !(filled && caught_up) {
+                if !(filled && caught_up && count_all(&pool).await) {
                     lacks.store(true, Ordering::Relaxed);
                 }
             });
@@ -267,7 +267,7 @@ impl Actor for PgWriterActor {
                 metrics: self.metrics.clone(),
                 clock: self.clock.clone(),
                 on_commit: self.on_commit.clone(),
-                has_written: self.has_deltas.clone(),
+                has_written: self.has_changes.clone(),
                 lacks_upkeep: self.lacks_upkeep.clone(),
                 months: HashSet::new(),
             };
@@ -282,7 +282,7 @@ impl Actor for PgWriterActor {
             self.ended.push(end);
         }
         ctx.run_interval(FOLD, |actor, _| actor.fold());
-        ctx.run_interval(FOLD_AT_LEAST, |actor, _| actor.has_deltas.store(true, Ordering::Relaxed));
+        ctx.run_interval(FOLD_AT_LEAST, |actor, _| actor.has_changes.store(true, Ordering::Relaxed));
         ctx.run_interval(FORGET, |actor, _| {
             actor.forget();
             actor.make_up();

@@ -1,7 +1,7 @@
 -- pg_writer.upsert_incidents
 -- One row per incident of the flush, its facts merged already (domain/incident.rs). A fact is taken over where its audit is
 -- later than the one that stated it so far. Rows are locked in the order of their keys. What changes for the totals goes into
--- the deltas, summed up over the flush.
+-- `count_changes`; `counted_before` tells the trigger of migration V9 that the change is counted here.
 WITH changed AS (
 INSERT INTO resource_action_traces AS t (
     bucket, id, correlation_id, action_timestamp, {stated|@, @_by}, execution_status, start_time, end_time, duration_ms,
@@ -10,7 +10,7 @@ INSERT INTO resource_action_traces AS t (
 SELECT
     u.bucket, i.id, u.correlation_id, i.action_timestamp, {stated|u.@, u.@_by}, COALESCE(u.execution_status, 'pending'),
     u.start_time, u.end_time, u.duration_ms, u.error_message, u.execution_status_by, u.received_at, u.received_at,
-    u.last_audit_at, u.attempts_due, '{}', 1
+    u.last_audit_at, u.attempts_due, ARRAY['new'], 1
 FROM unnest(
     $*::int[], $*::text[], {stated|$*::#type[], $*::uuid[]}, $*::text[], $*::timestamptz[], $*::timestamptz[], $*::bigint[],
     $*::text[], $*::uuid[], $*::timestamptz[], $*::timestamptz[], $*::smallint[])
@@ -28,49 +28,57 @@ ON CONFLICT (bucket, id, action_timestamp) DO UPDATE SET
     duration_ms = CASE WHEN excluded.execution_status_by > COALESCE(t.execution_status_by, '00000000-0000-0000-0000-000000000000') THEN excluded.duration_ms ELSE t.duration_ms END,
     error_message = CASE WHEN excluded.execution_status_by > COALESCE(t.execution_status_by, '00000000-0000-0000-0000-000000000000') THEN excluded.error_message ELSE t.error_message END,
     execution_status_by = GREATEST(excluded.execution_status_by, t.execution_status_by),
-    -- An attempt ends before the last one where a status that is not final follows a final one, or a status comes late.
+    -- An attempt ends before the last one where a status that is not final follows a final one, or a status comes late. A replay looks
+    -- late too, but brings no new audit.
     attempts_due = CASE
-        WHEN t.attempts_due = 2 OR excluded.attempts_due = 2 THEN 2
-        WHEN t.execution_status_by IS NULL OR excluded.execution_status_by IS NULL THEN 0
-        WHEN excluded.attempts_due = 1 THEN 2
-        -- Two final ones of one instant have nothing between them: a place begins with the time and the bucket.
-        WHEN excluded.execution_status_by < t.execution_status_by
-            AND excluded.execution_status NOT IN ('pending', 'in_progress') AND t.execution_status NOT IN ('pending', 'in_progress')
-            AND left(excluded.execution_status_by::text, 18) = left(t.execution_status_by::text, 18) THEN 0
-        WHEN excluded.execution_status_by < t.execution_status_by THEN 2
-        WHEN t.execution_status NOT IN ('pending', 'in_progress') AND excluded.execution_status IN ('pending', 'in_progress') THEN 2
+        WHEN t.attempts_due = 2 THEN 2
+        WHEN excluded.attempts_due < 2 AND (t.execution_status_by IS NULL OR excluded.execution_status_by IS NULL) THEN 0
+        WHEN excluded.attempts_due = 0 AND (
+            excluded.execution_status_by = t.execution_status_by
+            OR (excluded.execution_status_by > t.execution_status_by
+                AND (t.execution_status IN ('pending', 'in_progress') OR excluded.execution_status NOT IN ('pending', 'in_progress')))
+            -- Two final ones of one instant have nothing between them: a place begins with the time and the bucket.
+            OR (excluded.execution_status_by < t.execution_status_by
+                AND excluded.execution_status NOT IN ('pending', 'in_progress') AND t.execution_status NOT IN ('pending', 'in_progress')
+                AND left(excluded.execution_status_by::text, 18) = left(t.execution_status_by::text, 18))) THEN 0
+        WHEN {has_new_audit} THEN 2
         ELSE 0
     END,
     updated_at = GREATEST(excluded.updated_at, t.updated_at),
     last_audit_at = GREATEST(excluded.last_audit_at, t.last_audit_at),
     revision = t.revision + 1,
+    -- What it was counted as, where that changes: all facts, or the status alone.
     counted_before = CASE
-        WHEN {counted OR|(excluded.@_by > COALESCE(t.@_by, '00000000-0000-0000-0000-000000000000') AND excluded.@ IS DISTINCT FROM t.@)}
+        WHEN {counted OR|('@' <> 'execution_status' AND excluded.@_by > COALESCE(t.@_by, '00000000-0000-0000-0000-000000000000') AND excluded.@ IS DISTINCT FROM t.@)}
         THEN ARRAY[{counted|t.@}]
+        WHEN excluded.execution_status_by > COALESCE(t.execution_status_by, '00000000-0000-0000-0000-000000000000') AND excluded.execution_status <> t.execution_status
+        THEN ARRAY['status', t.execution_status]
+        ELSE ARRAY['same']
     END
-RETURNING bucket, correlation_id, attempts_due = 2 AS is_due, {counted|@}, counted_before
-), deltas AS (
-INSERT INTO incident_deltas (bucket, number, {counted|@}, delta)
-SELECT s.bucket, nextval('incident_delta_number'), {counted|s.@}, s.delta
+-- What states nothing later leaves the row as it is: replays do.
+WHERE {stated OR|excluded.@_by > COALESCE(t.@_by, '00000000-0000-0000-0000-000000000000')}
+    OR excluded.execution_status_by > COALESCE(t.execution_status_by, '00000000-0000-0000-0000-000000000000')
+    OR excluded.last_audit_at > COALESCE(t.last_audit_at, '-infinity')
+    OR ((excluded.attempts_due > 0 OR excluded.execution_status_by < t.execution_status_by) AND {has_new_audit})
+RETURNING bucket, correlation_id, attempts_due = 2 AS is_due, {minute} AS minute, {counted|@}, counted_before
+), changes AS (
+INSERT INTO count_changes (bucket, number, minutes, deltas, {counted|@})
+SELECT min(s.bucket), nextval('count_change_number'), array_agg(s.minute), array_agg(s.delta), {counted|array_agg(s.@)}
 FROM (
-    SELECT min(d.bucket) AS bucket, {counted|d.@}, sum(d.delta) AS delta
-    FROM (
-        SELECT bucket, {counted|@}, 1 AS delta
-        FROM changed
-        WHERE counted_before IS NOT NULL
-        UNION ALL
-        SELECT bucket, {counted|counted_before[#place]}, -1
-        FROM changed
-        WHERE counted_before <> '{}'
-    ) AS d
-    GROUP BY {counted|d.@}
-    HAVING sum(d.delta) <> 0
+    SELECT bucket, minute, 1 AS delta, {counted|@}
+    FROM changed
+    WHERE counted_before <> ARRAY['same']
+    UNION ALL
+    SELECT
+        bucket, minute, -1, {counted|CASE WHEN cardinality(counted_before) = 7 THEN counted_before[#place] WHEN '@' = 'execution_status' THEN counted_before[2] ELSE @ END}
+    FROM changed
+    WHERE cardinality(counted_before) > 1
 ) AS s
-ORDER BY s.bucket
+HAVING count(*) > 0
 )
 -- Of how many incidents a fact that was known has become another, and whose attempts are due.
 SELECT
-    {counted|count(*) FILTER (WHERE counted_before[#place] <> @) AS @},
+    {counted|count(*) FILTER (WHERE cardinality(counted_before) = 7 AND counted_before[#place] <> @) AS @},
     array_agg(bucket) FILTER (WHERE is_due) AS due_buckets,
     array_agg(correlation_id) FILTER (WHERE is_due) AS due
 FROM changed

@@ -1,16 +1,22 @@
 use super::QueryActor;
 use super::groups::{behind, columns, key, names, values};
 use super::rows::raw_json;
+use super::totals::{Rest, place_of};
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, where_all};
 use crate::domain::dimension::Dimension;
 use crate::domain::filter::IncidentFilter;
 use crate::domain::time::serialize;
+use crate::domain::totals::{MINUTES_OF_AN_HOUR, Values, minute_of, start_of};
 use crate::domain::walk::WalkCursor;
 use crate::error::ActorError;
+use crate::totals::Fit;
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
+use hashbrown::HashMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use tokio_postgres::Row;
 
 /// Asks how many incidents there were over time, by status.
@@ -50,8 +56,115 @@ impl Handler<GetCounts> for QueryActor {
     type Result = ResponseFuture<Result<PeriodCounts, ActorError>>;
 
     fn handle(&mut self, message: GetCounts, _: &mut Self::Context) -> Self::Result {
-        self.read_many("counts", "query.counts", "", message, statement, answer)
+        let (reader, totals) = (self.reader(), self.totals.clone());
+        Box::pin(self.counted("counts", async move {
+            let message = Arc::new(message);
+            if let Some(places) = message.group_by.iter().map(|dimension| place_of(dimension.column()?)).collect() {
+                let asked = message.clone();
+                let read = move |fit: &Fit<'_>, minutes: (i32, i32), rest: &[Rest<'_>]| {
+                    held(&asked, places, fit, minutes, rest)
+                };
+                if let Some(counts) = totals.read(&reader, &message.filter, read).await? {
+                    return Ok(counts);
+                }
+            }
+            reader.read_many("query.counts", "", &*message, statement, answer).await
+        }))
     }
+}
+
+/// The counts of one group by status.
+type ByStatus = BTreeMap<String, i64>;
+/// The values of a group's dimensions. Those that are not known come last.
+type GroupKey = Vec<(bool, Option<String>)>;
+
+/// The counts, period by period, until there are enough.
+fn held(
+    message: &GetCounts,
+    places: Vec<usize>,
+    fit: &Fit<'_>,
+    minutes: (i32, i32),
+    rest: &[Rest<'_>],
+) -> PeriodCounts {
+    let Some(status) = place_of("execution_status") else { return PeriodCounts { entries: Vec::new(), next: None } };
+    let key_of = |text: &dyn Fn(usize) -> Option<String>| -> GroupKey {
+        places.iter().map(|place| text(*place)).map(|text| (text.is_none(), text)).collect()
+    };
+    // What is not in the blocks, by its period.
+    let mut others: BTreeMap<DateTime<Utc>, Vec<(Values<&str>, i64)>> = BTreeMap::new();
+    let pending = fit.pending(minutes).map(|(minute, values, delta)| (start_of(minute), values, delta));
+    for (time, values, count) in pending.chain(rest.iter().map(|rest| (rest.time, rest.values, rest.count))) {
+        others.entry(message.interval.start(time)).or_default().push((values, count));
+    }
+    let mut groups: HashMap<(GroupKey, Option<String>), usize> = HashMap::new();
+    let mut of_ids: HashMap<u32, usize> = HashMap::with_capacity(fit.ids().len());
+    for id in fit.ids() {
+        let text = |place: usize| fit.text(*id, place).map(str::to_owned);
+        let next = groups.len();
+        of_ids.insert(*id, *groups.entry((key_of(&text), text(status))).or_insert(next));
+    }
+    let mut names: Vec<(GroupKey, Option<String>)> = vec![(Vec::new(), None); groups.len()];
+    for (name, at) in groups {
+        names[at] = name;
+    }
+    let limit = usize::try_from(message.limit).unwrap_or(usize::MAX);
+    let after = message.after.as_ref();
+    let mut entries: Vec<(DateTime<Utc>, GroupKey, ByStatus)> = Vec::new();
+    let mut hour = minutes.0.div_euclid(MINUTES_OF_AN_HOUR);
+    if let Some(start) = after.and_then(|after| DateTime::from_timestamp(after.rank, 0)) {
+        hour = hour.max(minute_of(start).div_euclid(MINUTES_OF_AN_HOUR));
+        others = others.split_off(&start);
+    }
+    while entries.len() <= limit {
+        let folded = fit.next_hour(hour).map(|hour| message.interval.start(start_of(hour * MINUTES_OF_AN_HOUR)));
+        let folded = folded.filter(|start| minute_of(*start) < minutes.1);
+        let Some(start) = folded.into_iter().chain(others.keys().next().copied()).min() else { break };
+        let end = message.interval.end(start);
+        let (from, to) = (minute_of(start).max(minutes.0), minute_of(end).min(minutes.1));
+        let mut counts = vec![0i64; names.len()];
+        if from < to {
+            fit.folded((from, to), &mut |id, count| {
+                if let Some(at) = of_ids.get(&id) {
+                    counts[*at] += count;
+                }
+            });
+        }
+        let mut period: BTreeMap<GroupKey, ByStatus> = BTreeMap::new();
+        let mut add = |key: GroupKey, status: Option<&str>, count: i64| {
+            *period.entry(key).or_default().entry(status.unwrap_or_default().to_owned()).or_default() += count;
+        };
+        for (count, (key, status)) in counts.iter().zip(&names).filter(|(count, _)| **count != 0) {
+            add(key.clone(), status.as_deref(), *count);
+        }
+        for (values, count) in others.remove(&start).unwrap_or_default() {
+            add(key_of(&|place| values[place].map(str::to_owned)), values[status], count);
+        }
+        for (key, mut counts) in period {
+            counts.retain(|_, count| *count > 0);
+            let is_behind = after.is_none_or(|after| (start.timestamp(), &key) > (after.rank, &walked(&after.key)));
+            if is_behind && !counts.is_empty() {
+                entries.push((start, key, counts));
+            }
+        }
+        hour = minute_of(end).div_euclid(MINUTES_OF_AN_HOUR);
+    }
+    let more = entries.len() > limit;
+    entries.truncate(limit);
+    let next = entries.last().filter(|_| more).map(|(time, key, _)| WalkCursor {
+        rank: time.timestamp(),
+        key: key.iter().map(|(_, text)| text.clone()).collect(),
+    });
+    let entry = |(time, key, counts): (DateTime<Utc>, GroupKey, ByStatus)| PeriodCount {
+        time,
+        group: message.group_by.iter().zip(key).map(|(by, (_, text))| (by.name.to_owned(), text.into())).collect(),
+        counts: serde_json::value::to_raw_value(&counts).ok(),
+    };
+    PeriodCounts { entries: entries.into_iter().map(entry).collect(), next }
+}
+
+/// The key of a cursor, as groups are ordered by.
+fn walked(key: &[Option<String>]) -> GroupKey {
+    key.iter().map(|text| (text.is_none(), text.clone())).collect()
 }
 
 fn answer(message: &GetCounts, mut rows: Vec<Row>) -> PeriodCounts {

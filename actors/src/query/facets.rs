@@ -1,10 +1,13 @@
 use super::QueryActor;
+use super::totals::{Rest, place_of};
 use crate::db::statement::{ComposedStatement, FactSource, conditions, where_all};
 use crate::domain::facts::Fact;
 use crate::domain::filter::IncidentFilter;
-use crate::domain::totals::{CountedFilter, DimensionSet};
+use crate::domain::totals::Values;
 use crate::error::ActorError;
+use crate::totals::Fit;
 use actix::prelude::*;
+use hashbrown::HashMap;
 use serde::Serialize;
 use tokio_postgres::Row;
 
@@ -40,8 +43,46 @@ impl Handler<GetFacets> for QueryActor {
     type Result = ResponseFuture<Result<Vec<Facet>, ActorError>>;
 
     fn handle(&mut self, message: GetFacets, _: &mut Self::Context) -> Self::Result {
-        self.read_many("facets", "query.facets", "", message, statement, answer)
+        let (reader, totals) = (self.reader(), self.totals.clone());
+        Box::pin(self.counted("facets", async move {
+            let places: Option<Vec<(&'static Fact, usize)>> =
+                message.fields.iter().map(|fact| Some((*fact, place_of(fact.column)?))).collect();
+            if let Some(places) = places {
+                let read =
+                    move |fit: &Fit<'_>, minutes: (i32, i32), rest: &[Rest<'_>]| facets(&places, fit, minutes, rest);
+                if let Some(facets) = totals.read(&reader, &message.filter, read).await? {
+                    return Ok(facets);
+                }
+            }
+            reader.read_many("query.facets", "", &message, statement, answer).await
+        }))
     }
+}
+
+/// The values of counted facts, by the counts.
+fn facets(facts: &[(&'static Fact, usize)], fit: &Fit<'_>, minutes: (i32, i32), rest: &[Rest<'_>]) -> Vec<Facet> {
+    let mut counts: HashMap<u32, i64> = HashMap::with_capacity(fit.ids().len());
+    fit.folded(minutes, &mut |id, count| *counts.entry(id).or_default() += count);
+    let pending: Vec<(Values<&str>, i64)> = fit.pending(minutes).map(|(_, values, delta)| (values, delta)).collect();
+    let others: Vec<(Values<&str>, i64)> = rest.iter().map(|rest| (rest.values, rest.count)).chain(pending).collect();
+    let of_fact = |(fact, place): &(&'static Fact, usize)| {
+        let mut by_value: HashMap<&str, i64> = HashMap::new();
+        let folded = counts.iter().filter_map(|(id, count)| Some((fit.text(*id, *place)?, *count)));
+        let others = others.iter().filter_map(|(values, count)| Some((values[*place]?, *count)));
+        for (value, count) in folded.chain(others) {
+            *by_value.entry(value).or_default() += count;
+        }
+        let mut values: Vec<(&str, i64)> = by_value.into_iter().filter(|(_, count)| *count > 0).collect();
+        values.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+        let more = values.len() > MOST;
+        let values = values.into_iter().take(MOST);
+        Facet {
+            fact,
+            values: values.map(|(value, count)| FacetValue { value: value.to_owned(), count }).collect(),
+            more,
+        }
+    };
+    facts.iter().map(of_fact).collect()
 }
 
 fn answer(message: &GetFacets, rows: Vec<Row>) -> Vec<Facet> {
@@ -59,29 +100,12 @@ fn answer(message: &GetFacets, rows: Vec<Row>) -> Vec<Facet> {
     facets
 }
 
-/// One pass over the incidents for all fields; over the totals where these know the filter and the fields.
+/// One pass over the incidents for all fields.
 fn statement(message: &GetFacets) -> ComposedStatement<'_> {
     let mut values = Vec::new();
     let clauses = conditions(&message.filter, FactSource::OfIncidents, &mut values);
     let columns: Vec<&str> = message.fields.iter().map(|fact| fact.column).collect();
-    let is_counted = CountedFilter::of(&message.filter).is_some() && message.fields.iter().all(|fact| fact.counted);
     let conditions = where_all(&clauses);
-    let from = if is_counted {
-        let and: String = clauses.iter().map(|clause| format!(" AND {clause}")).collect();
-        let (all, list) = (
-            DimensionSet::ALL.bits(),
-            columns.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", "),
-        );
-        format!(
-            "(
-        SELECT {list}, t.total AS n FROM incident_totals AS t WHERE t.dimensions = {all}{and}
-        UNION ALL
-        SELECT {list}, t.delta AS n FROM incident_deltas AS t{conditions}
-    ) AS t"
-        )
-    } else {
-        format!("(SELECT t.*, 1 AS n FROM resource_action_traces AS t{conditions}) AS t")
-    };
     let sets = columns.iter().map(|column| format!("(t.{column})")).collect::<Vec<_>>().join(", ");
     // GROUPING has a bit for each column, set where the row is not of its set: the first column's is the highest.
     let field: String = (0..columns.len())
@@ -94,11 +118,11 @@ SELECT r.field, r.value, r.n
 FROM (
     SELECT g.*, row_number() OVER (PARTITION BY g.field ORDER BY g.n DESC, g.value) AS place
     FROM (
-        SELECT CASE GROUPING({list}){field} END AS field, COALESCE({list}) AS value, sum(t.n)::bigint AS n
-        FROM {from}
+        SELECT CASE GROUPING({list}){field} END AS field, COALESCE({list}) AS value, count(*) AS n
+        FROM resource_action_traces AS t{conditions}
         GROUP BY GROUPING SETS ({sets})
     ) AS g
-    WHERE g.value IS NOT NULL AND g.n > 0
+    WHERE g.value IS NOT NULL
 ) AS r
 WHERE r.place <= {most}
 ORDER BY r.field, r.place"

@@ -1,10 +1,11 @@
-use super::QueryActor;
 use super::incident::{Incident, columns};
 use super::pipeline::Ask;
+use super::totals::Totals;
+use super::{QueryActor, Reader};
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, one_of, where_all};
 use crate::domain::cursor::{Cursor, Order};
 use crate::domain::filter::IncidentFilter;
-use crate::domain::totals::{CountedFilter, DimensionSet};
+use crate::domain::totals::CountedFilter;
 use crate::error::ActorError;
 use crate::waiting::Waiting;
 use actix::prelude::*;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use futures_util::join;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Row};
 
 /// Asks for a page of incidents.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Message)]
@@ -55,40 +56,54 @@ impl Handler<ListIncidents> for QueryActor {
     type Result = ResponseFuture<Result<Arc<IncidentPage>, ActorError>>;
 
     fn handle(&mut self, message: ListIncidents, _: &mut Self::Context) -> Self::Result {
-        let name = "query.list_incidents";
-        // Pages of this kind take a fraction of a millisecond, and share connections. What may take longer has one to itself.
-        let quick = matches!(message.start, PageStart::After(_) | PageStart::Offset(0..=1000))
-            && (!message.total || is_quick_total(&message.filter));
         let kind = Rc::new(message);
         let asked = kind.clone();
-        let read = async move |ask: Ask<'_>| list(ask, &asked).await.map(Arc::new);
-        let read = |waiting: Waiting| waiting.scope(|| self.read_either(name, quick, read));
+        let (reader, totals) = (self.reader(), self.totals.clone());
+        let read =
+            |waiting: Waiting| waiting.scope(|| async move { list(&reader, &totals, asked).await.map(Arc::new) });
         Box::pin(self.counted("list_incidents", self.pages.ask(kind, Waiting::current(), read)))
     }
 }
 
-async fn list(ask: Ask<'_>, message: &ListIncidents) -> Result<IncidentPage, Error> {
-    let page = page_statement(message);
-    let page_params = page.params();
-    let (mut rows, total) = if message.total {
-        let total = total_statement(&message.filter);
-        let total_params = total.params();
-        let (page_prepared, total_prepared) = (ask.prepare(&page.sql).await?, ask.prepare(&total.sql).await?);
-        let client = ask.client();
-        if is_several(&message.filter) {
-            // Filters that fit nothing together would have the page look through all that fit one of them.
-            let total: i64 = client.query_one(&total_prepared, &total_params).await?.get(0);
-            let rows = if total > 0 { client.query(&page_prepared, &page_params).await? } else { Vec::new() };
-            (rows, Some(total))
-        } else {
-            let (rows, total) =
-                join!(client.query(&page_prepared, &page_params), client.query_one(&total_prepared, &total_params));
-            (rows?, Some(total?.get(0)))
-        }
+async fn list(reader: &Reader, totals: &Totals, message: Rc<ListIncidents>) -> Result<IncidentPage, ActorError> {
+    let (page, total) = if !message.total {
+        (read_page(reader, &message).await?, None)
+    } else if CountedFilter::of(&message.filter).is_some_and(|counted| counted.facts() > 1) {
+        // Filters that fit nothing together would have the page look through all that fit one of them.
+        let total = count(reader, totals, &message).await?;
+        (if total > 0 { read_page(reader, &message).await? } else { Vec::new() }, Some(total))
     } else {
-        let prepared = ask.prepare(&page.sql).await?;
-        (ask.client().query(&prepared, &page_params).await?, None)
+        let (page, total) = join!(read_page(reader, &message), count(reader, totals, &message));
+        (page?, Some(total?))
     };
+    Ok(page_of(&message, page, total))
+}
+
+async fn read_page(reader: &Reader, message: &Rc<ListIncidents>) -> Result<Vec<Row>, ActorError> {
+    // Pages of this kind take a fraction of a millisecond, and share connections. What may take longer has one to itself.
+    let quick = matches!(message.start, PageStart::After(_) | PageStart::Offset(0..=1000));
+    let asked = message.clone();
+    let read = async move |ask: Ask<'_>| run(&ask, &page_statement(&asked)).await;
+    reader.read_either("query.list_incidents", quick, read).await
+}
+
+/// The exact total of a filter: by the counts, or where they cannot tell by PostgreSQL.
+async fn count(reader: &Reader, totals: &Totals, message: &Rc<ListIncidents>) -> Result<i64, ActorError> {
+    if let Some(total) = totals.count(reader, &message.filter).await? {
+        return Ok(total);
+    }
+    let asked = message.clone();
+    let read = async move |ask: Ask<'_>| run(&ask, &total_statement(&asked.filter)).await;
+    let rows = reader.read_either("query.count_incidents", false, read).await?;
+    Ok(rows.first().map_or(0, |row| row.get(0)))
+}
+
+async fn run(ask: &Ask<'_>, statement: &ComposedStatement<'_>) -> Result<Vec<Row>, Error> {
+    let prepared = ask.prepare(&statement.sql).await?;
+    ask.client().query(&prepared, &statement.params()).await
+}
+
+fn page_of(message: &ListIncidents, mut rows: Vec<Row>, total: Option<i64>) -> IncidentPage {
     let limit = usize::try_from(message.limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     rows.truncate(limit);
@@ -101,47 +116,18 @@ async fn list(ask: Ask<'_>, message: &ListIncidents) -> Result<IncidentPage, Err
         _ => total,
     };
     let next = incidents.last().filter(|_| more).map(Incident::cursor);
-    Ok(IncidentPage { incidents, total, next, body: OnceLock::new() })
-}
-
-/// Whether a total is one or two rows away.
-fn is_quick_total(filter: &IncidentFilter) -> bool {
-    CountedFilter::of(filter).is_some_and(|counted| counted.set().is_ready())
-}
-
-/// Whether two or more counted dimensions are asked for, and nothing else.
-fn is_several(filter: &IncidentFilter) -> bool {
-    CountedFilter::of(filter).is_some_and(|counted| counted.facts() > 1)
+    IncidentPage { incidents, total, next, body: OnceLock::new() }
 }
 
 /// Limits that have a statement of their own: with a number in it PostgreSQL plans for a short page.
 const LIMITS: [i64; 9] = [1, 10, 20, 25, 50, 100, 200, 500, 1000];
 
-/// The statement of an exact total. Where only counted dimensions are asked for it is read from the totals, and from the deltas
-/// that are not folded into them yet: in one statement, so in one snapshot.
+/// The statement of a total that the counts cannot tell.
 fn total_statement(filter: &IncidentFilter) -> ComposedStatement<'_> {
     let mut values = Vec::new();
     let clauses = conditions(filter, FactSource::OfIncidents, &mut values);
-    let sql = if let Some(wanted) = CountedFilter::of(filter) {
-        let kept = if wanted.set().is_ready() {
-            let (buckets, keys) = wanted.keys().into_iter().map(|(bucket, key)| (bucket.get(), key.to_vec())).unzip();
-            values.push(SqlValue::Buckets(buckets));
-            values.push(SqlValue::Keys(keys));
-            let (buckets, keys) = (values.len() - 1, values.len());
-            format!(
-                "SELECT sum(t.total) FROM unnest(${buckets}::int[], ${keys}::bytea[]) AS u (bucket, key) \
-                 JOIN incident_totals AS t ON t.bucket = u.bucket AND t.key = u.key"
-            )
-        } else {
-            let and: String = clauses.iter().map(|clause| format!(" AND {clause}")).collect();
-            let all = DimensionSet::ALL.bits();
-            format!("SELECT sum(t.total) FROM incident_totals AS t WHERE t.dimensions = {all}{and}")
-        };
-        let pending = format!("SELECT sum(t.delta) FROM incident_deltas AS t{}", where_all(&clauses));
-        format!("-- query.total_incidents\nSELECT (COALESCE(({kept}), 0) + COALESCE(({pending}), 0))::bigint")
-    } else {
-        format!("-- query.count_incidents\nSELECT count(*)\nFROM resource_action_traces AS t{}", where_all(&clauses))
-    };
+    let sql =
+        format!("-- query.count_incidents\nSELECT count(*)\nFROM resource_action_traces AS t{}", where_all(&clauses));
     ComposedStatement { sql, values }
 }
 

@@ -17,6 +17,7 @@ mod recurrence;
 mod rows;
 mod success_rate;
 mod timeline;
+mod totals;
 
 pub use counts::{GetCounts, PeriodCount, PeriodCounts};
 pub use describe_incident::{DescribeIncident, IncidentDescription, Place};
@@ -51,12 +52,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_postgres::{Error, Row};
+use totals::Totals;
 
 pub struct QueryActor {
     settings: PoolSettings,
     metrics: Metrics,
     pools: Option<Pools>,
     pages: SingleFlight<Rc<ListIncidents>, Arc<IncidentPage>>,
+    totals: Totals,
     _alive: Alive,
 }
 
@@ -75,7 +78,14 @@ const LOST: Duration = Duration::from_secs(2);
 
 impl QueryActor {
     pub fn new(settings: PoolSettings, metrics: Metrics, alive: Alive) -> Self {
-        QueryActor { settings, metrics, pools: None, pages: SingleFlight::new(Joining::BeforeStart), _alive: alive }
+        QueryActor {
+            settings,
+            metrics,
+            pools: None,
+            pages: SingleFlight::new(Joining::BeforeStart),
+            totals: Totals::new(),
+            _alive: alive,
+        }
     }
 
     /// Runs a read on a connection of the pool, and counts it under the name of its operation. `transaction` is the name
@@ -98,69 +108,9 @@ impl QueryActor {
         }))
     }
 
-    /// Runs one statement that reads many incidents, with the planner's switches for that (`groups.rs`) and further ones.
-    fn read_many<T, M>(
-        &self,
-        operation: &'static str,
-        transaction: &'static str,
-        switches: &'static str,
-        message: M,
-        statement: fn(&M) -> ComposedStatement<'_>,
-        answer: fn(&M, Vec<Row>) -> T,
-    ) -> ResponseFuture<Result<T, ActorError>>
-    where
-        T: 'static,
-        M: 'static,
-    {
-        let (pools, limit) = (self.pools(), self.limit());
-        Box::pin(self.counted(operation, async move {
-            let pools = pools?;
-            let mut connection = pools.own.get().await?;
-            let read = async |tx: &mut Transaction<'_>| {
-                let (client, statement) = (tx.client(), statement(&message));
-                let switches = format!("{}{switches}", groups::READ_MANY);
-                let (switched, rows) = join!(client.batch_execute(&switches), statement.query(tx));
-                switched?;
-                rows
-            };
-            let rows = connection.transaction(transaction, limit, read).await?;
-            Ok(answer(&message, rows))
-        }))
-    }
-
-    /// As [`Self::read`], not counted, on a shared connection where the read is a quick one; should it turn out not to be, again on its own.
-    fn read_either<T, F>(
-        &self,
-        transaction: &'static str,
-        quick: bool,
-        read: F,
-    ) -> impl Future<Output = Result<T, ActorError>> + 'static + use<T, F>
-    where
-        T: 'static,
-        F: AsyncFn(Ask<'_>) -> Result<T, Error> + 'static,
-    {
-        let (pools, limit) = (self.pools(), self.limit());
-        async move {
-            let pools = pools?;
-            if quick {
-                let shared = pools.shared.get().await?;
-                let asked = Instant::now();
-                match shared.read(transaction, LOST, read(Ask::Shared(&shared))).await {
-                    Err(error) if error.fault == DatabaseFault::Cancelled => {}
-                    Err(error) if shared.is_silent_since(asked) => {
-                        pools.shared.discard(&shared).await;
-                        if error.fault != DatabaseFault::Late || left().is_zero() {
-                            return Err(error.into());
-                        }
-                    }
-                    // It waited behind others for too long.
-                    Err(error) if error.fault == DatabaseFault::Late && !left().is_zero() => {}
-                    result => return Ok(result?),
-                }
-            }
-            let mut connection = pools.own.get().await?;
-            Ok(connection.autocommit(transaction, limit, async |tx| read(Ask::own(tx)).await).await?)
-        }
+    /// For reads of several parts.
+    fn reader(&self) -> Reader {
+        Reader { pools: self.pools(), limit: self.limit() }
     }
 
     /// Counts a read under the name of its operation, and its time.
@@ -192,6 +142,64 @@ impl QueryActor {
 
     fn pools(&self) -> Result<Pools, ActorError> {
         self.pools.clone().ok_or(ActorError::Unavailable("the query actor is starting"))
+    }
+}
+
+/// Runs reads on the connections that suit them, not counted.
+#[derive(Clone)]
+struct Reader {
+    pools: Result<Pools, ActorError>,
+    limit: Duration,
+}
+
+impl Reader {
+    /// Runs a read on a shared connection where it is a quick one; should it turn out not to be, again on its own.
+    async fn read_either<T>(
+        &self,
+        transaction: &'static str,
+        quick: bool,
+        read: impl AsyncFn(Ask<'_>) -> Result<T, Error>,
+    ) -> Result<T, ActorError> {
+        let pools = self.pools.clone()?;
+        if quick {
+            let shared = pools.shared.get().await?;
+            let asked = Instant::now();
+            match shared.read(transaction, LOST, read(Ask::Shared(&shared))).await {
+                Err(error) if error.fault == DatabaseFault::Cancelled => {}
+                Err(error) if shared.is_silent_since(asked) => {
+                    pools.shared.discard(&shared).await;
+                    if error.fault != DatabaseFault::Late || left().is_zero() {
+                        return Err(error.into());
+                    }
+                }
+                // It waited behind others for too long.
+                Err(error) if error.fault == DatabaseFault::Late && !left().is_zero() => {}
+                result => return Ok(result?),
+            }
+        }
+        let mut connection = pools.own.get().await?;
+        Ok(connection.autocommit(transaction, self.limit, async |tx| read(Ask::own(tx)).await).await?)
+    }
+
+    /// Runs one statement that reads many incidents, with the planner's switches for that (`groups.rs`) and further ones.
+    async fn read_many<M, T>(
+        &self,
+        transaction: &'static str,
+        switches: &'static str,
+        message: &M,
+        statement: fn(&M) -> ComposedStatement<'_>,
+        answer: fn(&M, Vec<Row>) -> T,
+    ) -> Result<T, ActorError> {
+        let pools = self.pools.clone()?;
+        let mut connection = pools.own.get().await?;
+        let read = async |tx: &mut Transaction<'_>| {
+            let (client, statement) = (tx.client(), statement(message));
+            let switches = format!("{}{switches}", groups::READ_MANY);
+            let (switched, rows) = join!(client.batch_execute(&switches), statement.query(tx));
+            switched?;
+            rows
+        };
+        Ok(answer(message, connection.transaction(transaction, self.limit, read).await?))
     }
 }
 

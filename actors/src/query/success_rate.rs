@@ -56,7 +56,10 @@ impl Handler<GetSuccessRate> for QueryActor {
     type Result = ResponseFuture<Result<SuccessRates, ActorError>>;
 
     fn handle(&mut self, message: GetSuccessRate, _: &mut Self::Context) -> Self::Result {
-        self.read_many("success_rate", "query.success_rate", NO_NESTED_LOOP, message, statement, answer)
+        let reader = self.reader();
+        Box::pin(self.counted("success_rate", async move {
+            reader.read_many("query.success_rate", NO_NESTED_LOOP, &message, statement, answer).await
+        }))
     }
 }
 

@@ -5,13 +5,12 @@ use crate::db::sqlstate::DatabaseError;
 use crate::db::template::fill;
 use crate::db::transaction::Transaction;
 use crate::domain::bucket::BUCKETS;
-use crate::domain::totals::Values;
 use crate::error::ActorError;
 use crate::pg_writer::{PgWriterActor, partition_name};
-use crate::totals::{add_deltas, values};
+use crate::totals::{Change, note_changes, values};
 use actix::prelude::*;
 use chrono::{DateTime, NaiveDate, Utc};
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Row};
 
 /// Does one step towards dropping the oldest month before `kept_from`. First its incidents are deleted, part by part, but for those that
 /// have an audit of a kept month; each part leaves the totals in the transaction that deletes it. An empty partition is detached, and then it
@@ -119,11 +118,13 @@ async fn delete_part(
         return Ok(false);
     }
     let (from, to) = (i32::try_from(from).unwrap_or(i32::MAX), i32::try_from(to).unwrap_or(i32::MAX));
+    tx.client().batch_execute("SET LOCAL data_storage.counts_deletes = 'on'").await?;
     // Of this text only the partition's name varies, and it is the catalogue's.
     let sql = fill(&include_str!("delete_part.sql").replace("{partition}", partition));
     let rows = tx.client().query(&sql, &[&from, &to, &kept_from]).await?;
-    let changes: Vec<(Values<&str>, i64)> = rows.iter().map(|row| (values(row), -row.get::<_, i64>("n"))).collect();
-    add_deltas(tx, &changes).await?;
+    let change = |row| Change { minute: Row::get(row, "minute"), values: values(row), delta: -row.get::<_, i32>("n") };
+    let changes: Vec<Change<'_>> = rows.iter().map(change).collect();
+    note_changes(tx, &changes).await?;
     Ok(true)
 }
 

@@ -1,26 +1,18 @@
-//! Exact totals of incidents (`domain/totals.rs`): deltas are folded into them in the background; a comparison with the incidents shows
-//! whether they are exact, and a repair mends them.
+//! Exact counts of incidents (`domain/totals.rs`), by combination and minute, from which totals, facets and counts over time come. Each
+//! transaction that changes incidents notes what it changes; in the background the notes are folded into blocks of an hour; those who ask
+//! hold the blocks in memory, and read the notes. A comparison with the incidents shows whether the counts are exact, and a repair mends them.
 
-mod columns;
+mod block;
+mod changes;
+mod combinations;
 mod compare;
 mod fold;
+mod held;
+mod keep_up;
 
-pub(crate) use columns::{Columns, values};
+pub(crate) use changes::{Change, note_changes, values};
+pub(crate) use compare::count_all;
 pub use compare::{Deviation, compare, repair};
 pub use fold::fold_totals;
-
-use crate::db::template::sql;
-use crate::db::transaction::Transaction;
-use crate::domain::totals::{DimensionSet, Total, Values, sum_up};
-use tokio_postgres::Error;
-
-/// Appends deltas, by all counted facts, in the transaction that changes the incidents.
-pub(crate) async fn add_deltas(tx: &mut Transaction<'_>, changes: &[(Values<&str>, i64)]) -> Result<(), Error> {
-    let sums: Vec<Total<'_>> = sum_up(changes, true).into_iter().filter(|sum| sum.set == DimensionSet::ALL).collect();
-    if sums.is_empty() {
-        return Ok(());
-    }
-    let statement = tx.prepare(sql!("add_deltas.sql")).await?;
-    tx.client().execute(&statement, &Columns::of(&sums).delta_params()).await?;
-    Ok(())
-}
+pub(crate) use held::Fit;
+pub(crate) use keep_up::{Found, HeldTotals, read_state};

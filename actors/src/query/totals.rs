@@ -1,0 +1,179 @@
+//! Exact answers from the counts (`totals/`): how many incidents fit a filter, and what they are counted by.
+
+use super::Reader;
+use super::pipeline::Ask;
+use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions};
+use crate::db::template::fill;
+use crate::db::transaction::Transaction;
+use crate::domain::facts::counted;
+use crate::domain::filter::IncidentFilter;
+use crate::domain::totals::{CountedFilter, Periods, Values};
+use crate::error::ActorError;
+use crate::single_flight::{Joining, SingleFlight};
+use crate::totals::{Fit, Found, HeldTotals, read_state, values};
+use crate::waiting::Waiting;
+use chrono::{DateTime, Utc};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+use tokio_postgres::{Error, Row};
+
+/// The counts that this actor's questions share.
+#[derive(Clone)]
+pub(super) struct Totals {
+    counts: HeldTotals,
+    looks: Rc<SingleFlight<(), bool>>,
+    /// One look at a time.
+    turn: Rc<Mutex<Turn>>,
+}
+
+#[derive(Default)]
+struct Turn {
+    /// When the counts were found not to be whole, or not to be worth their memory.
+    in_vain: Option<Instant>,
+}
+
+/// How long nothing is tried after that.
+const PAUSE: Duration = Duration::from_secs(5);
+/// How long reading all counts may take.
+const LOAD: Duration = Duration::from_secs(60);
+
+impl Totals {
+    pub fn new() -> Self {
+        Totals {
+            counts: HeldTotals::default(),
+            looks: Rc::new(SingleFlight::new(Joining::BeforeStart)),
+            turn: Rc::default(),
+        }
+    }
+
+    /// Whether the counts are held, as they are now: what was committed before this was called is in them.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn are_held(&self, reader: &Reader) -> Result<bool, ActorError> {
+        let (totals, reader) = (self.clone(), reader.clone());
+        let look = move |waiting: Waiting| waiting.scope(move || async move { totals.look(&reader).await });
+        self.looks.ask((), Waiting::current(), look).await
+    }
+
+    async fn look(&self, reader: &Reader) -> Result<bool, ActorError> {
+        let mut turn = self.turn.lock().await;
+        if turn.in_vain.is_some_and(|tried| tried.elapsed() < PAUSE) {
+            return Ok(false);
+        }
+        turn.in_vain = None;
+        let look = async |ask: Ask<'_>| {
+            let state = ask.prepare(read_state()).await?;
+            self.counts.look(ask.client(), &state).await
+        };
+        let mut found = reader.read_either("query.read_counts", true, look).await?;
+        if found == Found::Other {
+            let load = async |tx: &mut Transaction<'_>| self.counts.load(tx).await;
+            let pools = reader.pools.clone()?;
+            let mut connection = pools.own.get().await?;
+            let is_held = connection.transaction("query.load_counts", LOAD, load).await?;
+            found = if is_held { Found::Held } else { Found::NotWhole };
+        }
+        if found == Found::NotWhole {
+            turn.in_vain = Some(Instant::now());
+            self.counts.release();
+        }
+        Ok(found == Found::Held)
+    }
+
+    /// How many incidents fit; `None` where the counts cannot tell.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn count(&self, reader: &Reader, filter: &IncidentFilter) -> Result<Option<i64>, ActorError> {
+        let Some(counted) = CountedFilter::of(filter) else { return Ok(None) };
+        if !self.are_held(reader).await? {
+            return Ok(None);
+        }
+        let (periods, of_minutes) = {
+            let held = self.counts.read();
+            let periods = held.periods(&counted);
+            let of_minutes = held.fit(counted).count(periods.minutes);
+            (periods, of_minutes)
+        };
+        let rest = rest(reader, filter, &periods).await?;
+        Ok(Some(of_minutes + rest.iter().map(|row| row.get::<_, i64>("n")).sum::<i64>()))
+    }
+
+    /// What `read` makes of the counts: of what fits in these whole minutes, and of the rest. `None` where the counts cannot tell.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        reader: &Reader,
+        filter: &IncidentFilter,
+        read: impl FnOnce(&Fit<'_>, (i32, i32), &[Rest<'_>]) -> T + Send + 'static,
+    ) -> Result<Option<T>, ActorError> {
+        let Some(counted) = CountedFilter::of(filter) else { return Ok(None) };
+        if !self.are_held(reader).await? {
+            return Ok(None);
+        }
+        let periods = self.counts.read().periods(&counted);
+        let rows = rest(reader, filter, &periods).await?;
+        let (counts, filter) = (self.counts.clone(), filter.clone());
+        let work = move || {
+            let counted = CountedFilter::of(&filter)?;
+            let rest = |row| Rest { time: Row::get(row, "time"), values: values(row), count: row.get("n") };
+            let rest: Vec<Rest<'_>> = rows.iter().map(rest).collect();
+            Some(read(&counts.read().fit(counted), periods.minutes, &rest))
+        };
+        // Many incidents are more work than a thread for reads can be held up with.
+        tokio::task::spawn_blocking(work).await.map_err(|_| ActorError::Internal)
+    }
+}
+
+/// The place of a column among the counted facts.
+pub(super) fn place_of(column: &str) -> Option<usize> {
+    counted().position(|fact| fact.column == column)
+}
+
+/// Incidents of a part of a minute.
+pub(super) struct Rest<'a> {
+    /// The start of their hour.
+    pub time: DateTime<Utc>,
+    pub values: Values<&'a str>,
+    pub count: i64,
+}
+
+/// The incidents of the parts of minutes at the ends of a filter's time.
+async fn rest(reader: &Reader, filter: &IncidentFilter, periods: &Periods) -> Result<Vec<Row>, ActorError> {
+    if periods.rest.is_empty() {
+        return Ok(Vec::new());
+    }
+    let statement = rest_statement(filter, periods);
+    let read = async |ask: Ask<'_>| -> Result<Vec<Row>, Error> {
+        let prepared = ask.prepare(&statement.sql).await?;
+        ask.client().query(&prepared, &statement.params()).await
+    };
+    reader.read_either("query.count_rest", true, read).await
+}
+
+fn rest_statement<'a>(filter: &'a IncidentFilter, periods: &Periods) -> ComposedStatement<'a> {
+    let mut values = Vec::new();
+    let clauses = conditions(filter, FactSource::OfIncidents, &mut values);
+    let and: String = clauses.iter().map(|clause| format!(" AND {clause}")).collect();
+    let parts: Vec<String> = periods
+        .rest
+        .iter()
+        .map(|(from, to)| {
+            values.push(SqlValue::Time(*from));
+            values.push(SqlValue::Time(*to));
+            let (from, to) = (values.len() - 1, values.len());
+            format!(
+                "SELECT * FROM resource_action_traces AS t WHERE t.action_timestamp >= ${from} AND t.action_timestamp < ${to}{and}"
+            )
+        })
+        .collect();
+    let sql = fill(
+        "-- query.count_rest\nSELECT date_trunc('hour', t.action_timestamp, 'UTC') AS time, {counted|t.@}, count(*) AS n\nFROM (",
+    );
+    let end = fill(") AS t\nGROUP BY time, {counted|t.@}");
+    ComposedStatement { sql: format!("{sql}{}{end}", parts.join("\nUNION ALL\n")), values }
+}

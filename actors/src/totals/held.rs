@@ -1,0 +1,273 @@
+//! The counts in memory: every hour as its bytes, sums of many hours, and what is not folded yet.
+
+use super::block::{entries, for_each, step};
+use super::changes::Change;
+use super::combinations::{Combinations, Fitting};
+use crate::domain::facts::COUNTED;
+use crate::domain::totals::{CountedFilter, MINUTES_OF_AN_HOUR, Periods, Values};
+use chrono::{DateTime, Utc};
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+
+/// A sum is kept of hours that have so many entries for each combination together: then a question reads few entries, and the sums
+/// take about as much memory as the entries.
+const ENTRIES_OF_A_SUM: usize = 4;
+/// What is worth a sum of its own at least.
+const LEAST_ENTRIES: usize = 4096;
+
+/// How the server that told the counts is known: another one may have lost what this one told.
+pub(super) type Server = DateTime<Utc>;
+
+#[derive(Default)]
+pub struct HeldCounts {
+    pub(super) server: Option<Server>,
+    pub(super) generation: i64,
+    /// Changes of transactions below it have been taken in.
+    pub(super) seen: i64,
+    pub(super) combinations: Combinations,
+    hours: BTreeMap<i32, Box<[u8]>>,
+    /// One behind the other; what is behind the last one is read hour by hour.
+    sums: Vec<HourSum>,
+    /// The bytes of the hours.
+    bytes: usize,
+    /// The rows of changes that have been taken in since the last fold.
+    taken: HashSet<i64>,
+    pending: Vec<Unfolded>,
+}
+
+/// Of all hours from the end of the sum before it.
+struct HourSum {
+    until: i32,
+    entries: usize,
+    counts: Vec<i32>,
+}
+
+/// A change that is not folded.
+struct Unfolded {
+    minute: i32,
+    of: UnfoldedOf,
+    delta: i64,
+}
+
+enum UnfoldedOf {
+    Known(u32),
+    /// A combination that the last fold did not know.
+    New(Box<Values<String>>),
+}
+
+/// What fits a filter.
+pub(crate) struct Fit<'h> {
+    held: &'h HeldCounts,
+    filter: CountedFilter<'h>,
+    fitting: Fitting,
+}
+
+impl HeldCounts {
+    /// Counts come from another generation: what is pending comes again.
+    pub(super) fn begin(&mut self, generation: i64) {
+        self.generation = generation;
+        self.taken.clear();
+        self.pending.clear();
+    }
+
+    pub(super) fn take_change(&mut self, change: &Change<'_>) {
+        let of = match self.combinations.id(&change.values) {
+            Some(id) => UnfoldedOf::Known(id),
+            None => UnfoldedOf::New(Box::new(change.values.map(|value| value.map(str::to_owned)))),
+        };
+        self.pending.push(Unfolded { minute: change.minute, of, delta: change.delta.into() });
+    }
+
+    /// Whether the changes of this row have not been taken in yet.
+    pub(super) fn is_new(&mut self, number: i64) -> bool {
+        self.taken.insert(number)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let sums: usize = self.sums.iter().map(|sum| sum.counts.len() * size_of::<i32>()).sum();
+        self.bytes + sums + self.combinations.bytes() + self.hours.len() * 48 + self.pending.len() * 32
+    }
+
+    /// Puts blocks in the place of those that were there.
+    pub(super) fn replace(&mut self, blocks: impl Iterator<Item = (i32, Box<[u8]>)>) {
+        for (hour, block) in blocks {
+            let old = if block.len() > 1 {
+                self.bytes += block.len();
+                self.hours.insert(hour, block)
+            } else {
+                self.hours.remove(&hour)
+            };
+            let at = self.sums.partition_point(|sum| sum.until <= hour);
+            if let Some(sum) = self.sums.get_mut(at) {
+                if let Some(old) = &old {
+                    sum.add(old, -1);
+                }
+                if let Some(new) = self.hours.get(&hour) {
+                    sum.add(new, 1);
+                }
+            }
+            self.bytes -= old.map_or(0, |old| old.len());
+        }
+        let most = self.entries_of_a_sum();
+        if self.sums.iter().any(|sum| sum.entries > 4 * most) {
+            self.sums.clear();
+        }
+        self.sum_up(most);
+    }
+
+    fn entries_of_a_sum(&self) -> usize {
+        (ENTRIES_OF_A_SUM * self.combinations.len()).max(LEAST_ENTRIES)
+    }
+
+    /// Sums up the hours behind the last sum, as long as there are enough.
+    fn sum_up(&mut self, most: usize) {
+        let from = self.sums.last().map_or(i32::MIN, |sum| sum.until);
+        let mut sum = HourSum { until: from, entries: 0, counts: Vec::new() };
+        for (hour, block) in self.hours.range(from..) {
+            sum.until = hour.saturating_add(1);
+            sum.add(block, 1);
+            if sum.entries >= most {
+                sum.counts.shrink_to_fit();
+                self.sums.push(std::mem::replace(
+                    &mut sum,
+                    HourSum { until: hour.saturating_add(1), entries: 0, counts: Vec::new() },
+                ));
+            }
+        }
+    }
+
+    /// The filter's time, as far as the counts can tell it apart.
+    pub(crate) fn periods(&self, filter: &CountedFilter<'_>) -> Periods {
+        Periods::of(filter.since, filter.until, |hour| self.hours.get(&hour).map_or(1, |block| step(block)))
+    }
+
+    pub(crate) fn fit<'h>(&'h self, filter: CountedFilter<'h>) -> Fit<'h> {
+        Fit { held: self, filter, fitting: self.combinations.fitting(&filter.values) }
+    }
+
+    /// Calls `take` with ids and counts of what is folded and fits: of sums where these lie within the minutes, else of hours.
+    fn read(&self, minutes: (i32, i32), fitting: &Fitting, take: &mut impl FnMut(u32, i64)) {
+        let hours = hours_of(minutes);
+        let mut from = i32::MIN;
+        for sum in &self.sums {
+            // The hours at the ends may be halves of hours.
+            let is_whole =
+                (from > hours.start || minutes.0 == i32::MIN) && (sum.until < hours.end || minutes.1 == i32::MAX);
+            if is_whole {
+                for id in &fitting.ids {
+                    let count = sum.counts.get(*id as usize).copied().unwrap_or(0);
+                    if count != 0 {
+                        take(*id, count.into());
+                    }
+                }
+            } else if sum.until > hours.start && from < hours.end {
+                self.read_hours(from.max(hours.start)..sum.until.min(hours.end), minutes, fitting, take);
+            }
+            from = sum.until;
+        }
+        if from < hours.end {
+            self.read_hours(from.max(hours.start)..hours.end, minutes, fitting, take);
+        }
+    }
+
+    fn read_hours(&self, hours: Range<i32>, minutes: (i32, i32), fitting: &Fitting, take: &mut impl FnMut(u32, i64)) {
+        if hours.is_empty() {
+            return;
+        }
+        for (hour, block) in self.hours.range(hours) {
+            let first = i64::from(*hour) * i64::from(MINUTES_OF_AN_HOUR);
+            let (from, to) = (i64::from(minutes.0) - first, i64::from(minutes.1) - first);
+            if from <= 0 && to >= i64::from(MINUTES_OF_AN_HOUR) {
+                for_each(block, |_, id, count| {
+                    if fitting.has(id) {
+                        take(id, count);
+                    }
+                });
+            } else {
+                for_each(block, |minute, id, count| {
+                    let minute = i64::from(minute);
+                    if minute >= from && minute < to && fitting.has(id) {
+                        take(id, count);
+                    }
+                });
+            }
+        }
+    }
+}
+
+impl HourSum {
+    fn add(&mut self, block: &[u8], sign: i32) {
+        for_each(block, |_, id, count| {
+            let place = id as usize;
+            if self.counts.len() <= place {
+                self.counts.resize(place + 1, 0);
+            }
+            self.counts[place] += i32::try_from(count).unwrap_or(i32::MAX) * sign;
+        });
+        let entries = entries(block);
+        self.entries = if sign > 0 { self.entries + entries } else { self.entries.saturating_sub(entries) };
+    }
+}
+
+impl<'h> Fit<'h> {
+    /// How many incidents of whole minutes.
+    pub fn count(&self, minutes: (i32, i32)) -> i64 {
+        let mut total = 0;
+        self.folded(minutes, &mut |_, count| total += count);
+        total + self.pending(minutes).map(|(_, _, delta)| delta).sum::<i64>()
+    }
+
+    /// The combinations, by their ids.
+    pub fn ids(&self) -> &[u32] {
+        &self.fitting.ids
+    }
+
+    /// The text of a fact of a combination.
+    pub fn text(&self, id: u32, fact: usize) -> Option<&'h str> {
+        self.held.combinations.text(id, fact)
+    }
+
+    /// Calls `take` with combinations and the incidents that they have more of, of what is folded. A combination may come several times.
+    pub fn folded(&self, minutes: (i32, i32), take: &mut impl FnMut(u32, i64)) {
+        self.held.read(minutes, &self.fitting, take);
+    }
+
+    /// Minute, values and number of what is not folded.
+    pub fn pending(&self, minutes: (i32, i32)) -> impl Iterator<Item = (i32, Values<&'h str>, i64)> {
+        let held = self.held;
+        held.pending.iter().filter(move |pending| is_within(pending.minute, minutes)).filter_map(|pending| {
+            let values: Values<&'h str> = match &pending.of {
+                UnfoldedOf::Known(id) if !self.fitting.has(*id) => return None,
+                UnfoldedOf::Known(id) => std::array::from_fn(|fact| held.combinations.text(*id, fact)),
+                UnfoldedOf::New(values) => std::array::from_fn(|fact| values[fact].as_deref()),
+            };
+            fits(&self.filter, &values).then_some((pending.minute, values, pending.delta))
+        })
+    }
+
+    /// The first hour from this one on that has anything folded.
+    pub fn next_hour(&self, hour: i32) -> Option<i32> {
+        self.held.hours.range(hour..).next().map(|(hour, _)| *hour)
+    }
+}
+
+fn is_within(minute: i32, minutes: (i32, i32)) -> bool {
+    // A filter without an end lets the last minute through.
+    minute >= minutes.0 && (minute < minutes.1 || minutes.1 == i32::MAX)
+}
+
+/// The hours that have these minutes.
+fn hours_of(minutes: (i32, i32)) -> Range<i32> {
+    if minutes.0 >= minutes.1 {
+        return 0..0;
+    }
+    let until = if minutes.1 == i32::MAX { i32::MAX } else { (minutes.1 - 1).div_euclid(MINUTES_OF_AN_HOUR) + 1 };
+    minutes.0.div_euclid(MINUTES_OF_AN_HOUR)..until
+}
+
+fn fits(filter: &CountedFilter<'_>, values: &Values<&str>) -> bool {
+    (0..COUNTED).all(|fact| {
+        let wanted = filter.values[fact];
+        wanted.is_empty() || values[fact].is_some_and(|value| wanted.iter().any(|wanted| wanted == value))
+    })
+}

@@ -1,0 +1,130 @@
+//! Keeps the held counts up with the database. A question first reads what was committed since the last one, so that its answer is never
+//! older than the question.
+
+use super::changes::{changes_of, values};
+use super::held::{HeldCounts, Server};
+use crate::db::template::sql;
+use crate::db::transaction::Transaction;
+use futures_util::try_join;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error, Row, Statement};
+
+/// More memory than this is not taken: PostgreSQL counts then.
+const MOST_BYTES: usize = 384 << 20;
+
+/// HeldTotals that questions share.
+#[derive(Default, Clone)]
+pub(crate) struct HeldTotals(Arc<RwLock<HeldCounts>>);
+
+/// What a look at the state of the counts found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// The held counts are those of this moment.
+    Held,
+    /// They are to be read first.
+    Other,
+    /// Not all incidents are counted yet.
+    NotWhole,
+}
+
+/// The statement that [`HeldTotals::look`] needs.
+pub(crate) fn read_state() -> &'static str {
+    sql!("read_state.sql")
+}
+
+impl HeldTotals {
+    pub fn read(&self) -> RwLockReadGuard<'_, HeldCounts> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what was committed since the last look. One look at a time.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn look(&self, client: &Client, state: &Statement) -> Result<Found, Error> {
+        let (generation, seen) = {
+            let held = self.read();
+            (held.generation, held.seen)
+        };
+        let rows = client.query(state, &[&seen.to_string(), &generation]).await?;
+        let Some(first) = rows.first() else { return Ok(Found::NotWhole) };
+        if !first.get::<_, bool>("is_whole") {
+            return Ok(Found::NotWhole);
+        }
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if held.generation != first.get::<_, i64>("generation") || held.server != Some(first.get("server")) {
+            return Ok(Found::Other);
+        }
+        for row in rows.iter().filter(|row| row.get::<_, Option<i64>>("number").is_some()) {
+            take(&mut held, row);
+        }
+        held.seen = held.seen.max(first.get("seen"));
+        Ok(Found::Held)
+    }
+
+    /// Reads what was folded since, or everything; `false` where that is not worth its memory.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn load(&self, tx: &mut Transaction<'_>) -> Result<bool, Error> {
+        tx.client().batch_execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let state = tx.prepare(sql!("read_state.sql")).await?;
+        let combinations = tx.prepare(sql!("read_combinations.sql")).await?;
+        let blocks = tx.prepare(include_str!("read_blocks.sql")).await?;
+        let changes = tx.prepare(sql!("read_changes.sql")).await?;
+        let client = tx.client();
+        let no_generation = -1_i64;
+        let state = client.query_one(&state, &[&"0", &no_generation]).await?;
+        let server: Server = state.get("server");
+        let (last, generation) = {
+            let held = self.read();
+            if held.server == Some(server) { (held.combinations.last(), held.generation) } else { (0, -1) }
+        };
+        let (last, generation): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) = ([&last], [&generation]);
+        let (combinations, blocks, changes) = try_join!(
+            client.query(&combinations, &last),
+            client.query(&blocks, &generation),
+            client.query(&changes, &[])
+        )?;
+        let counts = self.clone();
+        let add = move || {
+            let mut held = counts.0.write().unwrap_or_else(PoisonError::into_inner);
+            if held.server != Some(server) {
+                *held = HeldCounts::default();
+                held.server = Some(server);
+            }
+            add(&mut held, &state, &combinations, &blocks, &changes);
+            let is_worth_it = held.bytes() <= MOST_BYTES;
+            if !is_worth_it {
+                *held = HeldCounts::default();
+            }
+            is_worth_it
+        };
+        // Of a large store that takes longer than a thread for reads can be held up. A panic in it leaves the counts as they were.
+        Ok(tokio::task::spawn_blocking(add).await.unwrap_or(false))
+    }
+
+    /// Forgets everything.
+    pub fn release(&self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = HeldCounts::default();
+    }
+}
+
+fn add(held: &mut HeldCounts, state: &Row, combinations: &[Row], blocks: &[Row], changes: &[Row]) {
+    held.begin(state.get("generation"));
+    for row in combinations {
+        held.combinations.add(row.get::<_, i32>("id").unsigned_abs(), &values(row));
+    }
+    held.replace(blocks.iter().map(|row| (row.get("hour"), row.get::<_, &[u8]>("entries").into())));
+    for row in changes {
+        take(held, row);
+    }
+    held.seen = held.seen.max(state.get("seen"));
+}
+
+fn take(held: &mut HeldCounts, row: &Row) {
+    if held.is_new(row.get("number")) {
+        changes_of(row, |change| held.take_change(&change));
+    }
+}

@@ -1,5 +1,0 @@
--- totals.take_deltas
-DELETE FROM incident_deltas AS d
-USING (SELECT bucket, number FROM incident_deltas ORDER BY bucket, number LIMIT $1) AS oldest
-WHERE d.bucket = oldest.bucket AND d.number = oldest.number
-RETURNING {counted|d.@}, d.delta
