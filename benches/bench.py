@@ -39,7 +39,7 @@ class Service:
         self.folder = folder
         env = os.environ | {
             "LISTEN_ADDR": "127.0.0.1:0", "METRICS_ADDR": "127.0.0.1:0", "EMBEDDED_DIR": str(folder), "LOG_FORMAT": "json",
-            "LOG_LEVEL": "warn,data_storage::startup=info,data_storage::embedded=info", "RATE_LIMIT_RPS": "0",
+            "LOG_LEVEL": "warn,data_storage=info", "RATE_LIMIT_RPS": "0",
         } | settings
         self.log = open(folder.parent / "service.log", "w+")
         self.process = subprocess.Popen([PROGRAM, "serve", "--embedded"], env=env, stdout=subprocess.DEVNULL, stderr=self.log)

@@ -3,7 +3,7 @@
 
 use crate::support::{Database, Service, Writer, date_ago, eventually};
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::process::{Command, Output};
 
 fn check(database: &Database, more: &[&str]) -> Output {
@@ -29,6 +29,10 @@ fn audit(n: usize, turn: usize) -> serde_json::Value {
     });
     if turn > 0 {
         body["actionType"] = json!(["scale", "restart"][(n + turn) % 2]);
+        body["status"] = json!(["executing", "completed", "failed"][(n + turn) % 3]);
+    }
+    if n % 4 > 0 {
+        body["environment"] = json!(["production", "staging", "test"][n % 4 - 1]);
     }
     body
 }
@@ -49,11 +53,109 @@ const FILTERS: &[(&str, &str)] = &[
     ),
 ];
 
+/// Questions with several values, statuses and times, each with its condition.
+fn spans() -> Vec<(String, String)> {
+    let day = |days: u64, time: &str| format!("{}T{time}Z", date_ago(days));
+    let times = [
+        (Some(day(12, "10:00:00")), None),
+        (None, Some(day(5, "10:00:02"))),
+        (Some(day(15, "09:59:59.5")), Some(day(3, "10:00:01.25"))),
+        (Some(day(9, "10:00:01")), Some(day(9, "10:00:03"))),
+        (Some(day(8, "10:00:00")), Some(day(8, "10:01:00"))),
+        (Some(day(2, "00:00:00")), Some(day(7, "00:00:00"))),
+    ];
+    let facts = [
+        ("", "true"),
+        ("status=failed", "execution_status = 'failed'"),
+        ("status=rolled_back", "false"),
+        (
+            "severity=low&status=completed&status=failed",
+            "alert_severity = 'low' AND execution_status IN ('completed', 'failed')",
+        ),
+        ("environment=test", "environment = 'test'"),
+        (
+            "alert_name=Alert1&alert_name=Alert2&namespace=ns-1&environment=production",
+            "alert_name IN ('Alert1', 'Alert2') AND namespace = 'ns-1' AND environment = 'production'",
+        ),
+        ("action_type=scale&status=in_progress", "action_type = 'scale' AND execution_status = 'in_progress'"),
+    ];
+    let mut questions = Vec::new();
+    for (fact, condition) in facts {
+        questions.push((fact.to_owned(), condition.to_owned()));
+        for (since, until) in &times {
+            let (mut query, mut condition) = (fact.to_owned(), condition.to_owned());
+            for (name, comparison, time) in [("since", ">=", since), ("until", "<", until)] {
+                if let Some(time) = time {
+                    query += &format!("&{name}={time}");
+                    condition += &format!(" AND action_timestamp {comparison} '{time}'");
+                }
+            }
+            questions.push((query, condition));
+        }
+    }
+    questions
+}
+
 async fn compare(service: &Service, database: &Database) {
-    for (query, condition) in FILTERS {
+    let asked = FILTERS.iter().map(|(query, condition)| ((*query).to_owned(), (*condition).to_owned()));
+    for (query, condition) in asked.chain(spans()) {
         let total = &service.read(&format!("/api/v1/incidents?limit=1&{query}")).await["pagination"]["total"];
-        let count = database.number(&format!("SELECT count(*) FROM resource_action_traces WHERE {condition}")).await;
+        let from = format!("FROM resource_action_traces WHERE {condition}");
+        let count = database.number(&format!("SELECT count(*) {from}")).await;
         assert_eq!(total, count, "{query}");
+        for order in ["newest", "oldest"] {
+            walk(service, database, &query, &from, order).await;
+        }
+        facets_and_counts(service, database, &query, &from).await;
+    }
+}
+
+/// Pages of seven, one after the other, meet what fits in its order.
+async fn walk(service: &Service, database: &Database, query: &str, from: &str, order: &str) {
+    let direction = if order == "newest" { "DESC" } else { "ASC" };
+    let sql = format!("SELECT id {from} ORDER BY action_timestamp {direction}, id {direction}");
+    let wanted: Vec<i64> = database.rows(&sql, &[]).await.iter().map(|row| row.get(0)).collect();
+    let (mut met, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/api/v1/incidents?limit=7&total=false&order={order}&{query}{cursor}");
+        let page = service.read(&path).await;
+        met.extend(page["data"].as_array().expect("data").iter().map(|row| row["id"].as_i64().expect("an id")));
+        match page["pagination"]["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(met, wanted, "{order} {query}");
+}
+
+async fn facets_and_counts(service: &Service, database: &Database, query: &str, from: &str) {
+    let facets = service.read(&format!("/api/v1/incidents/facets?fields=alert_name,status,environment&{query}")).await;
+    for (field, column) in
+        [("alert_name", "alert_name"), ("status", "execution_status"), ("environment", "environment")]
+    {
+        let sql = format!("SELECT {column}, count(*) {from} AND {column} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1");
+        let rows = database.rows(&sql, &[]).await;
+        let wanted: Vec<Value> =
+            rows.iter().map(|row| json!({"value": row.get::<_, String>(0), "count": row.get::<_, i64>(1)})).collect();
+        assert_eq!(facets["data"][field]["values"], json!(wanted), "{field} {query}");
+    }
+    for interval in ["hour", "week", "month"] {
+        let counts =
+            service.read(&format!("/api/v1/stats/counts?interval={interval}&group_by=environment&{query}")).await;
+        let sql = format!(
+            "SELECT to_char(g.time, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), g.environment, jsonb_object_agg(g.execution_status, g.n) \
+             FROM (SELECT date_trunc('{interval}', action_timestamp, 'UTC') AT TIME ZONE 'UTC' AS time, environment, execution_status, \
+             count(*) AS n {from} GROUP BY 1, 2, 3) AS g GROUP BY g.time, g.environment ORDER BY g.time, g.environment"
+        );
+        let rows = database.rows(&sql, &[]).await;
+        let wanted: Vec<Value> = rows
+            .iter()
+            .map(|row| {
+                let (time, environment): (String, Option<String>) = (row.get(0), row.get(1));
+                json!({"time": time, "environment": environment, "counts": row.get::<_, Value>(2)})
+            })
+            .collect();
+        assert_eq!(counts["data"], json!(wanted), "{interval} {query}");
     }
 }
 

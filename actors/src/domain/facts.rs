@@ -20,6 +20,8 @@ pub struct Fact {
     pub longest: usize,
     /// Whether incidents are counted by it (`domain/totals.rs`).
     pub counted: bool,
+    /// Whether pages that are filtered by it have an index. Where they have none, the counts tell where to look.
+    pub listed: bool,
     /// Whether the vector store has an index of its copy.
     pub indexed: bool,
     /// Whether the facets of patterns tell of it (`domain/facets.rs`). The facets of patterns that were there before a fact became a filter
@@ -69,7 +71,7 @@ macro_rules! facts {
     (filter $filter:literal) => { (Some($filter), concat!("filters.", $filter)) };
     (stated none) => { None };
     (stated $stated:expr) => { Some($stated) };
-    ($($filter:tt | $column:literal | $kind:ident | $longest:literal | $counted:literal | $indexed:literal | $faceted:literal | $stated:tt;)*) => {
+    ($($filter:tt | $column:literal | $kind:ident | $longest:literal | $counted:literal | $listed:literal | $indexed:literal | $faceted:literal | $stated:tt;)*) => {
         /// All of them, in the order of the contract's filters.
         pub static FACTS: [Fact; facts!(count $($column)*)] = [$(Fact {
             filter: facts!(filter $filter).0,
@@ -78,6 +80,7 @@ macro_rules! facts {
             kind: FactKind::$kind,
             longest: $longest,
             counted: $counted,
+            listed: $listed,
             indexed: $indexed,
             faceted: $faceted,
             stated: facts!(stated $stated),
@@ -86,19 +89,19 @@ macro_rules! facts {
 }
 
 facts! {
-    // filter           | column               | kind     | longest | counted | indexed | faceted | stated
-    "alert_name"        | "alert_name"         | Text     | 255     | true    | true    | true    | (|audit| text(&audit.alert_name));
-    "severity"          | "alert_severity"     | Severity | 255     | true    | false   | true    | (|audit| Some(FactValue::Text(audit.stated_severity()?.as_str())));
-    "action_type"       | "action_type"        | Text     | 255     | true    | true    | true    | (|audit| text(&audit.action_type));
-    "namespace"         | "namespace"          | Text     | 255     | true    | true    | true    | (|audit| text(&audit.namespace));
-    "cluster"           | "cluster_name"       | Text     | 255     | true    | true    | true    | (|audit| text(&audit.cluster));
-    "status"            | "execution_status"   | Status   | 255     | true    | false   | true    | none;
-    "target_resource"   | "target_resource"    | Text     | 512     | false   | true    | false   | (|audit| text(&audit.target_resource));
-    "alert_fingerprint" | "alert_fingerprint"  | Text     | 255     | false   | true    | false   | (|audit| text(&audit.alert_fingerprint));
-    "environment"       | "environment"        | Text     | 255     | true    | false   | false   | (|audit| text(&audit.environment));
-    none                | "workload"           | Text     | 512     | false   | false   | false   | (|audit| text(&audit.workload));
-    none                | "model_used"         | Text     | 255     | false   | false   | false   | (|audit| text(&audit.model_used));
-    none                | "model_confidence"   | Number   | 0       | false   | false   | false   | (|audit| Some(FactValue::Number(audit.confidence?)));
+    // filter           | column               | kind     | longest | counted | listed | indexed | faceted | stated
+    "alert_name"        | "alert_name"         | Text     | 255     | true    | true   | true    | true    | (|audit| text(&audit.alert_name));
+    "severity"          | "alert_severity"     | Severity | 255     | true    | false  | false   | true    | (|audit| Some(FactValue::Text(audit.stated_severity()?.as_str())));
+    "action_type"       | "action_type"        | Text     | 255     | true    | false  | true    | true    | (|audit| text(&audit.action_type));
+    "namespace"         | "namespace"          | Text     | 255     | true    | true   | true    | true    | (|audit| text(&audit.namespace));
+    "cluster"           | "cluster_name"       | Text     | 255     | true    | true   | true    | true    | (|audit| text(&audit.cluster));
+    "status"            | "execution_status"   | Status   | 255     | true    | false  | false   | true    | none;
+    "target_resource"   | "target_resource"    | Text     | 512     | false   | true   | true    | false   | (|audit| text(&audit.target_resource));
+    "alert_fingerprint" | "alert_fingerprint"  | Text     | 255     | false   | true   | true    | false   | (|audit| text(&audit.alert_fingerprint));
+    "environment"       | "environment"        | Text     | 255     | true    | true   | false   | false   | (|audit| text(&audit.environment));
+    none                | "workload"           | Text     | 512     | false   | false  | false   | false   | (|audit| text(&audit.workload));
+    none                | "model_used"         | Text     | 255     | false   | false  | false   | false   | (|audit| text(&audit.model_used));
+    none                | "model_confidence"   | Number   | 0       | false   | false  | false   | false   | (|audit| Some(FactValue::Number(audit.confidence?)));
 }
 
 fn text(value: &Option<String>) -> Option<FactValue<'_>> {

@@ -89,7 +89,7 @@ impl IncidentFilter {
     }
 
     /// The facts that are asked for, and the values that each of them may have: at least one.
-    pub fn facts(&self) -> impl Iterator<Item = (&'static Fact, &[String])> {
+    pub fn facts(&self) -> impl Iterator<Item = (&'static Fact, &[String])> + Clone {
         FACTS
             .iter()
             .zip(&self.values)

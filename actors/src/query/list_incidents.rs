@@ -5,8 +5,9 @@ use super::{QueryActor, Reader};
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, one_of, where_all};
 use crate::domain::cursor::{Cursor, Order};
 use crate::domain::filter::IncidentFilter;
-use crate::domain::totals::CountedFilter;
+use crate::domain::totals::{CountedFilter, start_of};
 use crate::error::ActorError;
+use crate::totals::Minutes;
 use crate::waiting::Waiting;
 use actix::prelude::*;
 use bytes::Bytes;
@@ -67,24 +68,36 @@ impl Handler<ListIncidents> for QueryActor {
 
 async fn list(reader: &Reader, totals: &Totals, message: Rc<ListIncidents>) -> Result<IncidentPage, ActorError> {
     let (page, total) = if !message.total {
-        (read_page(reader, &message).await?, None)
+        (read_page(reader, totals, &message).await?, None)
     } else if CountedFilter::of(&message.filter).is_some_and(|counted| counted.facts() > 1) {
         // Filters that fit nothing together would have the page look through all that fit one of them.
         let total = count(reader, totals, &message).await?;
-        (if total > 0 { read_page(reader, &message).await? } else { Vec::new() }, Some(total))
+        (if total > 0 { read_page(reader, totals, &message).await? } else { Vec::new() }, Some(total))
     } else {
-        let (page, total) = join!(read_page(reader, &message), count(reader, totals, &message));
+        let (page, total) = join!(read_page(reader, totals, &message), count(reader, totals, &message));
         (page?, Some(total?))
     };
     Ok(page_of(&message, page, total))
 }
 
-async fn read_page(reader: &Reader, message: &Rc<ListIncidents>) -> Result<Vec<Row>, ActorError> {
+async fn read_page(reader: &Reader, totals: &Totals, message: &Rc<ListIncidents>) -> Result<Vec<Row>, ActorError> {
     // Pages of this kind take a fraction of a millisecond, and share connections. What may take longer has one to itself.
     let quick = matches!(message.start, PageStart::After(_) | PageStart::Offset(0..=1000));
-    let asked = message.clone();
-    let read = async move |ask: Ask<'_>| run(&ask, &page_statement(&asked)).await;
-    reader.read_either("query.list_incidents", quick, read).await
+    let limit = rows_of(message);
+    let offset = if let PageStart::Offset(offset) = message.start { offset } else { 0 };
+    let mut wanted = limit + offset;
+    loop {
+        let minutes = totals.minutes(reader, message, wanted).await?;
+        let asked = message.clone();
+        let is_cut = minutes.as_ref().is_some_and(|minutes| minutes.is_cut);
+        let read = async move |ask: Ask<'_>| run(&ask, &page_statement(&asked, minutes.as_ref())).await;
+        let rows = reader.read_either("query.list_incidents", quick, read).await?;
+        // Writers go on: what fitted there may fit no more.
+        if !is_cut || i64::try_from(rows.len()).is_ok_and(|rows| rows > message.limit) {
+            return Ok(rows);
+        }
+        wanted *= 4;
+    }
 }
 
 /// The exact total of a filter: by the counts, or where they cannot tell by PostgreSQL.
@@ -131,8 +144,13 @@ fn total_statement(filter: &IncidentFilter) -> ComposedStatement<'_> {
     ComposedStatement { sql, values }
 }
 
-/// The statement of a page.
-fn page_statement(message: &ListIncidents) -> ComposedStatement<'_> {
+/// How many rows a page reads. One more than asked for tells whether there is more. A few are thrown away where the limit is an odd one.
+fn rows_of(message: &ListIncidents) -> i64 {
+    LIMITS.into_iter().find(|limit| *limit >= message.limit).unwrap_or(message.limit) + 1
+}
+
+/// The statement of a page. `minutes`: where its incidents are.
+fn page_statement<'a>(message: &'a ListIncidents, minutes: Option<&Minutes>) -> ComposedStatement<'a> {
     let mut values = Vec::new();
     let mut clauses = conditions(&message.filter, FactSource::OfIncidents, &mut values);
     let (direction, beyond) = match message.order {
@@ -151,13 +169,31 @@ fn page_statement(message: &ListIncidents) -> ComposedStatement<'_> {
         }
         _ => None,
     };
-    // One more than asked for tells whether there is more. A few are thrown away where the limit is an odd one.
-    let limit = LIMITS.into_iter().find(|limit| *limit >= message.limit).unwrap_or(message.limit) + 1;
+    let limit = rows_of(message);
     let order = format!("ORDER BY t.action_timestamp {direction}, t.id {direction}");
-    let from = match split_by(&message.filter) {
-        None => format!("resource_action_traces AS t{}", where_all(&clauses)),
-        Some((column, texts)) => {
-            let most = offset.map_or(limit.to_string(), |offset| format!("{limit} + ${offset}::bigint"));
+    let most = offset.map_or(limit.to_string(), |offset| format!("{limit} + ${offset}::bigint"));
+    let from = match (minutes.map(|minutes| &minutes.ranges[..]), split_by(&message.filter)) {
+        (Some([(from, to)]), _) => {
+            values.push(SqlValue::Time(start_of(*from)));
+            values.push(SqlValue::Time(start_of(*to)));
+            let (from, to) = (values.len() - 1, values.len());
+            clauses.push(format!("t.action_timestamp >= ${from} AND t.action_timestamp < ${to}"));
+            format!("resource_action_traces AS t{}", where_all(&clauses))
+        }
+        (Some(ranges), _) => {
+            values.push(SqlValue::Times(ranges.iter().map(|range| start_of(range.0)).collect()));
+            values.push(SqlValue::Times(ranges.iter().map(|range| start_of(range.1)).collect()));
+            clauses.push("t.action_timestamp >= r.since AND t.action_timestamp < r.until".to_owned());
+            format!(
+                "unnest(${}::timestamptz[], ${}::timestamptz[]) AS r (since, until)\nCROSS JOIN LATERAL (SELECT t.*\nFROM \
+                 resource_action_traces AS t{}\n{order}\nLIMIT {most}) AS t",
+                values.len() - 1,
+                values.len(),
+                where_all(&clauses)
+            )
+        }
+        (None, None) => format!("resource_action_traces AS t{}", where_all(&clauses)),
+        (None, Some((column, texts))) => {
             let parts: Vec<String> = texts
                 .iter()
                 .map(|text| {
@@ -180,6 +216,7 @@ fn page_statement(message: &ListIncidents) -> ComposedStatement<'_> {
 
 /// The fact whose values are looked for one by one, each by the index of this fact, where no single value leads to an index.
 fn split_by(filter: &IncidentFilter) -> Option<(&'static str, &[String])> {
-    let is_led = filter.remediation_request_id.is_some() || filter.facts().any(|(_, values)| values.len() == 1);
-    filter.facts().find(|_| !is_led).map(|(fact, values)| (fact.column, values))
+    let mut listed = filter.facts().filter(|(fact, _)| fact.listed);
+    let is_led = filter.remediation_request_id.is_some() || listed.clone().any(|(_, values)| values.len() == 1);
+    listed.find(|_| !is_led).map(|(fact, values)| (fact.column, values))
 }

@@ -1,16 +1,17 @@
 //! Exact answers from the counts (`totals/`): how many incidents fit a filter, and what they are counted by.
 
-use super::Reader;
 use super::pipeline::Ask;
+use super::{ListIncidents, PageStart, Reader};
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions};
 use crate::db::template::fill;
 use crate::db::transaction::Transaction;
+use crate::domain::cursor::Order;
 use crate::domain::facts::counted;
 use crate::domain::filter::IncidentFilter;
-use crate::domain::totals::{CountedFilter, Periods, Values};
+use crate::domain::totals::{CountedFilter, Periods, Values, minute_of};
 use crate::error::ActorError;
 use crate::single_flight::{Joining, SingleFlight};
-use crate::totals::{Fit, Found, HeldTotals, read_state, values};
+use crate::totals::{Fit, Found, HeldTotals, Minutes, read_state, values};
 use crate::waiting::Waiting;
 use chrono::{DateTime, Utc};
 use std::rc::Rc;
@@ -33,6 +34,8 @@ struct Turn {
     in_vain: Option<Instant>,
 }
 
+/// So many incidents are looked through in less time than an index may take.
+const FEW: i64 = 2_000;
 /// How long nothing is tried after that.
 const PAUSE: Duration = Duration::from_secs(5);
 /// How long reading all counts may take.
@@ -99,6 +102,36 @@ impl Totals {
         };
         let rest = rest(reader, filter, &periods).await?;
         Ok(Some(of_minutes + rest.iter().map(|row| row.get::<_, i64>("n")).sum::<i64>()))
+    }
+
+    /// The minutes in which the first `wanted` incidents of a page are, where that is a shorter way to them than an index: `None` where it is not,
+    /// or where the counts cannot tell. `after` is where the page begins.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn minutes(
+        &self,
+        reader: &Reader,
+        message: &ListIncidents,
+        wanted: i64,
+    ) -> Result<Option<Minutes>, ActorError> {
+        let Some(counted) = CountedFilter::of(&message.filter) else { return Ok(None) };
+        let has_index = message.filter.facts().any(|(fact, _)| fact.listed);
+        if counted.facts() < 2 && (has_index || counted.facts() == 0) || !self.are_held(reader).await? {
+            return Ok(None);
+        }
+        let newest = message.order == Order::Newest;
+        let (since, until) = match message.start {
+            PageStart::After(cursor) if newest => (counted.since, Some(cursor.action_timestamp)),
+            PageStart::After(cursor) => (Some(cursor.action_timestamp), counted.until),
+            PageStart::Offset(_) => (counted.since, counted.until),
+        };
+        // Parts of minutes at the ends are looked through too.
+        let first = since.map_or(i32::MIN, minute_of);
+        let last = until.map_or(i32::MAX, minute_of);
+        let after = |minute: i32| if minute == i32::MIN { minute } else { minute.saturating_add(1) };
+        let found = self.counts.read().fit(counted).minutes((first, after(last)), (after(first), last), newest, wanted);
+        Ok((!has_index || found.incidents <= FEW).then_some(found))
     }
 
     /// What `read` makes of the counts: of what fits in these whole minutes, and of the rest. `None` where the counts cannot tell.

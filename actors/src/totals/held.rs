@@ -55,6 +55,32 @@ enum UnfoldedOf {
     New(Box<Values<String>>),
 }
 
+/// Where incidents are.
+#[derive(Debug, Default)]
+pub(crate) struct Minutes {
+    /// From the first minute to before the second; sorted, and none meets another.
+    pub ranges: Vec<(i32, i32)>,
+    /// All that are there, whether they fit or not.
+    pub incidents: i64,
+    /// Whether there may be others that fit elsewhere.
+    pub is_cut: bool,
+}
+
+impl Minutes {
+    /// Sorts the ranges, and makes one of those that meet.
+    fn join(&mut self) {
+        self.ranges.sort_unstable();
+        let mut joined: Vec<(i32, i32)> = Vec::with_capacity(self.ranges.len());
+        for (from, to) in self.ranges.drain(..) {
+            match joined.last_mut() {
+                Some(last) if from <= last.1 => last.1 = last.1.max(to),
+                _ => joined.push((from, to)),
+            }
+        }
+        self.ranges = joined;
+    }
+}
+
 /// What fits a filter.
 pub(crate) struct Fit<'h> {
     held: &'h HeldCounts,
@@ -155,7 +181,7 @@ impl HeldCounts {
                 (from > hours.start || minutes.0 == i32::MIN) && (sum.until < hours.end || minutes.1 == i32::MAX);
             if is_whole {
                 for id in &fitting.ids {
-                    let count = sum.counts.get(*id as usize).copied().unwrap_or(0);
+                    let count = sum.count(*id);
                     if count != 0 {
                         take(*id, count.into());
                     }
@@ -196,6 +222,10 @@ impl HeldCounts {
 }
 
 impl HourSum {
+    fn count(&self, id: u32) -> i32 {
+        self.counts.get(id as usize).copied().unwrap_or(0)
+    }
+
     fn add(&mut self, block: &[u8], sign: i32) {
         for_each(block, |_, id, count| {
             let place = id as usize;
@@ -243,6 +273,93 @@ impl<'h> Fit<'h> {
             };
             fits(&self.filter, &values).then_some((pending.minute, values, pending.delta))
         })
+    }
+
+    /// The minutes of the first `wanted` incidents that fit, from the newest on or from the oldest, and how many incidents these minutes have.
+    /// What fits in minutes outside of `whole` is not counted, since it may lie beyond the times that are asked for.
+    pub fn minutes(&self, minutes: (i32, i32), whole: (i32, i32), newest: bool, wanted: i64) -> Minutes {
+        let mut found = Minutes::default();
+        let mut pending: BTreeMap<i32, i64> = BTreeMap::new();
+        for (minute, _, delta) in self.pending(minutes).filter(|(_, _, delta)| *delta > 0) {
+            *pending.entry(minute).or_default() += delta;
+        }
+        let held = self.held;
+        let hours = hours_of(minutes);
+        // Stretches of hours: those of each sum, and what is behind the last one.
+        let starts = std::iter::once(i32::MIN).chain(held.sums.iter().map(|sum| sum.until));
+        let ends = held.sums.iter().map(|sum| sum.until).chain([i32::MAX]);
+        let mut stretches: Vec<(Option<&HourSum>, Range<i32>)> =
+            held.sums.iter().map(Some).chain([None]).zip(starts.zip(ends).map(|(start, end)| start..end)).collect();
+        if newest {
+            stretches.reverse();
+        }
+        let mut left = wanted;
+        for (sum, stretch) in stretches {
+            let stretch = stretch.start.max(hours.start)..stretch.end.min(hours.end);
+            let has_none = sum.is_some_and(|sum| !self.fitting.ids.iter().any(|id| sum.count(*id) != 0));
+            let mut found_here: Vec<(i32, i32, i64)> = Vec::new();
+            if left > 0 && !stretch.is_empty() && !has_none {
+                let blocks = held.hours.range(stretch.clone());
+                let blocks: Box<dyn Iterator<Item = _>> =
+                    if newest { Box::new(blocks.rev()) } else { Box::new(blocks) };
+                for (hour, block) in blocks {
+                    self.minutes_of_hour((*hour, block), minutes, whole, newest, &mut left, &mut found_here);
+                    if left <= 0 {
+                        break;
+                    }
+                }
+            }
+            for (from, to, incidents) in found_here {
+                found.ranges.push((from, to));
+                found.incidents += incidents;
+            }
+        }
+        found.is_cut = left <= 0;
+        for (minute, count) in pending {
+            found.ranges.push((minute, minute + 1));
+            found.incidents += count;
+        }
+        found.join();
+        found
+    }
+
+    /// Adds the minutes of one hour that have what fits, until nothing is left to be wanted.
+    fn minutes_of_hour(
+        &self,
+        (hour, block): (i32, &[u8]),
+        minutes: (i32, i32),
+        whole: (i32, i32),
+        newest: bool,
+        left: &mut i64,
+        found: &mut Vec<(i32, i32, i64)>,
+    ) {
+        let (step, first) = (step(block), hour * MINUTES_OF_AN_HOUR);
+        // Of each minute: all incidents, and those that fit.
+        let mut counts = [(0i64, 0i64); 60];
+        for_each(block, |minute, id, count| {
+            if let Some((all, fitting)) = counts.get_mut(usize::from(minute)) {
+                *all += count;
+                *fitting += if self.fitting.has(id) { count } else { 0 };
+            }
+        });
+        let mut of_hour: Vec<(i32, (i64, i64))> = (first..)
+            .zip(counts)
+            .filter(|(minute, (_, fitting))| {
+                *fitting > 0 && minute + step > minutes.0 && is_within(*minute, (i32::MIN, minutes.1))
+            })
+            .collect();
+        if newest {
+            of_hour.reverse();
+        }
+        for (minute, (all, fitting)) in of_hour {
+            if *left <= 0 {
+                return;
+            }
+            found.push((minute, minute + step, all));
+            if minute >= whole.0 && (minute + step <= whole.1 || whole.1 == i32::MAX) {
+                *left -= fitting;
+            }
+        }
     }
 
     /// The first hour from this one on that has anything folded.

@@ -14,5 +14,5 @@ pub(crate) use changes::{Change, note_changes, values};
 pub(crate) use compare::count_all;
 pub use compare::{Deviation, compare, repair};
 pub use fold::fold_totals;
-pub(crate) use held::Fit;
+pub(crate) use held::{Fit, Minutes};
 pub(crate) use keep_up::{Found, HeldTotals, read_state};
