@@ -2,7 +2,7 @@
 """Measures the service beside pgbench on the same PostgreSQL, in pairs, and prints ratios.
 
 A ratio is only true on a quiet machine. So every pair is printed with the share of the processor that other processes used,
-and a pair with more than 5 % is marked. The usual run is `bench.py --rows 1000000`. The parts are write, connections, search,
+and a pair with more than 6 % does not count. The usual run is `bench.py --rows 1000000`. The parts are write, connections, search,
 searches (the same patterns in more and more audits), list, total, rates, retention and sizes.
 """
 
@@ -22,14 +22,15 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
+import history
 import searches
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "target/release/data-storage"
-FOREIGN = 0.05
+FOREIGN = 0.06
 
 
 class Service:
@@ -97,6 +98,30 @@ class Service:
             sys.exit(f"{path}: {bad} answers with an error, {broken} broken connections")
         return {"rate": float(rate), "p50": int(p50) / 1000, "p99": int(p99) / 1000}
 
+    def latencies(self, script: str, seconds: int) -> dict:
+        """Of one pgbench client, in ms."""
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "script.sql").write_text(script)
+            command = [self.bin / "pgbench", "-h", self.socket, "-U", "postgres", "-n", "-M", "prepared", "-c", "1", "-T", str(seconds), "-l"]
+            subprocess.run([*command, "-f", "script.sql", "data_storage"], cwd=folder, check=True, capture_output=True)
+            times = sorted(int(line.split()[2]) / 1000 for file in Path(folder).glob("pgbench_log.*") for line in file.read_text().splitlines())
+        return {"p50": times[len(times) // 2], "p99": times[len(times) * 99 // 100]}
+
+    def cpu(self) -> dict:
+        """Seconds of processor time so far."""
+        hertz, postmaster = os.sysconf("SC_CLK_TCK"), str(self.postmaster())
+        used = {"service": 0.0, "PostgreSQL": 0.0}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    stat = (entry / "stat").read_text().rsplit(") ", 1)[1].split()
+                except OSError:
+                    continue
+                part = "service" if entry.name == str(self.process.pid) else "PostgreSQL" if stat[1] == postmaster else None
+                if part:
+                    used[part] += (int(stat[11]) + int(stat[12])) / hertz
+        return used
+
     def memory(self) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
@@ -148,29 +173,33 @@ def say(name: str, text: str):
     NOTES.append(f"{name}: {text}")
 
 
-def pair(name: str, goal: float | None, ours, theirs, rounds: int):
-    """Measures the two in turn, and keeps the median of the ratios."""
-    ratios, shown, foreign = [], None, []
-    for _ in range(rounds):
+def pair(name: str, goal: float | None, ours, theirs, rounds: int) -> dict:
+    """Measures the two in turn, and keeps the median of the ratios. A round beside others' work does not count, and is tried again."""
+    kept, tries = [], 0
+    while len(kept) < rounds and tries < 3 * rounds:
+        tries += 1
         with Foreign() as noise:
             before = theirs()
             mine = ours()
             after = theirs()
         base = (before[0] + after[0]) / 2
-        ratios.append(mine["rate"] / base)
-        foreign.append(noise.share)
-        shown = (mine, base)
-    mine, base = shown
-    ratio = statistics.median(ratios)
+        if noise.share <= FOREIGN:
+            kept.append((mine["rate"] / base, mine, base, noise.share))
+    if not kept:
+        say(name, f"not measured: others used more than {FOREIGN:.0%} of the processors")
+        return {"cpu": {}}
+    ratios = [ratio for ratio, *_ in kept]
+    _, mine, base, _ = sorted(kept, key=lambda round: round[0])[len(kept) // 2]
     row = {
-        "name": name, "ratio": ratio, "goal": goal, "ours": mine["rate"], "theirs": base, "p50": mine["p50"], "p99": mine["p99"],
-        "foreign": max(foreign), "spread": (min(ratios), max(ratios)),
+        "name": name, "ratio": statistics.median(ratios), "goal": goal, "ours": mine["rate"], "theirs": base, "p50": mine["p50"], "p99": mine["p99"],
+        "foreign": max(share for *_, share in kept), "spread": (min(ratios), max(ratios)), "before": history.before(name), "cpu": mine.get("cpu", {}),
     }
     ROWS.append(row)
-    mark = " (noisy)" if row["foreign"] > FOREIGN else ""
     want = f" goal {goal:.1f}" if goal else ""
-    print(f"{name:58} {ratio:5.2f}x{want:9}  ours {row['ours']:9.0f}/s  pgbench {base:9.0f}/s  p50 {row['p50']:7.2f} ms  "
-          f"p99 {row['p99']:7.2f} ms  foreign {row['foreign']:.0%}{mark}", flush=True)
+    was = f" before {row['before']:.2f}x" if row["before"] else ""
+    print(f"{name:68} {row['ratio']:5.2f}x{want:9}{was}  ours {row['ours']:9.0f}/s  pgbench {base:9.0f}/s  p50 {row['p50']:7.2f} ms  "
+          f"p99 {row['p99']:7.2f} ms  foreign {row['foreign']:.0%}", flush=True)
+    return row
 
 
 INSERT = """\\set n random(1, 1000000000)
@@ -190,19 +219,19 @@ SELECT bucket, id, correlation_id, action_timestamp, 'Alert' || :n::int % 40, 'h
 FROM bench_ids WHERE bucket = :n::int / 4 % 1024 AND correlation_id = 'rr-bench-' || :n::int / 4
 ON CONFLICT (bucket, id, action_timestamp) DO UPDATE SET execution_status = excluded.execution_status,
     duration_ms = excluded.duration_ms, updated_at = excluded.updated_at;
-INSERT INTO bench_deltas (bucket, number, alert_name, alert_severity, action_type, namespace, cluster_name, delta)
-VALUES (:n::int / 4 % 1024, nextval('incident_delta_number'), 'Alert' || :n::int % 40, 'high', 'action-' || :n::int % 8, 'ns-' || :n::int % 20,
-    'cluster-' || :n::int % 4, 1);
+INSERT INTO bench_changes (bucket, number, minutes, deltas, alert_name, alert_severity, action_type, namespace, cluster_name,
+    execution_status, environment)
+VALUES (:n::int / 4 % 1024, nextval('count_change_number'), '{1}', '{1}', ARRAY['Alert' || :n::int % 40], '{high}', ARRAY['action-' || :n::int % 8],
+    ARRAY['ns-' || :n::int % 20], ARRAY['cluster-' || :n::int % 4], '{completed}', '{NULL}');
 COMMIT;
 """
 
 TABLES = """
-DROP TABLE IF EXISTS bench_audit, bench_ids, bench_traces, bench_deltas;
+DROP TABLE IF EXISTS bench_audit, bench_ids, bench_traces, bench_changes;
 CREATE TABLE bench_audit (LIKE remediation_audit INCLUDING ALL);
 CREATE TABLE bench_ids (LIKE incident_ids INCLUDING ALL);
 CREATE TABLE bench_traces (LIKE resource_action_traces INCLUDING ALL);
-CREATE INDEX ON bench_traces (action_timestamp DESC, id DESC);
-CREATE TABLE bench_deltas (LIKE incident_deltas INCLUDING ALL);
+CREATE TABLE bench_changes (LIKE count_changes INCLUDING ALL);
 CHECKPOINT;
 """
 
@@ -211,30 +240,58 @@ t.environment, t.alert_fingerprint, t.target_resource, t.correlation_id, t.model
 t.duration_ms, left(t.error_message, 1000) AS error_message"""
 
 
+KINDS = {"new": "each a new incident", "later": "each a later one", "mixed": "one in four a new incident"}
+
+
+class Load:
+    """Posts audits of one kind; `--help` of post_audits.lua is its head."""
+
+    def __init__(self, service: Service, kind: str, connections: int, seconds: int):
+        self.service, self.kind, self.connections, self.seconds = service, kind, connections, seconds
+
+    def __call__(self) -> dict:
+        run = f"{time.time_ns()}"
+        if self.kind == "later":
+            self.service.wrk("post_audits.lua", "/", 16, 4, self.service.token, run, "open")
+        before = self.service.cpu()
+        answer = self.service.wrk("post_audits.lua", "/", self.connections, self.seconds, self.service.token, run, self.kind)
+        audits = answer["rate"] * self.seconds
+        answer["cpu"] = {part: (used - before[part]) * 1e6 / audits for part, used in self.service.cpu().items()}
+        return answer
+
+
 def write_part(service: Service, args, embedder: str):
     service.psql(TABLES)
-    run = iter(range(10**9))
-
-    def post(connections):
-        stamp = f"{int(time.time())}-{next(run)}"
-        return lambda: service.wrk("post_audits.lua", "/", connections, args.seconds, service.token, stamp + str(next(run)))
-
-    def base(script, clients):
-        return lambda: service.pgbench(script, clients, args.seconds)
-
-    pair(f"write, 64 connections, {embedder}, to one INSERT", 1.5, post(64), base(INSERT, 64), args.rounds)
-    pair(f"write, 64 connections, {embedder}, to the same work", 5.0, post(64), base(WORK, 64), args.rounds)
-    if embedder == "off":
-        pair("write, 256 connections, off, to one INSERT", 1.5, post(256), base(INSERT, 64), args.rounds)
-        pair("write, 1 connection, off, to one INSERT", None, post(1), base(INSERT, 1), args.rounds)
+    for kind, words in KINDS.items():
+        name = f"write, {words}, {embedder}"
+        many = Load(service, kind, 64, args.seconds)
+        row = pair(f"{name}, 64 connections, to one INSERT", 1.0 if embedder == "off" else 0.8, many,
+                   lambda: service.pgbench(INSERT, 64, args.seconds), args.rounds)
+        say(f"{name}, CPU of an audit", ", ".join(f"{part} {used:.0f} µs" for part, used in row["cpu"].items()))
+        if embedder != "off":
+            continue
+        pair(f"{name}, 256 connections, to one INSERT", 1.3, Load(service, kind, 256, args.seconds),
+             lambda: service.pgbench(INSERT, 64, args.seconds), args.rounds)
+        pair(f"{name}, 4 connections, to the same work", 0.8, Load(service, kind, 4, args.seconds),
+             lambda: service.pgbench(WORK, 4, args.seconds), args.rounds)
+        alone(name, service, Load(service, kind, 1, args.seconds), args)
     say(f"memory after writes, {embedder}", f"{service.memory():.0f} MB")
+
+
+def alone(name: str, service: Service, load: Load, args):
+    """One client's latency over that of one pgbench client that does the same work."""
+    runs = [(load(), service.latencies(WORK, args.seconds)) for _ in range(args.rounds)]
+    for percentile, goal in (("p50", 1.25), ("p99", 2.0)):
+        ratios = [ours[percentile] / theirs[percentile] for ours, theirs in runs]
+        say(f"{name}, alone, {percentile} over the same work's", f"{statistics.median(ratios):.2f} (goal {goal}): "
+            f"{statistics.median(ours[percentile] for ours, _ in runs):.2f} ms, pgbench {statistics.median(t[percentile] for _, t in runs):.2f} ms")
 
 
 def connections_part(service: Service, args):
     """Throughput of writes over connections."""
     service.psql(TABLES)
     for connections in (1, 4, 16, 64, 256):
-        ours = service.wrk("post_audits.lua", "/", connections, args.seconds, service.token, f"{time.time()}-{connections}")
+        ours = Load(service, "mixed", connections, args.seconds)()
         one, work = (service.pgbench(script, min(connections, 90), args.seconds)[0] for script in (INSERT, WORK))
         for name, rate in (("ours", ours["rate"]), ("pgbench, one INSERT", one), ("pgbench, the same work", work)):
             LINES.setdefault("writes: " + name, []).append((connections, rate))
@@ -244,9 +301,11 @@ def connections_part(service: Service, args):
 
 LISTS = [
     # Name, path, condition, limit, goals beside 64 clients and 4 clients.
-    ("list limit=10", "/api/v1/incidents?limit=10&total=false", "", 10, (1.2, 0.7)),
+    ("list limit=10", "/api/v1/incidents?limit=10&total=false", "", 10, (1.2, 0.8)),
     ("list alert_name, limit=10", "/api/v1/incidents?limit=10&total=false&alert_name=Alert7", "WHERE t.alert_name = 'Alert7'", 10, (None, None)),
-    ("list limit=1000", "/api/v1/incidents?limit=1000&total=false", "", 1000, (1.0, None)),
+    ("list alert_name, namespace, total, limit=10", "/api/v1/incidents?limit=10&alert_name=Alert7&namespace=ns-0",
+     "WHERE t.alert_name = 'Alert7' AND t.namespace = 'ns-0'", 10, (1.2, 0.8)),
+    ("list limit=1000", "/api/v1/incidents?limit=1000&total=false", "", 1000, (1.0, 0.8)),
 ]
 
 
@@ -294,10 +353,23 @@ def measure_searches(service: Service, args, parts: list[str]):
             say(f"recall, {texts.kind()}", texts.recall())
 
 
-def total_part(service: Service):
-    for query in ["", "alert_name=Alert7", "severity=high", "alert_name=Alert7&severity=high", "action_type=action-3&namespace=ns-7",
-                  "namespace=ns-7&cluster=cluster-3&severity=low", "status=failed"]:
-        say("total, " + (query or "all"), answer_times(f"{service.base}/api/v1/incidents?limit=1&{query}", 21))
+TOTALS = ["", "alert_name=Alert7", "status=failed", "alert_name=Alert7&namespace=ns-7", "severity=high&cluster=cluster-3",
+          "alert_name=Alert7&namespace=ns-7&status=failed", "namespace=ns-1&namespace=ns-2&severity=low&severity=high",
+          "since={week}", "since={half}&until={week}", "namespace=ns-7&since={half}", "alert_name=Alert7&status=failed&since={half}&until={week}"]
+
+
+def ago(days: float) -> str:
+    return datetime.fromtimestamp(time.time() - days * 86_400, UTC).isoformat().replace("+00:00", "Z")
+
+
+def total_part(service: Service, args):
+    times = {"week": ago(7.123456), "half": ago(182.654321)}
+    for query in TOTALS:
+        say(f"total, {query or 'all'}", answer_times(f"{service.base}/api/v1/incidents?limit=1&{query.format(**times)}", 400))
+    for path in ("incidents/facets?fields=alert_name,namespace,status", "incidents/facets?fields=alert_name&namespace=ns-7&since={half}",
+                 "stats/counts?interval=month", "stats/counts?interval=day&group_by=severity", "stats/counts?interval=hour&alert_name=Alert7&since={week}"):
+        say(path, answer_times(f"{service.base}/api/v1/{path.format(**times)}", 40))
+    say("memory after totals", f"{service.memory():.0f} MB")
 
 
 RATES = ["group_by=alert_name", "group_by=alert_name,action_type", "group_by=severity", "group_by=action_type&alert_name=Alert7",
@@ -347,12 +419,14 @@ def answer_times(url: str, asked: int) -> str:
         except urllib.error.HTTPError as error:
             return f"{error.code} after {(time.perf_counter() - start) * 1000:.0f} ms"
         times.append((time.perf_counter() - start) * 1000)
-    return f"median {statistics.median(times):.2f} ms, worst {max(times):.2f} ms"
+    times.sort()
+    return f"p50 {times[len(times) // 2]:.2f} ms, p99 {times[len(times) * 99 // 100]:.2f} ms"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--combinations", type=int, default=5_000, help="of alert, severity, action, namespace, cluster and environment")
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--parts", default="write,connections,search,list,total,rates,retention,sizes")
@@ -380,13 +454,13 @@ def main():
             with serving(data, EMBEDDER="off") as service:
                 if rows == args.rows:
                     say("idle memory", f"{service.memory():.0f} MB")
-                fill(service, rows)
+                fill(service, rows, args.combinations)
                 if "sizes" in parts:
                     sizes_part(service, args, rows)
                 if "list" in parts and rows == args.rows:
                     list_part(service, args)
                 if "total" in parts and rows == args.rows:
-                    total_part(service)
+                    total_part(service, args)
                 if "rates" in parts and rows == args.rows:
                     rates_part(service)
             if "retention" in parts and rows == args.rows:
@@ -408,24 +482,28 @@ def serving(data: Path, **settings: str):
 
 
 def months_since_fill() -> int:
-    """From the last month that was filled until now."""
-    return (date.today().year - 2025) * 12 + date.today().month - 11
+    """All months but this one are older than what is kept."""
+    return 1
 
 
-def fill(service: Service, rows: int):
-    months = service.psql("SELECT to_char(to_timestamp(1764000000) - make_interval(months => n), 'YYYY-MM-01') FROM generate_series(0, 7) n")
+def fill(service: Service, rows: int, combinations: int):
+    newest = int(time.time()) - 60
+    months = service.psql(f"SELECT to_char(to_timestamp({newest}) - make_interval(months => n), 'YYYY-MM-01') FROM generate_series(0, 12) n")
     for month in months.split():
         name = "resource_action_traces_y" + month[:4] + "m" + month[5:7]
         service.psql(f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF resource_action_traces "
                      f"FOR VALUES FROM ('{month} 00:00:00+00') TO (timestamptz '{month} 00:00:00+00' + interval '1 month')")
-    service.psql(Path(ROOT / "benches/fill.sql").read_text(), rows=rows)
-    while int(service.psql("SELECT count(*) FROM incident_deltas")):
-        time.sleep(0.2)
+    service.psql(Path(ROOT / "benches/fill.sql").read_text(), rows=rows, combinations=combinations, newest=newest)
+    start = time.perf_counter()
+    url = f"host={service.socket} user=postgres dbname=data_storage"
+    subprocess.run([PROGRAM, "check", "--totals", "--repair", "--database-url", url], check=True, capture_output=True)
+    say(f"counting {rows:,} incidents of {combinations:,} combinations", f"{time.perf_counter() - start:.0f} s")
 
 
 CHARTS = [
     ("writes", "write-throughput", "Writes: ours beside pgbench", "connections", "audits a second"),
     ("searches", "search-latency", "A search, the same patterns in more audits", "audits", "ms, p50"),
+    ("commits", "ratios-by-commit", "The main ratios, commit by commit", "measured commits, the oldest first", "times pgbench"),
     ("pages", "list-latency", "A page of 10, 64 connections", "rows in the table", "ms"),
 ]
 
@@ -447,17 +525,20 @@ def plot(folder: Path):
 def report(args):
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True, capture_output=True).stdout.strip()
     lines = [
-        f"\n## {date.today()}, {commit}, {args.rows:,} rows\n",
+        f"\n## {date.today()}, {commit}, {args.rows:,} rows, {args.combinations:,} combinations\n",
         f"{os.cpu_count()} cores, {platform.machine()}, the load generator on the same cores; {args.rounds} pairs of {args.seconds} s each.\n",
-        "| work | ratio (spread) | goal | ours | pgbench | p50 | p99 | foreign |", "|---|---|---|---|---|---|---|---|",
+        "| work | ratio (spread) | before | goal | ours | pgbench | p50 | p99 | foreign |", "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in ROWS:
         goal = f"{row['goal']:.1f}" if row["goal"] else ""
-        lines.append(f"| {row['name']} | **{row['ratio']:.2f}×** ({row['spread'][0]:.2f}–{row['spread'][1]:.2f}) | {goal} | {row['ours']:.0f}/s "
+        before = f"{row['before']:.2f}×" if row["before"] else ""
+        lines.append(f"| {row['name']} | **{row['ratio']:.2f}×** ({row['spread'][0]:.2f}–{row['spread'][1]:.2f}) | {before} | {goal} | {row['ours']:.0f}/s "
                      f"| {row['theirs']:.0f}/s | {row['p50']:.2f} ms | {row['p99']:.2f} ms | {row['foreign']:.0%} |")
     lines += ["", *(f"- {note}" for note in NOTES)]
     with open(args.report, "a") as page:
         page.write("\n".join(lines) + "\n")
+    history.add(commit, args.rows, ROWS)
+    LINES.update(history.lines())
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ fn audit(n: usize, turn: usize) -> serde_json::Value {
         body["actionType"] = json!(["scale", "restart"][(n + turn) % 2]);
         body["status"] = json!(["executing", "completed", "failed"][(n + turn) % 3]);
     }
-    if n % 4 > 0 {
+    if !n.is_multiple_of(4) {
         body["environment"] = json!(["production", "staging", "test"][n % 4 - 1]);
     }
     body

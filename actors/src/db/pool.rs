@@ -65,6 +65,8 @@ impl Pool {
             .max_size(settings.max)
             .max_lifetime(settings.max_lifetime)
             .connection_timeout(settings.wait)
+            // The backend that worked last has its plans and tables in the processor's caches.
+            .queue_strategy(bb8::QueueStrategy::Lifo)
             .test_on_check_out(false) // a round trip each; `get` looks at the socket instead
             .error_sink(Box::new(LogErrors(state.clone())))
             .build_unchecked(manager);

@@ -39,6 +39,14 @@ pub(crate) fn fill(template: &str) -> String {
 const HAS_NEW_AUDIT: &str = "EXISTS (SELECT FROM remediation_audit AS a WHERE a.bucket = excluded.bucket \
                              AND a.remediation_request_id = excluded.correlation_id AND a.xmin = pg_current_xact_id()::xid)";
 
+/// A statement that reads its rows from one `unnest`, as it is for one row: each list of values is a value. PostgreSQL runs a function and
+/// makes a table for every list, which takes longer than the rest of the work for one row.
+pub(crate) fn for_one_row(sql: &str) -> String {
+    let Some((before, rest)) = sql.split_once("unnest(") else { return sql.to_owned() };
+    let Some((lists, after)) = rest.split_once(')') else { return sql.to_owned() };
+    format!("{before}(SELECT {}){after}", lists.replace("[]", ""))
+}
+
 /// `minute_of` in SQL.
 const MINUTE: &str = "floor(date_part('epoch', t.action_timestamp) / 60)::int";
 
@@ -49,6 +57,17 @@ const PROGRESS: &str = "(CASE WHEN 'status' = ANY (a.assumed) THEN 0 WHEN a.stat
 /// Where a program wrote the incident that did not keep this time, the audits tell.
 const LAST_AUDIT_AT: &str = "COALESCE(t.last_audit_at, (SELECT max(a.created_at) FROM remediation_audit AS a \
                              WHERE a.bucket = t.bucket AND a.remediation_request_id = t.correlation_id), t.action_timestamp)";
+
+/// A statement from a file beside the caller, filled once, for one row or for many.
+macro_rules! sql_for_rows {
+    ($file:literal, $is_one:expr) => {{
+        static ONE: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+            $crate::db::template::for_one_row(&$crate::db::template::fill(include_str!($file)))
+        });
+        if $is_one { ONE.as_str() } else { $crate::db::template::sql!($file) }
+    }};
+}
+pub(crate) use sql_for_rows;
 
 /// A statement from a file beside the caller, filled once.
 macro_rules! sql {
@@ -91,6 +110,16 @@ fn number(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_row_needs_no_lists() {
+        let many = "INSERT INTO t SELECT * FROM unnest($1::int[], $2::text[])\n    AS u (a, b) ORDER BY u.a";
+        assert_eq!(
+            for_one_row(many),
+            "INSERT INTO t SELECT * FROM (SELECT $1::int, $2::text)\n    AS u (a, b) ORDER BY u.a"
+        );
+        assert_eq!(for_one_row("SELECT 1"), "SELECT 1");
+    }
 
     #[test]
     fn lists_come_from_the_table() {

@@ -2,9 +2,9 @@
 
 use super::attempts::Due;
 use super::{Audit, PgWriterSettings, window_start};
-use crate::db::columns::column;
+use crate::db::columns::{Column, column};
 use crate::db::connection::Connection;
-use crate::db::template::sql;
+use crate::db::template::sql_for_rows;
 use crate::db::transaction::Transaction;
 use crate::domain::attributes::Attributes;
 use crate::domain::audit::Recognition;
@@ -52,7 +52,7 @@ pub(super) async fn flush(
     settings: &PgWriterSettings,
     now: DateTime<Utc>,
 ) -> Result<Flushed, Error> {
-    let statements = Statements::prepare(tx).await?;
+    let statements = Statements::prepare(tx, audits.len() == 1).await?;
     Flush { client: tx.client(), statements, audits, settings, now }.run(tx).await
 }
 
@@ -61,8 +61,8 @@ macro_rules! statements {
         struct Statements { $($name: Statement,)* }
 
         impl Statements {
-            async fn prepare(connection: &mut Connection) -> Result<Self, Error> {
-                Ok(Statements { $($name: connection.prepare(sql!($file)).await?,)* })
+            async fn prepare(connection: &mut Connection, is_one: bool) -> Result<Self, Error> {
+                Ok(Statements { $($name: connection.prepare(sql_for_rows!($file, is_one)).await?,)* })
             }
         }
     };
@@ -268,9 +268,9 @@ impl Flush<'_> {
         for audit in audits {
             first.entry((audit.envelope.bucket().get(), &audit.remediation_request_id)).or_insert(audit.created_at);
         }
-        let buckets: Vec<i32> = first.keys().map(|(bucket, _)| *bucket).collect();
-        let names: Vec<&str> = first.keys().map(|(_, name)| *name).collect();
-        let times: Vec<DateTime<Utc>> = first.into_values().collect();
+        let buckets = Column(first.keys().map(|(bucket, _)| *bucket).collect());
+        let names = Column(first.keys().map(|(_, name)| *name).collect());
+        let times = Column(first.into_values().collect());
         let params: [&(dyn ToSql + Sync); 3] = [&buckets, &names, &times];
         let (buried, opened) = join!(
             self.bury_stale(&buckets, &names),
@@ -281,9 +281,9 @@ impl Flush<'_> {
     }
 
     /// Takes away incidents that are older than what is kept, so that their requests open new ones.
-    async fn bury_stale(&self, buckets: &[i32], names: &[&str]) -> Result<(), Error> {
+    async fn bury_stale(&self, buckets: &Column<i32>, names: &Column<&str>) -> Result<(), Error> {
         let Some(kept_from) = self.settings.window.kept_from(self.now) else { return Ok(()) };
-        self.client.execute(&self.statements.bury_stale, &[&buckets, &names, &kept_from]).await.map(|_| ())
+        self.client.execute(&self.statements.bury_stale, &[buckets, names, &kept_from]).await.map(|_| ())
     }
 
     /// Says how often an identifying fact was in conflict, and whose attempts are due.
@@ -315,7 +315,7 @@ impl Flush<'_> {
             stated().enumerate().map(|(at, fact)| FactColumn::of(&rows, at, fact.kind)).collect();
         params.extend(facts.iter().flat_map(FactColumn::params));
         let execution = column(&rows, |i| i.execution.map(|execution| execution.value));
-        let execution: Vec<&Option<ExecutionFacts<'_>>> = execution.iter().collect();
+        let execution: Vec<&Option<ExecutionFacts<'_>>> = execution.0.iter().collect();
         let statuses = column(&execution, |e| e.map(|e| e.status.as_str()));
         let starts = column(&execution, |e| e.and_then(|e| e.start_time));
         let ends = column(&execution, |e| e.and_then(|e| e.end_time));
@@ -348,9 +348,9 @@ impl Flush<'_> {
         if links.is_empty() {
             return Ok(());
         }
-        let buckets: Vec<i32> = links.iter().map(|link| link.0).collect();
-        let requests: Vec<&str> = links.iter().map(|link| link.1).collect();
-        let workflows: Vec<&str> = links.iter().map(|link| link.2).collect();
+        let buckets = Column(links.iter().map(|link| link.0).collect());
+        let requests = Column(links.iter().map(|link| link.1).collect());
+        let workflows = Column(links.iter().map(|link| link.2).collect());
         self.query(&self.statements.link_workflows, &[&buckets, &requests, &workflows]).await.map(|_| ())
     }
 
@@ -380,12 +380,12 @@ fn list(names: &[&str]) -> Option<String> {
 /// The values of one fact, and the audits that state them.
 struct FactColumn<'a> {
     values: FactValues<'a>,
-    by: Vec<Option<Uuid>>,
+    by: Column<Option<Uuid>>,
 }
 
 enum FactValues<'a> {
-    Texts(Vec<Option<&'a str>>),
-    Numbers(Vec<Option<f64>>),
+    Texts(Column<Option<&'a str>>),
+    Numbers(Column<Option<f64>>),
 }
 
 impl<'a> FactColumn<'a> {
