@@ -68,36 +68,43 @@ pub fn start_of(minute: i32) -> DateTime<Utc> {
 pub struct Periods {
     /// The whole minutes: from the first to before the second.
     pub minutes: (i32, i32),
-    /// From the first time to before the second.
-    pub rest: Vec<(DateTime<Utc>, DateTime<Utc>)>,
+    pub parts: Vec<PartOfPeriod>,
+}
+
+/// A time that is less than a whole period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartOfPeriod {
+    /// Inclusive.
+    pub since: DateTime<Utc>,
+    /// Exclusive.
+    pub until: DateTime<Utc>,
+    /// The whole periods that it is in, as minutes: from the first to before the second.
+    pub within: (i32, i32),
 }
 
 impl Periods {
     /// `step` says into how many minutes an hour (counted from 1970) can be told apart: a period begins and ends at one of them.
     pub fn of(since: Option<DateTime<Utc>>, until: Option<DateTime<Utc>>, step: impl Fn(i32) -> i32) -> Self {
-        let floor = |minute: i32| {
-            let step = step(minute.div_euclid(MINUTES_OF_AN_HOUR));
-            minute - minute.rem_euclid(step)
+        let step = |minute: i32| step(minute.div_euclid(MINUTES_OF_AN_HOUR));
+        let floor = |time: DateTime<Utc>| {
+            let minute = minute_of(time);
+            minute - minute.rem_euclid(step(minute))
         };
-        // The first whole period at or behind `since`, and the last one that ends at or before `until`.
-        let from = since.map_or(i32::MIN, |since| {
-            let minute = minute_of(since);
-            let start = floor(minute);
-            if start_of(start) == since {
-                start
-            } else {
-                start.saturating_add(step(minute.div_euclid(MINUTES_OF_AN_HOUR)))
-            }
-        });
-        let to = until.map_or(i32::MAX, |until| floor(minute_of(until)));
+        let ceil = |time: DateTime<Utc>| {
+            let start = floor(time);
+            if start_of(start) == time { start } else { start.saturating_add(step(start)) }
+        };
+        let part = |since: DateTime<Utc>, until: DateTime<Utc>| {
+            (since < until).then(|| PartOfPeriod { since, until, within: (floor(since), ceil(until)) })
+        };
+        let (from, to) = (since.map_or(i32::MIN, ceil), until.map_or(i32::MAX, floor));
         if from > to {
-            let rest = since.zip(until).filter(|(since, until)| since < until);
-            return Periods { minutes: (0, 0), rest: rest.into_iter().collect() };
+            let part = since.zip(until).and_then(|(since, until)| part(since, until));
+            return Periods { minutes: (0, 0), parts: part.into_iter().collect() };
         }
-        let before = since.map(|since| (since, start_of(from)));
-        let behind = until.map(|until| (start_of(to), until));
-        let rest = [before, behind].into_iter().flatten().filter(|(from, to)| from < to).collect();
-        Periods { minutes: (from, to), rest }
+        let before = since.and_then(|since| part(since, start_of(from)));
+        let behind = until.and_then(|until| part(start_of(to), until));
+        Periods { minutes: (from, to), parts: [before, behind].into_iter().flatten().collect() }
     }
 }
 
@@ -125,33 +132,53 @@ mod tests {
 
     #[test]
     fn a_time_is_whole_periods_and_their_rest() {
-        let (start, minute) = (time("2026-03-01T10:00:00Z"), minute_of(time("2026-03-01T10:00:00Z")));
-        let by_minute = |since: &str, until: &str| Periods::of(Some(time(since)), Some(time(until)), |_| 1);
-        assert_eq!(
-            by_minute("2026-03-01T10:00:00Z", "2026-03-01T10:02:00Z"),
-            Periods { minutes: (minute, minute + 2), rest: vec![] }
-        );
-        let (since, until) = (time("2026-03-01T10:00:00.5Z"), time("2026-03-01T10:02:07Z"));
-        assert_eq!(
-            Periods::of(Some(since), Some(until), |_| 1),
-            Periods {
-                minutes: (minute + 1, minute + 2),
-                rest: vec![(since, start_of(minute + 1)), (start_of(minute + 2), until)]
-            }
-        );
-        let within = (time("2026-03-01T10:00:01Z"), time("2026-03-01T10:00:02Z"));
-        assert_eq!(Periods::of(Some(within.0), Some(within.1), |_| 1), Periods { minutes: (0, 0), rest: vec![within] });
-        assert_eq!(Periods::of(Some(within.1), Some(within.0), |_| 1), Periods { minutes: (0, 0), rest: vec![] });
-        assert_eq!(Periods::of(None, None, |_| 1), Periods { minutes: (i32::MIN, i32::MAX), rest: vec![] });
-        // An hour that is known as a whole only.
-        let until = time("2026-03-01T10:02:00Z");
-        assert_eq!(
-            Periods::of(None, Some(until), |_| 60),
-            Periods { minutes: (i32::MIN, minute), rest: vec![(start, until)] }
-        );
-        assert_eq!(
-            Periods::of(Some(until), None, |_| 60),
-            Periods { minutes: (minute + 60, i32::MAX), rest: vec![(until, start_of(minute + 60))] }
-        );
+        let minute = minute_of(time("2026-03-01T10:00:00Z"));
+        let of = |since: Option<&str>, until: Option<&str>, step: i32| {
+            Periods::of(since.map(time), until.map(time), |_| step)
+        };
+        let part = |since: &str, until: &str, within: (i32, i32)| PartOfPeriod {
+            since: time(since),
+            until: time(until),
+            within: (minute + within.0, minute + within.1),
+        };
+        for (since, until, step, minutes, parts) in [
+            (None, None, 1, (i32::MIN, i32::MAX), vec![]),
+            (Some("2026-03-01T10:00:00Z"), Some("2026-03-01T10:02:00Z"), 1, (minute, minute + 2), vec![]),
+            (
+                Some("2026-03-01T10:00:00.5Z"),
+                Some("2026-03-01T10:02:07Z"),
+                1,
+                (minute + 1, minute + 2),
+                vec![
+                    part("2026-03-01T10:00:00.5Z", "2026-03-01T10:01:00Z", (0, 1)),
+                    part("2026-03-01T10:02:00Z", "2026-03-01T10:02:07Z", (2, 3)),
+                ],
+            ),
+            (
+                Some("2026-03-01T10:00:01Z"),
+                Some("2026-03-01T10:00:02Z"),
+                1,
+                (0, 0),
+                vec![part("2026-03-01T10:00:01Z", "2026-03-01T10:00:02Z", (0, 1))],
+            ),
+            (Some("2026-03-01T10:00:02Z"), Some("2026-03-01T10:00:01Z"), 1, (0, 0), vec![]),
+            // An hour that is known as a whole only.
+            (
+                None,
+                Some("2026-03-01T10:02:00Z"),
+                60,
+                (i32::MIN, minute),
+                vec![part("2026-03-01T10:00:00Z", "2026-03-01T10:02:00Z", (0, 60))],
+            ),
+            (
+                Some("2026-03-01T10:02:00Z"),
+                None,
+                60,
+                (minute + 60, i32::MAX),
+                vec![part("2026-03-01T10:02:00Z", "2026-03-01T11:00:00Z", (0, 60))],
+            ),
+        ] {
+            assert_eq!(of(since, until, step), Periods { minutes, parts }, "{since:?} {until:?} {step}");
+        }
     }
 }

@@ -96,16 +96,25 @@ fn held(
     for (time, values, count) in pending.chain(rest.iter().map(|rest| (rest.time, rest.values, rest.count))) {
         others.entry(message.interval.start(time)).or_default().push((values, count));
     }
-    let mut groups: HashMap<(GroupKey, Option<String>), usize> = HashMap::new();
-    let mut of_ids: HashMap<u32, usize> = HashMap::with_capacity(fit.ids().len());
-    for id in fit.ids() {
-        let text = |place: usize| fit.text(*id, place).map(str::to_owned);
-        let next = groups.len();
-        of_ids.insert(*id, *groups.entry((key_of(&text), text(status))).or_insert(next));
-    }
-    let mut names: Vec<(GroupKey, Option<String>)> = vec![(Vec::new(), None); groups.len()];
-    for (name, at) in groups {
-        names[at] = name;
+    // Groups by the numbers of their texts; each has a name.
+    let mut groups: HashMap<Vec<u32>, u32> = HashMap::new();
+    let mut names: Vec<(GroupKey, Option<String>)> = Vec::new();
+    let ids = fit.ids();
+    let mut group_of = vec![0u32; ids.last().map_or(0, |last| *last as usize + 1)];
+    let mut codes = Vec::new();
+    for id in ids {
+        codes.clear();
+        codes.extend(places.iter().chain([&status]).map(|place| fit.code(id, *place)));
+        group_of[id as usize] = match groups.get(&codes) {
+            Some(group) => *group,
+            None => {
+                let text = |place: usize| fit.text(id, place).map(str::to_owned);
+                let group = u32::try_from(names.len()).unwrap_or(u32::MAX);
+                names.push((key_of(&text), text(status)));
+                groups.insert(codes.clone(), group);
+                group
+            }
+        };
     }
     let limit = usize::try_from(message.limit).unwrap_or(usize::MAX);
     let after = message.after.as_ref();
@@ -124,8 +133,9 @@ fn held(
         let mut counts = vec![0i64; names.len()];
         if from < to {
             fit.folded((from, to), &mut |id, count| {
-                if let Some(at) = of_ids.get(&id) {
-                    counts[*at] += count;
+                let group = group_of.get(id as usize).and_then(|group| counts.get_mut(*group as usize));
+                if let Some(held) = group {
+                    *held += count;
                 }
             });
         }

@@ -7,7 +7,6 @@ use crate::domain::totals::Values;
 use crate::error::ActorError;
 use crate::totals::Fit;
 use actix::prelude::*;
-use hashbrown::HashMap;
 use serde::Serialize;
 use tokio_postgres::Row;
 
@@ -61,15 +60,12 @@ impl Handler<GetFacets> for QueryActor {
 
 /// The values of counted facts, by the counts.
 fn facets(facts: &[(&'static Fact, usize)], fit: &Fit<'_>, minutes: (i32, i32), rest: &[Rest<'_>]) -> Vec<Facet> {
-    let mut counts: HashMap<u32, i64> = HashMap::with_capacity(fit.ids().len());
-    fit.folded(minutes, &mut |id, count| *counts.entry(id).or_default() += count);
+    let counts = fit.by_combination(minutes);
     let pending: Vec<(Values<&str>, i64)> = fit.pending(minutes).map(|(_, values, delta)| (values, delta)).collect();
     let others: Vec<(Values<&str>, i64)> = rest.iter().map(|rest| (rest.values, rest.count)).chain(pending).collect();
     let of_fact = |(fact, place): &(&'static Fact, usize)| {
-        let mut by_value: HashMap<&str, i64> = HashMap::new();
-        let folded = counts.iter().filter_map(|(id, count)| Some((fit.text(*id, *place)?, *count)));
-        let others = others.iter().filter_map(|(values, count)| Some((values[*place]?, *count)));
-        for (value, count) in folded.chain(others) {
+        let mut by_value = fit.by_value(&counts, *place);
+        for (value, count) in others.iter().filter_map(|(values, count)| Some((values[*place]?, *count))) {
             *by_value.entry(value).or_default() += count;
         }
         let mut values: Vec<(&str, i64)> = by_value.into_iter().filter(|(_, count)| *count > 0).collect();

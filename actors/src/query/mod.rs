@@ -206,7 +206,8 @@ impl Reader {
 impl Actor for QueryActor {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Self::Context) {
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(totals::REST, |actor, _| actor.totals.rest());
         // At most half of the connections are shared, one for two cores; the others are for one read at a time. More backends than
         // cores only wait for each other (docs/performance.md).
         let cores = std::thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(2));

@@ -8,7 +8,7 @@ use crate::db::transaction::Transaction;
 use crate::domain::cursor::Order;
 use crate::domain::facts::counted;
 use crate::domain::filter::IncidentFilter;
-use crate::domain::totals::{CountedFilter, Periods, Values, minute_of};
+use crate::domain::totals::{CountedFilter, PartOfPeriod, Periods, Values, minute_of};
 use crate::error::ActorError;
 use crate::single_flight::{Joining, SingleFlight};
 use crate::totals::{Fit, Found, HeldTotals, Minutes, read_state, values};
@@ -30,14 +30,22 @@ pub(super) struct Totals {
 
 #[derive(Default)]
 struct Turn {
+    /// When somebody asked last.
+    asked: Option<Instant>,
     /// When the counts were found not to be whole, or not to be worth their memory.
     in_vain: Option<Instant>,
 }
 
 /// So many incidents are looked through in less time than an index may take.
 const FEW: i64 = 2_000;
+/// Counts that are read in less time than that, in bytes.
+const FEW_BYTES: usize = 100_000;
 /// How long nothing is tried after that.
 const PAUSE: Duration = Duration::from_secs(5);
+/// How long the counts are held for nobody.
+const IDLE: Duration = Duration::from_secs(900);
+/// How often that is looked at.
+pub(super) const REST: Duration = Duration::from_secs(60);
 /// How long reading all counts may take.
 const LOAD: Duration = Duration::from_secs(60);
 
@@ -60,8 +68,19 @@ impl Totals {
         self.looks.ask((), Waiting::current(), look).await
     }
 
+    /// Gives the memory back where nobody has asked for long; the next question reads the counts again.
+    pub fn rest(&self) {
+        if let Ok(mut turn) = self.turn.try_lock()
+            && turn.asked.is_some_and(|asked| asked.elapsed() > IDLE)
+        {
+            turn.asked = None;
+            self.counts.release();
+        }
+    }
+
     async fn look(&self, reader: &Reader) -> Result<bool, ActorError> {
         let mut turn = self.turn.lock().await;
+        turn.asked = Some(Instant::now());
         if turn.in_vain.is_some_and(|tried| tried.elapsed() < PAUSE) {
             return Ok(false);
         }
@@ -94,13 +113,13 @@ impl Totals {
         if !self.are_held(reader).await? {
             return Ok(None);
         }
-        let (periods, of_minutes) = {
+        let (parts, of_minutes) = {
             let held = self.counts.read();
-            let periods = held.periods(&counted);
-            let of_minutes = held.fit(counted).count(periods.minutes);
-            (periods, of_minutes)
+            let (fit, periods) = (held.fit(counted), held.periods(&counted));
+            let of_minutes = fit.count(periods.minutes);
+            (parts(&fit, periods), of_minutes)
         };
-        let rest = rest(reader, filter, &periods).await?;
+        let rest = rest(reader, filter, &parts).await?;
         Ok(Some(of_minutes + rest.iter().map(|row| row.get::<_, i64>("n")).sum::<i64>()))
     }
 
@@ -130,8 +149,18 @@ impl Totals {
         let first = since.map_or(i32::MIN, minute_of);
         let last = until.map_or(i32::MAX, minute_of);
         let after = |minute: i32| if minute == i32::MIN { minute } else { minute.saturating_add(1) };
-        let found = self.counts.read().fit(counted).minutes((first, after(last)), (after(first), last), newest, wanted);
-        Ok((!has_index || found.incidents <= FEW).then_some(found))
+        let (minutes, whole) = ((first, after(last)), (after(first), last));
+        if has_index {
+            let found = self.counts.read().fit(counted).minutes(minutes, whole, newest, wanted, FEW_BYTES);
+            return Ok(found.filter(|found| found.incidents <= FEW));
+        }
+        let (counts, filter) = (self.counts.clone(), message.filter.clone());
+        let work = move || {
+            let counted = CountedFilter::of(&filter)?;
+            counts.read().fit(counted).minutes(minutes, whole, newest, wanted, usize::MAX)
+        };
+        // Of a rare status all counts may have to be read.
+        tokio::task::spawn_blocking(work).await.map_err(|_| ActorError::Internal)
     }
 
     /// What `read` makes of the counts: of what fits in these whole minutes, and of the rest. `None` where the counts cannot tell.
@@ -148,14 +177,18 @@ impl Totals {
         if !self.are_held(reader).await? {
             return Ok(None);
         }
-        let periods = self.counts.read().periods(&counted);
-        let rows = rest(reader, filter, &periods).await?;
+        let (minutes, parts) = {
+            let held = self.counts.read();
+            let periods = held.periods(&counted);
+            (periods.minutes, parts(&held.fit(counted), periods))
+        };
+        let rows = rest(reader, filter, &parts).await?;
         let (counts, filter) = (self.counts.clone(), filter.clone());
         let work = move || {
             let counted = CountedFilter::of(&filter)?;
             let rest = |row| Rest { time: Row::get(row, "time"), values: values(row), count: row.get("n") };
             let rest: Vec<Rest<'_>> = rows.iter().map(rest).collect();
-            Some(read(&counts.read().fit(counted), periods.minutes, &rest))
+            Some(read(&counts.read().fit(counted), minutes, &rest))
         };
         // Many incidents are more work than a thread for reads can be held up with.
         tokio::task::spawn_blocking(work).await.map_err(|_| ActorError::Internal)
@@ -175,12 +208,17 @@ pub(super) struct Rest<'a> {
     pub count: i64,
 }
 
-/// The incidents of the parts of minutes at the ends of a filter's time.
-async fn rest(reader: &Reader, filter: &IncidentFilter, periods: &Periods) -> Result<Vec<Row>, ActorError> {
-    if periods.rest.is_empty() {
+/// The parts of periods at the ends of a filter's time that may have anything.
+fn parts(fit: &Fit<'_>, periods: Periods) -> Vec<PartOfPeriod> {
+    periods.parts.into_iter().filter(|part| fit.count(part.within) != 0).collect()
+}
+
+/// The incidents of these parts.
+async fn rest(reader: &Reader, filter: &IncidentFilter, parts: &[PartOfPeriod]) -> Result<Vec<Row>, ActorError> {
+    if parts.is_empty() {
         return Ok(Vec::new());
     }
-    let statement = rest_statement(filter, periods);
+    let statement = rest_statement(filter, parts);
     let read = async |ask: Ask<'_>| -> Result<Vec<Row>, Error> {
         let prepared = ask.prepare(&statement.sql).await?;
         ask.client().query(&prepared, &statement.params()).await
@@ -188,16 +226,15 @@ async fn rest(reader: &Reader, filter: &IncidentFilter, periods: &Periods) -> Re
     reader.read_either("query.count_rest", true, read).await
 }
 
-fn rest_statement<'a>(filter: &'a IncidentFilter, periods: &Periods) -> ComposedStatement<'a> {
+fn rest_statement<'a>(filter: &'a IncidentFilter, parts: &[PartOfPeriod]) -> ComposedStatement<'a> {
     let mut values = Vec::new();
     let clauses = conditions(filter, FactSource::OfIncidents, &mut values);
     let and: String = clauses.iter().map(|clause| format!(" AND {clause}")).collect();
-    let parts: Vec<String> = periods
-        .rest
+    let parts: Vec<String> = parts
         .iter()
-        .map(|(from, to)| {
-            values.push(SqlValue::Time(*from));
-            values.push(SqlValue::Time(*to));
+        .map(|part| {
+            values.push(SqlValue::Time(part.since));
+            values.push(SqlValue::Time(part.until));
             let (from, to) = (values.len() - 1, values.len());
             format!(
                 "SELECT * FROM resource_action_traces AS t WHERE t.action_timestamp >= ${from} AND t.action_timestamp < ${to}{and}"

@@ -9,14 +9,11 @@ use std::hash::BuildHasher;
 type Code = u32;
 type Codes = [Code; COUNTED];
 
-/// Where no combination has that id.
-const NONE: Codes = [Code::MAX; COUNTED];
-
 #[derive(Default)]
 pub(super) struct Combinations {
     texts: [Texts; COUNTED],
-    /// By their ids in the database, which are dense.
-    by_id: Vec<Codes>,
+    /// Of each fact the codes by the combinations' ids, which are dense: a question reads the facts that it asks for alone.
+    columns: [Vec<Code>; COUNTED],
     /// The ids, found by the codes.
     ids: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -51,74 +48,113 @@ impl Texts {
 }
 
 /// Which combinations fit a filter.
-pub(super) struct Fitting {
-    /// By id.
-    fits: Vec<bool>,
-    /// The ids of those that do.
-    pub ids: Vec<u32>,
+pub(super) enum Fitting {
+    All,
+    Some {
+        /// By id.
+        fits: Vec<bool>,
+        /// The ids of those that do.
+        ids: Vec<u32>,
+    },
 }
 
 impl Fitting {
     #[inline]
     pub fn has(&self, id: u32) -> bool {
-        self.fits.get(id as usize).copied().unwrap_or(false)
+        match self {
+            Fitting::All => true,
+            Fitting::Some { fits, .. } => fits.get(id as usize).copied().unwrap_or(false),
+        }
     }
 }
 
 impl Combinations {
     /// The highest id, and 0 where there is none.
     pub fn last(&self) -> i32 {
-        i32::try_from(self.by_id.len()).map_or(i32::MAX, |len| (len - 1).max(0))
+        i32::try_from(self.len()).map_or(i32::MAX, |len| (len - 1).max(0))
     }
 
     /// How many ids there are, with 0.
     pub fn len(&self) -> usize {
-        self.by_id.len()
+        self.columns[0].len()
+    }
+
+    fn codes(&self, id: u32) -> Codes {
+        std::array::from_fn(|fact| self.columns[fact].get(id as usize).copied().unwrap_or(Code::MAX))
     }
 
     pub fn bytes(&self) -> usize {
         let texts = self.texts.iter().flat_map(|texts| &texts.texts).map(|text| 2 * (text.len() + 24)).sum::<usize>();
-        texts + self.by_id.len() * size_of::<Codes>() + self.ids.capacity() * 5
+        texts + self.len() * size_of::<Codes>() + self.ids.capacity() * 5
     }
 
     pub fn add(&mut self, id: u32, values: &Values<&str>) {
-        let mut codes = NONE;
+        let mut codes = [0; COUNTED];
         for ((code, texts), value) in codes.iter_mut().zip(&mut self.texts).zip(values) {
             *code = texts.add(*value);
         }
         let place = id as usize;
-        if self.by_id.len() <= place {
-            self.by_id.resize(place + 1, NONE);
+        for (column, code) in self.columns.iter_mut().zip(codes) {
+            if column.len() <= place {
+                column.resize(place + 1, Code::MAX);
+            }
+            column[place] = code;
         }
-        self.by_id[place] = codes;
-        let (hasher, by_id) = (&self.hasher, &self.by_id);
-        self.ids.insert_unique(hasher.hash_one(codes), id, |id| hasher.hash_one(by_id[*id as usize]));
+        let hash = self.hasher.hash_one(codes);
+        let (hasher, columns) = (&self.hasher, &self.columns);
+        let hash_of = |id: &u32| {
+            let codes: Codes = std::array::from_fn(|fact| columns[fact][*id as usize]);
+            hasher.hash_one(codes)
+        };
+        self.ids.insert_unique(hash, id, hash_of);
     }
 
     pub fn id(&self, values: &Values<&str>) -> Option<u32> {
-        let mut codes = NONE;
+        let mut codes = [0; COUNTED];
         for ((code, texts), value) in codes.iter_mut().zip(&self.texts).zip(values) {
             *code = texts.code(*value)?;
         }
-        self.ids.find(self.hasher.hash_one(codes), |id| self.by_id[*id as usize] == codes).copied()
+        self.ids.find(self.hasher.hash_one(codes), |id| self.codes(*id) == codes).copied()
     }
 
     /// The text of a fact of a combination.
     pub fn text(&self, id: u32, fact: usize) -> Option<&str> {
-        self.texts[fact].text(self.by_id.get(id as usize)?[fact])
+        self.texts[fact].text(*self.columns[fact].get(id as usize)?)
+    }
+
+    /// The number of that text; 0 where it is not known.
+    pub fn code(&self, id: u32, fact: usize) -> Code {
+        self.columns[fact].get(id as usize).copied().unwrap_or(0)
+    }
+
+    /// How many texts a fact has.
+    pub fn texts(&self, fact: usize) -> usize {
+        self.texts[fact].texts.len()
     }
 
     /// The combinations that have one of the values of each fact; a fact without values may have any.
     pub fn fitting(&self, values: &[&[String]; COUNTED]) -> Fitting {
-        let mut fits: Vec<bool> = self.by_id.iter().map(|codes| *codes != NONE).collect();
-        for (fact, wanted) in values.iter().enumerate().filter(|(_, wanted)| !wanted.is_empty()) {
+        let mut asked = values.iter().enumerate().filter(|(_, wanted)| !wanted.is_empty()).peekable();
+        if asked.peek().is_none() {
+            return Fitting::All;
+        }
+        let mut fits = vec![true; self.len()];
+        for (fact, wanted) in asked {
             let codes: Vec<Code> = wanted.iter().filter_map(|text| self.texts[fact].code(Some(text))).collect();
-            for (fits, combination) in fits.iter_mut().zip(&self.by_id) {
-                *fits &= codes.contains(&combination[fact]);
+            match codes[..] {
+                [wanted] => {
+                    for (fits, code) in fits.iter_mut().zip(&self.columns[fact]) {
+                        *fits &= *code == wanted;
+                    }
+                }
+                _ => {
+                    for (fits, code) in fits.iter_mut().zip(&self.columns[fact]) {
+                        *fits = *fits && codes.contains(code);
+                    }
+                }
             }
         }
-        let ids = fits.iter().enumerate().filter(|(_, fits)| **fits);
-        let ids = ids.filter_map(|(id, _)| u32::try_from(id).ok()).collect();
-        Fitting { fits, ids }
+        let ids = fits.iter().zip(0..).filter_map(|(fits, id)| fits.then_some(id)).collect();
+        Fitting::Some { fits, ids }
     }
 }

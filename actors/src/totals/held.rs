@@ -6,7 +6,7 @@ use super::combinations::{Combinations, Fitting};
 use crate::domain::facts::COUNTED;
 use crate::domain::totals::{CountedFilter, MINUTES_OF_AN_HOUR, Periods, Values};
 use chrono::{DateTime, Utc};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 /// A sum is kept of hours that have so many entries for each combination together: then a question reads few entries, and the sums
@@ -180,11 +180,15 @@ impl HeldCounts {
             let is_whole =
                 (from > hours.start || minutes.0 == i32::MIN) && (sum.until < hours.end || minutes.1 == i32::MAX);
             if is_whole {
-                for id in &fitting.ids {
-                    let count = sum.count(*id);
+                let mut take = |id: u32| {
+                    let count = sum.count(id);
                     if count != 0 {
-                        take(*id, count.into());
+                        take(id, count.into());
                     }
+                };
+                match fitting {
+                    Fitting::All => (0..sum.counts.len()).filter_map(|id| u32::try_from(id).ok()).for_each(&mut take),
+                    Fitting::Some { ids, .. } => ids.iter().copied().for_each(&mut take),
                 }
             } else if sum.until > hours.start && from < hours.end {
                 self.read_hours(from.max(hours.start)..sum.until.min(hours.end), minutes, fitting, take);
@@ -248,13 +252,44 @@ impl<'h> Fit<'h> {
     }
 
     /// The combinations, by their ids.
-    pub fn ids(&self) -> &[u32] {
-        &self.fitting.ids
+    pub fn ids(&self) -> Vec<u32> {
+        match &self.fitting {
+            Fitting::All => (0..self.held.combinations.len()).filter_map(|id| u32::try_from(id).ok()).collect(),
+            Fitting::Some { ids, .. } => ids.clone(),
+        }
     }
 
     /// The text of a fact of a combination.
     pub fn text(&self, id: u32, fact: usize) -> Option<&'h str> {
         self.held.combinations.text(id, fact)
+    }
+
+    /// The number of that text, which no other text of the fact has.
+    pub fn code(&self, id: u32, fact: usize) -> u32 {
+        self.held.combinations.code(id, fact)
+    }
+
+    /// What is folded, by combination: the place is the id.
+    pub fn by_combination(&self, minutes: (i32, i32)) -> Vec<i64> {
+        let mut counts = vec![0; self.held.combinations.len()];
+        self.folded(minutes, &mut |id, count| {
+            if let Some(held) = counts.get_mut(id as usize) {
+                *held += count;
+            }
+        });
+        counts
+    }
+
+    /// Such counts by the values of one fact.
+    pub fn by_value(&self, counts: &[i64], fact: usize) -> HashMap<&'h str, i64> {
+        let combinations = &self.held.combinations;
+        let mut by_code: Vec<(u32, i64)> = vec![(0, 0); combinations.texts(fact) + 1];
+        for (id, count) in (0..).zip(counts).filter(|(_, count)| **count != 0) {
+            if let Some(held) = by_code.get_mut(combinations.code(id, fact) as usize) {
+                *held = (id, held.1 + count);
+            }
+        }
+        by_code.into_iter().filter_map(|(id, count)| Some((combinations.text(id, fact)?, count))).collect()
     }
 
     /// Calls `take` with combinations and the incidents that they have more of, of what is folded. A combination may come several times.
@@ -276,8 +311,16 @@ impl<'h> Fit<'h> {
     }
 
     /// The minutes of the first `wanted` incidents that fit, from the newest on or from the oldest, and how many incidents these minutes have.
-    /// What fits in minutes outside of `whole` is not counted, since it may lie beyond the times that are asked for.
-    pub fn minutes(&self, minutes: (i32, i32), whole: (i32, i32), newest: bool, wanted: i64) -> Minutes {
+    /// What fits in minutes outside of `whole` is not counted, since it may lie beyond the times that are asked for. `None` where more than
+    /// `most` bytes of counts would have to be read.
+    pub fn minutes(
+        &self,
+        minutes: (i32, i32),
+        whole: (i32, i32),
+        newest: bool,
+        wanted: i64,
+        most: usize,
+    ) -> Option<Minutes> {
         let mut found = Minutes::default();
         let mut pending: BTreeMap<i32, i64> = BTreeMap::new();
         for (minute, _, delta) in self.pending(minutes).filter(|(_, _, delta)| *delta > 0) {
@@ -293,16 +336,23 @@ impl<'h> Fit<'h> {
         if newest {
             stretches.reverse();
         }
-        let mut left = wanted;
+        let (mut left, mut read) = (wanted, 0);
         for (sum, stretch) in stretches {
             let stretch = stretch.start.max(hours.start)..stretch.end.min(hours.end);
-            let has_none = sum.is_some_and(|sum| !self.fitting.ids.iter().any(|id| sum.count(*id) != 0));
+            let has_none = sum.is_some_and(|sum| match &self.fitting {
+                Fitting::All => false,
+                Fitting::Some { ids, .. } => !ids.iter().any(|id| sum.count(*id) != 0),
+            });
             let mut found_here: Vec<(i32, i32, i64)> = Vec::new();
             if left > 0 && !stretch.is_empty() && !has_none {
                 let blocks = held.hours.range(stretch.clone());
                 let blocks: Box<dyn Iterator<Item = _>> =
                     if newest { Box::new(blocks.rev()) } else { Box::new(blocks) };
                 for (hour, block) in blocks {
+                    read += block.len();
+                    if read > most {
+                        return None;
+                    }
                     self.minutes_of_hour((*hour, block), minutes, whole, newest, &mut left, &mut found_here);
                     if left <= 0 {
                         break;
@@ -320,7 +370,7 @@ impl<'h> Fit<'h> {
             found.incidents += count;
         }
         found.join();
-        found
+        Some(found)
     }
 
     /// Adds the minutes of one hour that have what fits, until nothing is left to be wanted.
