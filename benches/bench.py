@@ -7,6 +7,7 @@ searches (the same patterns in more and more audits), list, total, rates, retent
 """
 
 import argparse
+import http.client
 import json
 import os
 import platform
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
+import urllib.parse
 import urllib.request
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -364,6 +365,7 @@ def ago(days: float) -> str:
 
 def total_part(service: Service, args):
     times = {"week": ago(7.123456), "half": ago(182.654321)}
+    say("an answer without a database", answer_times(f"{service.base}/health/live", 400))
     for query in TOTALS:
         say(f"total, {query or 'all'}", answer_times(f"{service.base}/api/v1/incidents?limit=1&{query.format(**times)}", 400))
     for path in ("incidents/facets?fields=alert_name,namespace,status", "incidents/facets?fields=alert_name&namespace=ns-7&since={half}",
@@ -410,17 +412,20 @@ def retention_part(service: Service):
 
 
 def answer_times(url: str, asked: int) -> str:
-    """How long one asker waits for the answer."""
-    times = []
+    """How long one asker waits for the answer, on a connection that stays open."""
+    parts, times = urllib.parse.urlsplit(url), []
+    connection = http.client.HTTPConnection(parts.netloc)
     for _ in range(asked):
         start = time.perf_counter()
-        try:
-            urllib.request.urlopen(url).read()
-        except urllib.error.HTTPError as error:
-            return f"{error.code} after {(time.perf_counter() - start) * 1000:.0f} ms"
+        connection.request("GET", f"{parts.path}?{parts.query}")
+        answer = connection.getresponse()
+        answer.read()
         times.append((time.perf_counter() - start) * 1000)
+        if answer.status != 200:
+            return f"{answer.status} after {times[-1]:.0f} ms"
+    first = times.pop(0)
     times.sort()
-    return f"p50 {times[len(times) // 2]:.2f} ms, p99 {times[len(times) * 99 // 100]:.2f} ms"
+    return f"p50 {times[len(times) // 2]:.2f} ms, p99 {times[len(times) * 99 // 100]:.2f} ms, the first {first:.0f} ms"
 
 
 def main():

@@ -1,7 +1,8 @@
 //! Exact answers from the counts (`totals/`): how many incidents fit a filter, and what they are counted by.
 
 use super::pipeline::Ask;
-use super::{ListIncidents, PageStart, Reader};
+use super::{ListIncidents, PageStart, Pools, Reader};
+use crate::db::sqlstate::DatabaseError;
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions};
 use crate::db::template::fill;
 use crate::db::transaction::Transaction;
@@ -17,6 +18,8 @@ use chrono::{DateTime, Utc};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::timeout;
 use tokio_postgres::{Error, Row};
 
 /// The counts that this actor's questions share.
@@ -34,6 +37,8 @@ struct Turn {
     asked: Option<Instant>,
     /// When the counts were found not to be whole, or not to be worth their memory.
     in_vain: Option<Instant>,
+    /// Reads the counts, although nobody waits for them any more.
+    loading: Option<JoinHandle<Result<bool, DatabaseError>>>,
 }
 
 /// So many incidents are looked through in less time than an index may take.
@@ -46,6 +51,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(900);
 /// How often that is looked at.
 pub(super) const REST: Duration = Duration::from_secs(60);
+/// How long a question waits for the counts to be read.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How long reading all counts may take.
 const LOAD: Duration = Duration::from_secs(60);
 
@@ -89,13 +96,24 @@ impl Totals {
             let state = ask.prepare(read_state()).await?;
             self.counts.look(ask.client(), &state).await
         };
-        let mut found = reader.read_either("query.read_counts", true, look).await?;
+        let mut found = match turn.loading {
+            Some(_) => Found::Other,
+            None => reader.read_either("query.read_counts", true, look).await?,
+        };
         if found == Found::Other {
-            let load = async |tx: &mut Transaction<'_>| self.counts.load(tx).await;
             let pools = reader.pools.clone()?;
-            let mut connection = pools.own.get().await?;
-            let is_held = connection.transaction("query.load_counts", LOAD, load).await?;
-            found = if is_held { Found::Held } else { Found::NotWhole };
+            let load = turn.loading.take().unwrap_or_else(|| actix::spawn(load(pools, self.counts.clone())));
+            found = match patient(load).await {
+                Ok(loaded) => match loaded.map_err(|_| ActorError::Internal)?? {
+                    true => Found::Held,
+                    false => Found::NotWhole,
+                },
+                // Of a large store they are read in the background; PostgreSQL counts meanwhile.
+                Err(load) => {
+                    turn.loading = Some(load);
+                    return Ok(false);
+                }
+            };
         }
         if found == Found::NotWhole {
             turn.in_vain = Some(Instant::now());
@@ -115,6 +133,9 @@ impl Totals {
         }
         let (parts, of_minutes) = {
             let held = self.counts.read();
+            if !held.is_held() {
+                return Ok(None);
+            }
             let (fit, periods) = (held.fit(counted), held.periods(&counted));
             let of_minutes = fit.count(periods.minutes);
             (parts(&fit, periods), of_minutes)
@@ -124,7 +145,7 @@ impl Totals {
     }
 
     /// The minutes in which the first `wanted` incidents of a page are, where that is a shorter way to them than an index: `None` where it is not,
-    /// or where the counts cannot tell. `after` is where the page begins.
+    /// or where the counts cannot tell.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -151,13 +172,15 @@ impl Totals {
         let after = |minute: i32| if minute == i32::MIN { minute } else { minute.saturating_add(1) };
         let (minutes, whole) = ((first, after(last)), (after(first), last));
         if has_index {
-            let found = self.counts.read().fit(counted).minutes(minutes, whole, newest, wanted, FEW_BYTES);
-            return Ok(found.filter(|found| found.incidents <= FEW));
+            let held = self.counts.read();
+            let found = held.fit(counted).minutes(minutes, whole, newest, wanted, FEW_BYTES);
+            return Ok(found.filter(|found| found.incidents <= FEW && held.is_held()));
         }
         let (counts, filter) = (self.counts.clone(), message.filter.clone());
         let work = move || {
             let counted = CountedFilter::of(&filter)?;
-            counts.read().fit(counted).minutes(minutes, whole, newest, wanted, usize::MAX)
+            let held = counts.read();
+            held.is_held().then(|| held.fit(counted).minutes(minutes, whole, newest, wanted, usize::MAX))?
         };
         // Of a rare status all counts may have to be read.
         tokio::task::spawn_blocking(work).await.map_err(|_| ActorError::Internal)
@@ -188,10 +211,28 @@ impl Totals {
             let counted = CountedFilter::of(&filter)?;
             let rest = |row| Rest { time: Row::get(row, "time"), values: values(row), count: row.get("n") };
             let rest: Vec<Rest<'_>> = rows.iter().map(rest).collect();
-            Some(read(&counts.read().fit(counted), minutes, &rest))
+            let held = counts.read();
+            // Meanwhile they may have been given back, or an hour come to be known as a whole only.
+            let is_same = held.is_held() && held.periods(&counted).minutes == minutes;
+            is_same.then(|| read(&held.fit(counted), minutes, &rest))
         };
         // Many incidents are more work than a thread for reads can be held up with.
         tokio::task::spawn_blocking(work).await.map_err(|_| ActorError::Internal)
+    }
+}
+
+/// Reads the counts, or what was folded since.
+async fn load(pools: Pools, counts: HeldTotals) -> Result<bool, DatabaseError> {
+    let mut connection = pools.own.get().await?;
+    let load = async |tx: &mut Transaction<'_>| counts.load(tx, LOAD).await;
+    connection.transaction("query.load_counts", LOAD, load).await
+}
+
+/// What a task comes to, or the task where that takes long.
+async fn patient<T>(mut task: JoinHandle<T>) -> Result<Result<T, JoinError>, JoinHandle<T>> {
+    match timeout(PATIENCE, &mut task).await {
+        Ok(done) => Ok(done),
+        Err(_) => Err(task),
     }
 }
 

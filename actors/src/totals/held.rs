@@ -9,11 +9,12 @@ use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
-/// A sum is kept of hours that have so many entries for each combination together: then a question reads few entries, and the sums
-/// take about as much memory as the entries.
-const ENTRIES_OF_A_SUM: usize = 4;
-/// What is worth a sum of its own at least.
+/// A sum is kept of hours that have so many entries for each combination together. A question reads the sums, and the entries of one or two
+/// hours' stretches: with fewer entries there are more sums to be read, and more memory is taken.
+const ENTRIES_OF_A_SUM: usize = 16;
+/// What is worth a sum of its own, and what is the most that a question is to read instead of one.
 const LEAST_ENTRIES: usize = 4096;
+const MOST_ENTRIES: usize = 1 << 20;
 
 /// How the server that told the counts is known: another one may have lost what this one told.
 pub(super) type Server = DateTime<Utc>;
@@ -39,7 +40,16 @@ pub struct HeldCounts {
 struct HourSum {
     until: i32,
     entries: usize,
+    total: i64,
+    /// By combination.
     counts: Vec<i32>,
+}
+
+/// What a reading of the hours comes upon.
+enum Stretch<'h> {
+    Sum(&'h HourSum),
+    /// Combination and count.
+    Entry(u32, i64),
 }
 
 /// A change that is not folded.
@@ -109,6 +119,11 @@ impl HeldCounts {
         self.taken.insert(number)
     }
 
+    /// Whether anything is held: what was given back tells nothing.
+    pub(crate) fn is_held(&self) -> bool {
+        self.server.is_some()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         let sums: usize = self.sums.iter().map(|sum| sum.counts.len() * size_of::<i32>()).sum();
         self.bytes + sums + self.combinations.bytes() + self.hours.len() * 48 + self.pending.len() * 32
@@ -142,13 +157,13 @@ impl HeldCounts {
     }
 
     fn entries_of_a_sum(&self) -> usize {
-        (ENTRIES_OF_A_SUM * self.combinations.len()).max(LEAST_ENTRIES)
+        (ENTRIES_OF_A_SUM * self.combinations.len()).clamp(LEAST_ENTRIES, MOST_ENTRIES)
     }
 
     /// Sums up the hours behind the last sum, as long as there are enough.
     fn sum_up(&mut self, most: usize) {
         let from = self.sums.last().map_or(i32::MIN, |sum| sum.until);
-        let mut sum = HourSum { until: from, entries: 0, counts: Vec::new() };
+        let mut sum = HourSum { until: from, entries: 0, total: 0, counts: Vec::new() };
         for (hour, block) in self.hours.range(from..) {
             sum.until = hour.saturating_add(1);
             sum.add(block, 1);
@@ -156,7 +171,7 @@ impl HeldCounts {
                 sum.counts.shrink_to_fit();
                 self.sums.push(std::mem::replace(
                     &mut sum,
-                    HourSum { until: hour.saturating_add(1), entries: 0, counts: Vec::new() },
+                    HourSum { until: hour.saturating_add(1), entries: 0, total: 0, counts: Vec::new() },
                 ));
             }
         }
@@ -173,13 +188,8 @@ impl HeldCounts {
 
     /// Calls `take` with ids and counts of what is folded and fits: of sums where these lie within the minutes, else of hours.
     fn read(&self, minutes: (i32, i32), fitting: &Fitting, take: &mut impl FnMut(u32, i64)) {
-        let hours = hours_of(minutes);
-        let mut from = i32::MIN;
-        for sum in &self.sums {
-            // The hours at the ends may be halves of hours.
-            let is_whole =
-                (from > hours.start || minutes.0 == i32::MIN) && (sum.until < hours.end || minutes.1 == i32::MAX);
-            if is_whole {
+        self.read_stretches(minutes, fitting, &mut |stretch| match stretch {
+            Stretch::Sum(sum) => {
                 let mut take = |id: u32| {
                     let count = sum.count(id);
                     if count != 0 {
@@ -190,13 +200,31 @@ impl HeldCounts {
                     Fitting::All => (0..sum.counts.len()).filter_map(|id| u32::try_from(id).ok()).for_each(&mut take),
                     Fitting::Some { ids, .. } => ids.iter().copied().for_each(&mut take),
                 }
+            }
+            Stretch::Entry(id, count) => take(id, count),
+        });
+    }
+
+    /// Calls `take` with what is folded and fits: with the sums that lie within the minutes, whatever fits of them, and with the entries of
+    /// all other hours that fit.
+    fn read_stretches(&self, minutes: (i32, i32), fitting: &Fitting, take: &mut impl FnMut(Stretch<'_>)) {
+        let hours = hours_of(minutes);
+        let mut from = i32::MIN;
+        for sum in &self.sums {
+            // The hours at the ends may be halves of hours.
+            let is_whole =
+                (from > hours.start || minutes.0 == i32::MIN) && (sum.until < hours.end || minutes.1 == i32::MAX);
+            if is_whole {
+                take(Stretch::Sum(sum));
             } else if sum.until > hours.start && from < hours.end {
-                self.read_hours(from.max(hours.start)..sum.until.min(hours.end), minutes, fitting, take);
+                let stretch = from.max(hours.start)..sum.until.min(hours.end);
+                self.read_hours(stretch, minutes, fitting, &mut |id, count| take(Stretch::Entry(id, count)));
             }
             from = sum.until;
         }
         if from < hours.end {
-            self.read_hours(from.max(hours.start)..hours.end, minutes, fitting, take);
+            let stretch = from.max(hours.start)..hours.end;
+            self.read_hours(stretch, minutes, fitting, &mut |id, count| take(Stretch::Entry(id, count)));
         }
     }
 
@@ -237,6 +265,7 @@ impl HourSum {
                 self.counts.resize(place + 1, 0);
             }
             self.counts[place] += i32::try_from(count).unwrap_or(i32::MAX) * sign;
+            self.total += count * i64::from(sign);
         });
         let entries = entries(block);
         self.entries = if sign > 0 { self.entries + entries } else { self.entries.saturating_sub(entries) };
@@ -247,7 +276,13 @@ impl<'h> Fit<'h> {
     /// How many incidents of whole minutes.
     pub fn count(&self, minutes: (i32, i32)) -> i64 {
         let mut total = 0;
-        self.folded(minutes, &mut |_, count| total += count);
+        self.held.read_stretches(minutes, &self.fitting, &mut |stretch| {
+            total += match (stretch, &self.fitting) {
+                (Stretch::Entry(_, count), _) => count,
+                (Stretch::Sum(sum), Fitting::All) => sum.total,
+                (Stretch::Sum(sum), Fitting::Some { ids, .. }) => ids.iter().map(|id| i64::from(sum.count(*id))).sum(),
+            };
+        });
         total + self.pending(minutes).map(|(_, _, delta)| delta).sum::<i64>()
     }
 
@@ -437,4 +472,133 @@ fn fits(filter: &CountedFilter<'_>, values: &Values<&str>) -> bool {
         let wanted = filter.values[fact];
         wanted.is_empty() || values[fact].is_some_and(|value| wanted.iter().any(|wanted| wanted == value))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::block::HourCounts;
+    use super::*;
+    use crate::domain::filter::IncidentFilter;
+    use crate::domain::totals::{minute_of, start_of};
+    use fastrand::Rng;
+
+    const STATUSES: [&str; 3] = ["completed", "failed", "rolled_back"];
+
+    /// An incident: its minute and what it is counted by.
+    type Incident = (i32, Values<String>);
+
+    fn incident(random: &mut Rng) -> Incident {
+        let mut values: Values<String> = Values::default();
+        values[0] = Some(format!("Alert{}", random.u8(0..5)));
+        values[3] = (random.u8(0..10) > 0).then(|| format!("ns-{}", random.u8(0..8)));
+        // One status is rare.
+        let status = if random.u16(0..2000) == 0 { 2 } else { random.usize(0..2) };
+        values[5] = Some(STATUSES[status].to_owned());
+        (1000 * 60 + random.i32(0..48 * 60), values)
+    }
+
+    /// Blocks of these incidents; some hours are known as a whole only.
+    fn held(incidents: &[Incident], coarse: impl Fn(i32) -> bool) -> HeldCounts {
+        let mut held = HeldCounts::default();
+        let mut hours: BTreeMap<i32, HourCounts> = BTreeMap::new();
+        for (minute, values) in incidents {
+            let values: Values<&str> = std::array::from_fn(|fact| values[fact].as_deref());
+            let id = held.combinations.id(&values).unwrap_or_else(|| {
+                let id = u32::try_from(held.combinations.len().max(1)).expect("few");
+                held.combinations.add(id, &values);
+                id
+            });
+            let hour = minute.div_euclid(60);
+            let counts = hours
+                .entry(hour)
+                .or_insert_with(|| HourCounts { step: if coarse(hour) { 60 } else { 1 }, ..HourCounts::default() });
+            counts.add(u8::try_from(minute.rem_euclid(60)).expect("below 60"), id, 1);
+        }
+        // In two parts, the second of which changes hours of the first.
+        let half: Vec<(i32, Box<[u8]>)> =
+            hours.iter().step_by(2).map(|(hour, _)| (*hour, Box::from([1, 0, 1, 0]))).collect();
+        held.replace(half.into_iter());
+        held.replace(hours.into_iter().map(|(hour, counts)| (hour, counts.bytes().into())));
+        held
+    }
+
+    fn filter(random: &mut Rng) -> IncidentFilter {
+        let mut filter = IncidentFilter::default();
+        let mut set = |name, value: String| filter.set(name, &value, start_of(0)).expect(name);
+        for _ in 0..random.usize(0..3) {
+            set("alert_name", format!("Alert{}", random.u8(0..6)));
+        }
+        if random.bool() {
+            set("namespace", format!("ns-{}", random.u8(0..8)));
+        }
+        if random.bool() {
+            set("status", STATUSES[random.usize(0..3)].to_owned());
+        }
+        filter
+    }
+
+    #[test]
+    fn counts_and_minutes_are_those_of_the_incidents() {
+        let mut random = Rng::with_seed(11);
+        let incidents: Vec<Incident> = (0..20_000).map(|_| incident(&mut random)).collect();
+        let (folded, unfolded) = incidents.split_at(19_500);
+        let mut held = held(folded, |hour| hour % 7 == 3);
+        assert!(held.sums.len() > 2, "{}", held.sums.len());
+        for (minute, values) in unfolded {
+            let values = std::array::from_fn(|fact| values[fact].as_deref());
+            held.take_change(&Change { minute: *minute, values, delta: 1 });
+        }
+        for _ in 0..150 {
+            let asked = filter(&mut random);
+            let counted = CountedFilter::of(&asked).expect("counted");
+            let end = |random: &mut Rng| start_of(1000 * 60 + random.i32(-90..50 * 60));
+            let since = random.bool().then(|| end(&mut random));
+            let until = random.bool().then(|| end(&mut random));
+            let counted = CountedFilter { since, until, ..counted };
+            let is_in = |(minute, values): &&Incident| {
+                let values: Values<&str> = std::array::from_fn(|fact| values[fact].as_deref());
+                since.is_none_or(|since| start_of(*minute) >= since)
+                    && until.is_none_or(|until| start_of(*minute) < until)
+                    && fits(&counted, &values)
+            };
+            let periods = held.periods(&counted);
+            let in_parts =
+                |minute: i32| periods.parts.iter().any(|part| (part.since..part.until).contains(&start_of(minute)));
+            let fit = held.fit(counted);
+            let wanted = incidents.iter().filter(is_in).filter(|(minute, _)| !in_parts(*minute)).count();
+            assert_eq!(fit.count(periods.minutes), i64::try_from(wanted).expect("few"), "{counted:?}");
+            let total: i64 = fit.by_combination(periods.minutes).iter().sum();
+            let pending: i64 = fit.pending(periods.minutes).map(|(_, _, delta)| delta).sum();
+            assert_eq!(total + pending, fit.count(periods.minutes));
+            minutes_have_the_first(
+                &fit,
+                &incidents.iter().filter(is_in).map(|(minute, _)| *minute).collect::<Vec<_>>(),
+            );
+        }
+    }
+
+    /// The minutes of a page have the first that fit, and say when there may be others.
+    fn minutes_have_the_first(fit: &Fit<'_>, fitting: &[i32]) {
+        let (since, until) = (fit.filter.since, fit.filter.until);
+        let (first, last) = (since.map_or(i32::MIN, minute_of), until.map_or(i32::MAX, minute_of));
+        let after = |minute: i32| if minute == i32::MIN { minute } else { minute.saturating_add(1) };
+        for newest in [true, false] {
+            let wanted = 25;
+            let (minutes, whole) = ((first, after(last)), (after(first), last));
+            let found = fit.minutes(minutes, whole, newest, wanted, usize::MAX).expect("no bound");
+            let mut sorted = fitting.to_vec();
+            sorted.sort_unstable();
+            if newest {
+                sorted.reverse();
+            }
+            let is_there = |minute: &i32| found.ranges.iter().any(|(from, to)| (*from..*to).contains(minute));
+            let there = sorted.iter().take_while(|minute| is_there(minute)).count();
+            assert!(there >= sorted.len().min(25) && (found.is_cut || there == sorted.len()), "{there} {found:?}");
+            assert!(found.ranges.windows(2).all(|pair| pair[0].1 < pair[1].0), "{found:?}");
+        }
+        assert!(
+            fit.minutes((first, after(last)), (after(first), last), true, 25, 0)
+                .is_none_or(|found| found.ranges.len() < 60)
+        );
+    }
 }

@@ -7,6 +7,7 @@ use crate::db::template::sql;
 use crate::db::transaction::Transaction;
 use futures_util::try_join;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
@@ -67,8 +68,9 @@ impl HeldTotals {
     ///
     /// # Errors
     /// PostgreSQL's.
-    pub async fn load(&self, tx: &mut Transaction<'_>) -> Result<bool, Error> {
-        tx.client().batch_execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    pub async fn load(&self, tx: &mut Transaction<'_>, limit: Duration) -> Result<bool, Error> {
+        let snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout";
+        tx.client().batch_execute(&format!("{snapshot} = {}", limit.as_millis())).await?;
         let state = tx.prepare(sql!("read_state.sql")).await?;
         let combinations = tx.prepare(sql!("read_combinations.sql")).await?;
         let blocks = tx.prepare(include_str!("read_blocks.sql")).await?;
