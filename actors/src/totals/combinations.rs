@@ -51,8 +51,8 @@ impl Texts {
 pub(super) enum Fitting {
     All,
     Some {
-        /// By id.
-        fits: Vec<bool>,
+        /// A bit for each id.
+        fits: Vec<u64>,
         /// The ids of those that do.
         ids: Vec<u32>,
     },
@@ -63,7 +63,7 @@ impl Fitting {
     pub fn has(&self, id: u32) -> bool {
         match self {
             Fitting::All => true,
-            Fitting::Some { fits, .. } => fits.get(id as usize).copied().unwrap_or(false),
+            Fitting::Some { fits, .. } => fits.get(id as usize / 64).is_some_and(|bits| bits >> (id % 64) & 1 == 1),
         }
     }
 }
@@ -138,23 +138,19 @@ impl Combinations {
         if asked.peek().is_none() {
             return Fitting::All;
         }
-        let mut fits = vec![true; self.len()];
+        let mut all = vec![true; self.len()];
         for (fact, wanted) in asked {
-            let codes: Vec<Code> = wanted.iter().filter_map(|text| self.texts[fact].code(Some(text))).collect();
-            match codes[..] {
-                [wanted] => {
-                    for (fits, code) in fits.iter_mut().zip(&self.columns[fact]) {
-                        *fits &= *code == wanted;
-                    }
-                }
-                _ => {
-                    for (fits, code) in fits.iter_mut().zip(&self.columns[fact]) {
-                        *fits = *fits && codes.contains(code);
-                    }
-                }
+            let mut is_wanted = vec![false; self.texts(fact) + 1];
+            for code in wanted.iter().filter_map(|text| self.texts[fact].code(Some(text))) {
+                is_wanted[code as usize] = true;
+            }
+            for (fits, code) in all.iter_mut().zip(&self.columns[fact]) {
+                *fits &= is_wanted.get(*code as usize).copied().unwrap_or(false);
             }
         }
-        let ids = fits.iter().zip(0..).filter_map(|(fits, id)| fits.then_some(id)).collect();
+        let bits = |chunk: &[bool]| chunk.iter().rev().fold(0, |bits, fits| bits << 1 | u64::from(*fits));
+        let fits = all.chunks(64).map(bits).collect();
+        let ids = all.iter().zip(0..).filter_map(|(fits, id)| fits.then_some(id)).collect();
         Fitting::Some { fits, ids }
     }
 }

@@ -9,12 +9,10 @@ use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
-/// A sum is kept of hours that have so many entries for each combination together. A question reads the sums, and the entries of one or two
-/// hours' stretches: with fewer entries there are more sums to be read, and more memory is taken.
-const ENTRIES_OF_A_SUM: usize = 16;
-/// What is worth a sum of its own, and what is the most that a question is to read instead of one.
+/// What sums may take of memory. With fewer sums there are more hours to be read between the nearest sum and a time.
+const SUMS_BYTES: usize = 64 << 20;
+/// What is worth another sum at least.
 const LEAST_ENTRIES: usize = 4096;
-const MOST_ENTRIES: usize = 1 << 20;
 
 /// How the server that told the counts is known: another one may have lost what this one told.
 pub(super) type Server = DateTime<Utc>;
@@ -27,18 +25,20 @@ pub struct HeldCounts {
     pub(super) seen: i64,
     pub(super) combinations: Combinations,
     hours: BTreeMap<i32, Box<[u8]>>,
-    /// One behind the other; what is behind the last one is read hour by hour.
+    /// Each of all hours before its end; what is behind the last one is read hour by hour.
     sums: Vec<HourSum>,
-    /// The bytes of the hours.
+    /// The bytes of the hours, and their entries.
     bytes: usize,
+    entries: usize,
     /// The rows of changes that have been taken in since the last fold.
     taken: HashSet<i64>,
     pending: Vec<Unfolded>,
 }
 
-/// Of all hours from the end of the sum before it.
+/// Of all hours before its end.
 struct HourSum {
     until: i32,
+    /// Of the hours behind the sum before it.
     entries: usize,
     total: i64,
     /// By combination.
@@ -132,47 +132,49 @@ impl HeldCounts {
     /// Puts blocks in the place of those that were there.
     pub(super) fn replace(&mut self, blocks: impl Iterator<Item = (i32, Box<[u8]>)>) {
         for (hour, block) in blocks {
-            let old = if block.len() > 1 {
-                self.bytes += block.len();
-                self.hours.insert(hour, block)
-            } else {
-                self.hours.remove(&hour)
+            let new = (block.len() > 1).then_some(block);
+            let old = match &new {
+                Some(block) => self.hours.insert(hour, block.clone()),
+                None => self.hours.remove(&hour),
             };
             let at = self.sums.partition_point(|sum| sum.until <= hour);
-            if let Some(sum) = self.sums.get_mut(at) {
-                if let Some(old) = &old {
-                    sum.add(old, -1);
+            for (block, sign) in old.iter().map(|old| (old, -1)).chain(new.iter().map(|new| (new, 1))) {
+                let entries = entries(block);
+                self.bytes = add(self.bytes, block.len(), sign);
+                self.entries = add(self.entries, entries, sign);
+                for sum in &mut self.sums[at..] {
+                    sum.add(block, sign);
                 }
-                if let Some(new) = self.hours.get(&hour) {
-                    sum.add(new, 1);
+                if let Some(sum) = self.sums.get_mut(at) {
+                    sum.entries = add(sum.entries, entries, sign);
                 }
             }
-            self.bytes -= old.map_or(0, |old| old.len());
         }
         let most = self.entries_of_a_sum();
-        if self.sums.iter().any(|sum| sum.entries > 4 * most) {
+        if self.sums.iter().any(|sum| sum.entries > 4 * most) || self.sums.len() > 4 * (self.entries / most + 1) {
             self.sums.clear();
         }
         self.sum_up(most);
     }
 
+    /// How many entries lie between two sums.
     fn entries_of_a_sum(&self) -> usize {
-        (ENTRIES_OF_A_SUM * self.combinations.len()).clamp(LEAST_ENTRIES, MOST_ENTRIES)
+        let sums = (SUMS_BYTES / (self.combinations.len().max(1) * size_of::<i32>())).max(1);
+        (self.entries / sums).max(LEAST_ENTRIES)
     }
 
     /// Sums up the hours behind the last sum, as long as there are enough.
     fn sum_up(&mut self, most: usize) {
-        let from = self.sums.last().map_or(i32::MIN, |sum| sum.until);
-        let mut sum = HourSum { until: from, entries: 0, total: 0, counts: Vec::new() };
+        let (from, total, counts) =
+            self.sums.last().map_or((i32::MIN, 0, Vec::new()), |sum| (sum.until, sum.total, sum.counts.clone()));
+        let mut sum = HourSum { until: from, entries: 0, total, counts };
         for (hour, block) in self.hours.range(from..) {
             sum.until = hour.saturating_add(1);
             sum.add(block, 1);
+            sum.entries += entries(block);
             if sum.entries >= most {
-                sum.counts.shrink_to_fit();
-                self.sums.push(std::mem::replace(
-                    &mut sum,
-                    HourSum { until: hour.saturating_add(1), entries: 0, total: 0, counts: Vec::new() },
-                ));
+                let next = HourSum { entries: 0, counts: sum.counts.clone(), ..sum };
+                self.sums.push(std::mem::replace(&mut sum, next));
             }
         }
     }
@@ -186,14 +188,14 @@ impl HeldCounts {
         Fit { held: self, filter, fitting: self.combinations.fitting(&filter.values) }
     }
 
-    /// Calls `take` with ids and counts of what is folded and fits: of sums where these lie within the minutes, else of hours.
+    /// Calls `take` with ids and counts of what is folded and fits. A count may be taken away again.
     fn read(&self, minutes: (i32, i32), fitting: &Fitting, take: &mut impl FnMut(u32, i64)) {
-        self.read_stretches(minutes, fitting, &mut |stretch| match stretch {
+        self.read_stretches(minutes, fitting, &mut |stretch, sign| match stretch {
             Stretch::Sum(sum) => {
                 let mut take = |id: u32| {
                     let count = sum.count(id);
                     if count != 0 {
-                        take(id, count.into());
+                        take(id, i64::from(count) * sign);
                     }
                 };
                 match fitting {
@@ -201,30 +203,54 @@ impl HeldCounts {
                     Fitting::Some { ids, .. } => ids.iter().copied().for_each(&mut take),
                 }
             }
-            Stretch::Entry(id, count) => take(id, count),
+            Stretch::Entry(id, count) => take(id, count * sign),
         });
     }
 
-    /// Calls `take` with what is folded and fits: with the sums that lie within the minutes, whatever fits of them, and with the entries of
-    /// all other hours that fit.
-    fn read_stretches(&self, minutes: (i32, i32), fitting: &Fitting, take: &mut impl FnMut(Stretch<'_>)) {
-        let hours = hours_of(minutes);
-        let mut from = i32::MIN;
-        for sum in &self.sums {
-            // The hours at the ends may be halves of hours.
-            let is_whole =
-                (from > hours.start || minutes.0 == i32::MIN) && (sum.until < hours.end || minutes.1 == i32::MAX);
-            if is_whole {
-                take(Stretch::Sum(sum));
-            } else if sum.until > hours.start && from < hours.end {
-                let stretch = from.max(hours.start)..sum.until.min(hours.end);
-                self.read_hours(stretch, minutes, fitting, &mut |id, count| take(Stretch::Entry(id, count)));
-            }
-            from = sum.until;
+    /// Calls `take` with what is to be added (1) or taken away (-1): sums, whatever fits of them, and entries that fit.
+    fn read_stretches(&self, minutes: (i32, i32), fitting: &Fitting, take: &mut impl FnMut(Stretch<'_>, i64)) {
+        if minutes.0 >= minutes.1 {
+            return;
         }
-        if from < hours.end {
-            let stretch = from.max(hours.start)..hours.end;
-            self.read_hours(stretch, minutes, fitting, &mut |id, count| take(Stretch::Entry(id, count)));
+        // The first whole hour, and the first that is not whole any more.
+        let first = if minutes.0 == i32::MIN { i32::MIN } else { -(-minutes.0).div_euclid(MINUTES_OF_AN_HOUR) };
+        let last = if minutes.1 == i32::MAX { i32::MAX } else { minutes.1.div_euclid(MINUTES_OF_AN_HOUR) };
+        let stretch_of = |hour: i32| self.sums.partition_point(|sum| sum.until <= hour);
+        if first >= last || stretch_of(first) == stretch_of(last) {
+            self.read_hours(hours_of(minutes), minutes, fitting, &mut |id, count| take(Stretch::Entry(id, count), 1));
+            return;
+        }
+        self.read_before(last, 1, fitting, take);
+        if first != i32::MIN {
+            self.read_before(first, -1, fitting, take);
+            let hour = first.saturating_sub(1)..first;
+            self.read_hours(hour, minutes, fitting, &mut |id, count| take(Stretch::Entry(id, count), 1));
+        }
+        if last != i32::MAX {
+            let hour = last..last.saturating_add(1);
+            self.read_hours(hour, minutes, fitting, &mut |id, count| take(Stretch::Entry(id, count), 1));
+        }
+    }
+
+    /// All hours before this one, by the nearest sum.
+    fn read_before(&self, hour: i32, sign: i64, fitting: &Fitting, take: &mut impl FnMut(Stretch<'_>, i64)) {
+        let all = (i32::MIN, i32::MAX);
+        let at = self.sums.partition_point(|sum| sum.until <= hour);
+        let before = at.checked_sub(1).and_then(|before| self.sums.get(before));
+        let start = before.map_or(i32::MIN, |sum| sum.until);
+        match self.sums.get(at) {
+            Some(behind) if i64::from(behind.until) - i64::from(hour) < i64::from(hour) - i64::from(start) => {
+                take(Stretch::Sum(behind), sign);
+                self.read_hours(hour..behind.until, all, fitting, &mut |id, count| {
+                    take(Stretch::Entry(id, count), -sign)
+                });
+            }
+            _ => {
+                if let Some(before) = before {
+                    take(Stretch::Sum(before), sign);
+                }
+                self.read_hours(start..hour, all, fitting, &mut |id, count| take(Stretch::Entry(id, count), sign));
+            }
         }
     }
 
@@ -267,8 +293,6 @@ impl HourSum {
             self.counts[place] += i32::try_from(count).unwrap_or(i32::MAX) * sign;
             self.total += count * i64::from(sign);
         });
-        let entries = entries(block);
-        self.entries = if sign > 0 { self.entries + entries } else { self.entries.saturating_sub(entries) };
     }
 }
 
@@ -276,12 +300,15 @@ impl<'h> Fit<'h> {
     /// How many incidents of whole minutes.
     pub fn count(&self, minutes: (i32, i32)) -> i64 {
         let mut total = 0;
-        self.held.read_stretches(minutes, &self.fitting, &mut |stretch| {
-            total += match (stretch, &self.fitting) {
-                (Stretch::Entry(_, count), _) => count,
-                (Stretch::Sum(sum), Fitting::All) => sum.total,
-                (Stretch::Sum(sum), Fitting::Some { ids, .. }) => ids.iter().map(|id| i64::from(sum.count(*id))).sum(),
-            };
+        self.held.read_stretches(minutes, &self.fitting, &mut |stretch, sign| {
+            total += sign
+                * match (stretch, &self.fitting) {
+                    (Stretch::Entry(_, count), _) => count,
+                    (Stretch::Sum(sum), Fitting::All) => sum.total,
+                    (Stretch::Sum(sum), Fitting::Some { ids, .. }) => {
+                        ids.iter().map(|id| i64::from(sum.count(*id))).sum::<i64>()
+                    }
+                };
         });
         total + self.pending(minutes).map(|(_, _, delta)| delta).sum::<i64>()
     }
@@ -366,17 +393,22 @@ impl<'h> Fit<'h> {
         // Stretches of hours: those of each sum, and what is behind the last one.
         let starts = std::iter::once(i32::MIN).chain(held.sums.iter().map(|sum| sum.until));
         let ends = held.sums.iter().map(|sum| sum.until).chain([i32::MAX]);
-        let mut stretches: Vec<(Option<&HourSum>, Range<i32>)> =
-            held.sums.iter().map(Some).chain([None]).zip(starts.zip(ends).map(|(start, end)| start..end)).collect();
+        let mut stretches: Vec<(usize, Range<i32>)> =
+            starts.zip(ends).map(|(start, end)| start..end).enumerate().collect();
         if newest {
             stretches.reverse();
         }
         let (mut left, mut read) = (wanted, 0);
-        for (sum, stretch) in stretches {
+        for (at, stretch) in stretches {
             let stretch = stretch.start.max(hours.start)..stretch.end.min(hours.end);
-            let has_none = sum.is_some_and(|sum| match &self.fitting {
-                Fitting::All => false,
-                Fitting::Some { ids, .. } => !ids.iter().any(|id| sum.count(*id) != 0),
+            let has_none = held.sums.get(at).is_some_and(|sum| {
+                let before = at.checked_sub(1).and_then(|before| held.sums.get(before));
+                match &self.fitting {
+                    Fitting::All => false,
+                    Fitting::Some { ids, .. } => {
+                        ids.iter().all(|id| sum.count(*id) == before.map_or(0, |before| before.count(*id)))
+                    }
+                }
             });
             let mut found_here: Vec<(i32, i32, i64)> = Vec::new();
             if left > 0 && !stretch.is_empty() && !has_none {
@@ -451,6 +483,10 @@ impl<'h> Fit<'h> {
     pub fn next_hour(&self, hour: i32) -> Option<i32> {
         self.held.hours.range(hour..).next().map(|(hour, _)| *hour)
     }
+}
+
+fn add(number: usize, more: usize, sign: i32) -> usize {
+    if sign > 0 { number + more } else { number.saturating_sub(more) }
 }
 
 fn is_within(minute: i32, minutes: (i32, i32)) -> bool {
