@@ -100,7 +100,7 @@ fn held(
     let mut groups: HashMap<Vec<u32>, u32> = HashMap::new();
     let mut names: Vec<(GroupKey, Option<String>)> = Vec::new();
     let ids = fit.ids();
-    let mut group_of = vec![0u32; ids.last().map_or(0, |last| *last as usize + 1)];
+    let mut group_of = vec![0u32; ids.iter().max().map_or(0, |last| *last as usize + 1)];
     let mut codes = Vec::new();
     for id in ids {
         codes.clear();

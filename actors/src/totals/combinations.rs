@@ -14,6 +14,8 @@ pub(super) struct Combinations {
     texts: [Texts; COUNTED],
     /// Of each fact the codes by the combinations' ids, which are dense: a question reads the facts that it asks for alone.
     columns: [Vec<Code>; COUNTED],
+    /// Of each fact the ids that have a code.
+    having: [Vec<Vec<u32>>; COUNTED],
     /// The ids, found by the codes.
     ids: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -85,7 +87,7 @@ impl Combinations {
 
     pub fn bytes(&self) -> usize {
         let texts = self.texts.iter().flat_map(|texts| &texts.texts).map(|text| 2 * (text.len() + 24)).sum::<usize>();
-        texts + self.len() * size_of::<Codes>() + self.ids.capacity() * 5
+        texts + self.len() * 2 * size_of::<Codes>() + self.ids.capacity() * 5
     }
 
     pub fn add(&mut self, id: u32, values: &Values<&str>) {
@@ -99,6 +101,13 @@ impl Combinations {
                 column.resize(place + 1, Code::MAX);
             }
             column[place] = code;
+        }
+        for (having, code) in self.having.iter_mut().zip(codes) {
+            let place = code as usize;
+            if having.len() <= place {
+                having.resize_with(place + 1, Vec::new);
+            }
+            having[place].push(id);
         }
         let hash = self.hasher.hash_one(codes);
         let (hasher, columns) = (&self.hasher, &self.columns);
@@ -134,23 +143,25 @@ impl Combinations {
 
     /// The combinations that have one of the values of each fact; a fact without values may have any.
     pub fn fitting(&self, values: &[&[String]; COUNTED]) -> Fitting {
-        let mut asked = values.iter().enumerate().filter(|(_, wanted)| !wanted.is_empty()).peekable();
-        if asked.peek().is_none() {
-            return Fitting::All;
+        let asked: Vec<(usize, Vec<Code>)> = values
+            .iter()
+            .enumerate()
+            .filter(|(_, wanted)| !wanted.is_empty())
+            .map(|(fact, wanted)| (fact, wanted.iter().filter_map(|text| self.texts[fact].code(Some(text))).collect()))
+            .collect();
+        // Those that have one of the values of the fact that has the fewest; of them those that fit the other facts too.
+        let having = |fact: usize, code: &Code| self.having[fact].get(*code as usize).map_or(&[][..], |ids| &ids[..]);
+        let how_many =
+            |(fact, codes): &&(usize, Vec<Code>)| -> usize { codes.iter().map(|code| having(*fact, code).len()).sum() };
+        let Some((fewest, codes)) = asked.iter().min_by_key(how_many) else { return Fitting::All };
+        let mut ids: Vec<u32> = codes.iter().flat_map(|code| having(*fewest, code)).copied().collect();
+        for (fact, codes) in asked.iter().filter(|(fact, _)| fact != fewest) {
+            ids.retain(|id| codes.contains(&self.code(*id, *fact)));
         }
-        let mut all = vec![true; self.len()];
-        for (fact, wanted) in asked {
-            let mut is_wanted = vec![false; self.texts(fact) + 1];
-            for code in wanted.iter().filter_map(|text| self.texts[fact].code(Some(text))) {
-                is_wanted[code as usize] = true;
-            }
-            for (fits, code) in all.iter_mut().zip(&self.columns[fact]) {
-                *fits &= is_wanted.get(*code as usize).copied().unwrap_or(false);
-            }
+        let mut fits = vec![0u64; self.len().div_ceil(64)];
+        for id in &ids {
+            fits[*id as usize / 64] |= 1 << (id % 64);
         }
-        let bits = |chunk: &[bool]| chunk.iter().rev().fold(0, |bits, fits| bits << 1 | u64::from(*fits));
-        let fits = all.chunks(64).map(bits).collect();
-        let ids = all.iter().zip(0..).filter_map(|(fits, id)| fits.then_some(id)).collect();
         Fitting::Some { fits, ids }
     }
 }

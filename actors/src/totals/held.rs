@@ -99,6 +99,11 @@ pub(crate) struct Fit<'h> {
 }
 
 impl HeldCounts {
+    /// Nothing yet, of this server.
+    pub(super) fn of(server: Server) -> Self {
+        HeldCounts { server: Some(server), ..HeldCounts::default() }
+    }
+
     /// Counts come from another generation: what is pending comes again.
     pub(super) fn begin(&mut self, generation: i64) {
         self.generation = generation;

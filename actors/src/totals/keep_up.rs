@@ -5,7 +5,8 @@ use super::changes::{changes_of, values};
 use super::held::{HeldCounts, Server};
 use crate::db::template::sql;
 use crate::db::transaction::Transaction;
-use futures_util::try_join;
+use futures_util::{TryStreamExt, try_join};
+use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use tokio_postgres::types::ToSql;
@@ -83,25 +84,33 @@ impl HeldTotals {
             let held = self.read();
             if held.server == Some(server) { (held.combinations.last(), held.generation) } else { (0, -1) }
         };
-        let (last, generation): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) = ([&last], [&generation]);
-        let (combinations, blocks, changes) = try_join!(
-            client.query(&combinations, &last),
-            client.query(&blocks, &generation),
-            client.query(&changes, &[])
-        )?;
+        // A large store has many combinations: they are taken in as they come.
+        let mut fresh = HeldCounts::of(server);
+        let mut new = Vec::new();
+        {
+            let params: [&(dyn ToSql + Sync); 1] = [&last];
+            let mut rows = pin!(client.query_raw(&combinations, params).await?);
+            while let Some(row) = rows.try_next().await? {
+                match generation {
+                    -1 => fresh.combinations.add(row.get::<_, i32>("id").unsigned_abs(), &values(&row)),
+                    _ => new.push(row),
+                }
+            }
+        }
+        let generation_params: [&(dyn ToSql + Sync); 1] = [&generation];
+        let (blocks, changes) = try_join!(client.query(&blocks, &generation_params), client.query(&changes, &[]))?;
         let counts = self.clone();
         let add = move || {
+            if generation == -1 {
+                add(&mut fresh, &state, &new, &blocks, &changes);
+                let is_worth_it = fresh.bytes() <= MOST_BYTES;
+                *counts.0.write().unwrap_or_else(PoisonError::into_inner) =
+                    if is_worth_it { fresh } else { HeldCounts::default() };
+                return is_worth_it;
+            }
             let mut held = counts.0.write().unwrap_or_else(PoisonError::into_inner);
-            if held.server != Some(server) {
-                *held = HeldCounts::default();
-                held.server = Some(server);
-            }
-            add(&mut held, &state, &combinations, &blocks, &changes);
-            let is_worth_it = held.bytes() <= MOST_BYTES;
-            if !is_worth_it {
-                *held = HeldCounts::default();
-            }
-            is_worth_it
+            add(&mut held, &state, &new, &blocks, &changes);
+            held.bytes() <= MOST_BYTES
         };
         // Of a large store that takes longer than a thread for reads can be held up. A panic in it leaves the counts as they were.
         Ok(tokio::task::spawn_blocking(add).await.unwrap_or(false))
