@@ -97,12 +97,12 @@ impl Server {
 
     /// Stops the server's processes where they are, until the answer is dropped.
     pub async fn freeze(&self, database: &Database) -> Frozen {
+        // First the one that makes others.
+        let mut frozen = Frozen(Vec::new());
+        frozen.stop(self.postmaster());
         let backends = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND pid IS NOT NULL";
-        let rows = database.rows(backends, &[]).await;
-        let backends = rows.iter().map(|row| row.get(0));
-        let frozen = Frozen(backends.chain([self.postmaster()]).filter_map(Pid::from_raw).collect());
-        for pid in &frozen.0 {
-            kill_process(*pid, Signal::STOP).expect("it lives");
+        for row in database.rows(backends, &[]).await {
+            frozen.stop(row.get(0));
         }
         frozen
     }
@@ -174,6 +174,16 @@ impl Database {
 
 /// Processes that stand still.
 pub struct Frozen(Vec<Pid>);
+
+impl Frozen {
+    fn stop(&mut self, pid: i32) {
+        let pid = Pid::from_raw(pid).expect("a process");
+        // A worker that has ended meanwhile does nothing any more.
+        if kill_process(pid, Signal::STOP).is_ok() {
+            self.0.push(pid);
+        }
+    }
+}
 
 impl Drop for Frozen {
     fn drop(&mut self) {
