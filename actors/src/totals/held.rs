@@ -405,6 +405,9 @@ impl<'h> Fit<'h> {
         }
         let (mut left, mut read) = (wanted, 0);
         for (at, stretch) in stretches {
+            if left <= 0 {
+                break;
+            }
             let stretch = stretch.start.max(hours.start)..stretch.end.min(hours.end);
             let has_none = held.sums.get(at).is_some_and(|sum| {
                 let before = at.checked_sub(1).and_then(|before| held.sums.get(before));
@@ -416,7 +419,7 @@ impl<'h> Fit<'h> {
                 }
             });
             let mut found_here: Vec<(i32, i32, i64)> = Vec::new();
-            if left > 0 && !stretch.is_empty() && !has_none {
+            if !stretch.is_empty() && !has_none {
                 let blocks = held.hours.range(stretch.clone());
                 let blocks: Box<dyn Iterator<Item = _>> =
                     if newest { Box::new(blocks.rev()) } else { Box::new(blocks) };
