@@ -34,6 +34,16 @@ PROGRAM = ROOT / "target/release/data-storage"
 FOREIGN = 0.06
 
 
+def processes():
+    """Every process, with the fields of its stat behind the name."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                yield int(entry.name), (entry / "stat").read_text().rsplit(") ", 1)[1].split()
+            except OSError:
+                pass  # it has ended
+
+
 class Service:
     """The release program on its own PostgreSQL."""
 
@@ -110,17 +120,12 @@ class Service:
 
     def cpu(self) -> dict:
         """Seconds of processor time so far."""
-        hertz, postmaster = os.sysconf("SC_CLK_TCK"), str(self.postmaster())
+        hertz, postmaster = os.sysconf("SC_CLK_TCK"), self.postmaster()
         used = {"service": 0.0, "PostgreSQL": 0.0}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    stat = (entry / "stat").read_text().rsplit(") ", 1)[1].split()
-                except OSError:
-                    continue
-                part = "service" if entry.name == str(self.process.pid) else "PostgreSQL" if stat[1] == postmaster else None
-                if part:
-                    used[part] += (int(stat[11]) + int(stat[12])) / hertz
+        for pid, stat in processes():
+            part = "service" if pid == self.process.pid else "PostgreSQL" if int(stat[1]) == postmaster else None
+            if part:
+                used[part] += (int(stat[11]) + int(stat[12])) / hertz
         return used
 
     def memory(self) -> float:
@@ -147,14 +152,9 @@ class Foreign:
         # Ours are this process, its children that have ended, and its running descendants.
         tree, parents = {os.getpid()}, {}
         times = {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    stat = (entry / "stat").read_text().rsplit(") ", 1)[1].split()
-                except OSError:
-                    continue
-                parents[int(entry.name)] = int(stat[1])
-                times[int(entry.name)] = sum(int(field) for field in stat[11:15])
+        for pid, stat in processes():
+            parents[pid] = int(stat[1])
+            times[pid] = sum(int(field) for field in stat[11:15])
         grown = True
         while grown:
             more = {pid for pid, parent in parents.items() if parent in tree} - tree
