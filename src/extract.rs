@@ -154,11 +154,15 @@ pub const MAX_ID: i64 = (1 << 53) - 1;
 
 /// A positive integer below 2^53 in the path.
 pub fn path_id(request: &HttpRequest) -> Result<i64, Invalid> {
-    let text = request.match_info().get("id").unwrap_or_default();
+    id_of("id", request.match_info().get("id").unwrap_or_default())
+}
+
+/// An incident's id in a path or a query.
+pub fn id_of(field: &'static str, text: &str) -> Result<i64, Invalid> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match text.parse::<i64>() {
         Ok(id) if digits && (1..=MAX_ID).contains(&id) => Ok(id),
-        _ => Err(Invalid::wrong("id", "must be a positive integer below 2^53")),
+        _ => Err(Invalid::wrong(field, "must be a positive integer below 2^53")),
     }
 }
 

@@ -4,7 +4,7 @@ use data_storage_actors::embedder::split_words;
 
 fn main() -> std::io::Result<()> {
     for line in std::io::stdin().lines() {
-        println!("{}", split_words(&line?).collect::<Vec<_>>().join(" "));
+        println!("{}", split_words(&line?).join(" "));
     }
     Ok(())
 }

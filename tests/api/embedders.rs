@@ -196,7 +196,7 @@ async fn from_one_embedder_to_another() {
     let count = async |embedder: &str| {
         database.number(&format!("SELECT count(*) FROM audit_embeddings WHERE embedder = '{embedder}'")).await
     };
-    eventually("vectors", async || (count("builtin-1").await == 20).then_some(())).await;
+    eventually("vectors", async || (count("builtin-2").await == 20).then_some(())).await;
     eventually("active", async || (database.number("SELECT count(*) FROM embedding_active").await == 1).then_some(()))
         .await;
     service.stop().await;
@@ -205,16 +205,16 @@ async fn from_one_embedder_to_another() {
     service.logged("ready").await;
     service.logged("the vectors are another embedder's: run data-storage reindex").await;
     let part = service.read("/health").await["parts"]["embedder"].clone();
-    assert_eq!(part, json!({"id": "builtin-1", "configured": "http:letters", "reindex_needed": true}));
+    assert_eq!(part, json!({"id": "builtin-2", "configured": "http:letters", "reindex_needed": true}));
     post(&service, "rr-new", "the pod ran out of memory again").await;
     eventually("vectors of both", async || {
-        (count("builtin-1").await == 21 && count("http:letters").await == 1).then_some(())
+        (count("builtin-2").await == 21 && count("http:letters").await == 1).then_some(())
     })
     .await;
     let found = search(&service).await;
     assert_eq!(
         (&found["coverage"]["embedder"], found["data"].as_array().map(Vec::len)),
-        (&json!("builtin-1"), Some(10))
+        (&json!("builtin-2"), Some(10))
     );
 
     // A report without text makes no vector, but it changes a fact. The patterns of both embedders learn of that
@@ -224,7 +224,7 @@ async fn from_one_embedder_to_another() {
     let body = json!({"query": "memory of the pod ran out", "filters": {"status": "cancelled"}});
     eventually("the old one finds it", async || {
         let found = service.search(&body).await.json();
-        (found["coverage"]["embedder"] == "builtin-1" && found["data"][0]["remediation_request_id"] == "rr-3")
+        (found["coverage"]["embedder"] == "builtin-2" && found["data"][0]["remediation_request_id"] == "rr-3")
             .then_some(())
     })
     .await;
@@ -237,7 +237,7 @@ async fn from_one_embedder_to_another() {
         .expect("it runs");
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && words.contains("20 audits have their vector now"), "{output:?}");
-    assert!(words.contains("searches go by http:letters from now on, no longer by builtin-1"), "{words}");
+    assert!(words.contains("searches go by http:letters from now on, no longer by builtin-2"), "{words}");
     assert_eq!(count("http:letters").await, 21);
     eventually("the new one is searched", async || {
         (search(&service).await["coverage"]["embedder"] == "http:letters").then_some(())

@@ -17,6 +17,7 @@ mod outcomes;
 mod posted_fields;
 mod questions;
 mod rate_limits;
+mod recall;
 mod search;
 mod tls;
 mod tokens;

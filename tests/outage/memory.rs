@@ -110,14 +110,14 @@ async fn held_patterns_have_a_bound() {
     let fill = |from: i64, to: i64| {
         format!(
             "INSERT INTO embedding_pattern_words (bucket, embedder, pattern, embedding, facets)
-             SELECT n % 1024, 'builtin-1', md5(n::text)::uuid,
+             SELECT n % 1024, 'builtin-2', md5(n::text)::uuid,
                  ('{{' || (SELECT string_agg((12 * k + n % 12 + 1)::text || ':0.125', ',' ORDER BY k)
                      FROM generate_series(0, 63) AS k) || '}}/768')::sparsevec,
                  0::bit(512)
              FROM generate_series({from}, {to}) AS n;
              UPDATE embedding_terms SET patterns = {to} + 1 WHERE term = '';
              INSERT INTO embedding_revisions (bucket, embedder, revision)
-             SELECT b, 'builtin-1', {to} FROM generate_series(0, 1023) AS b
+             SELECT b, 'builtin-2', {to} FROM generate_series(0, 1023) AS b
              ON CONFLICT (bucket, embedder) DO UPDATE SET revision = embedding_revisions.revision + 1"
         )
     };

@@ -2,7 +2,7 @@
 
 use data_storage_actors::domain::audit_text::AuditText;
 use data_storage_actors::embedder::{Builtin, Embedding, Space, split_words};
-use data_storage_actors::similarity::{Frequencies, Profile, Query, score};
+use data_storage_actors::similarity::{Frequencies, Profile, Query, StoreTerms, added_terms, expanded, score};
 use std::collections::{HashMap, HashSet};
 
 /// One kind of alert, and what is asked about it.
@@ -55,7 +55,7 @@ impl Task {
         }
     }
 
-    fn query(self, family: &Family) -> String {
+    pub fn query(self, family: &Family) -> String {
         match self {
             Task::Failure => family.failure.clone(),
             Task::Mitigation => family.fix.clone(),
@@ -107,8 +107,19 @@ impl Corpus {
 
     fn add_document(&mut self, name: &str, reasoning: &str, error: &str) {
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let text = AuditText { alert_name: given(name), reasoning: given(reasoning), error_message: given(error) };
+        let text = AuditText {
+            alert_name: given(name),
+            reasoning: given(reasoning),
+            error_message: given(error),
+            ..AuditText::default()
+        };
         self.documents.push(Document { family: self.families.len(), text });
+    }
+
+    /// A document that tells what an analysis says, and has no name.
+    pub fn add_text(&mut self, text: &str) {
+        let text = AuditText { reasoning: Some(text.to_owned()), ..AuditText::default() };
+        self.documents.push(Document { family: self.documents.len(), text });
     }
 
     fn add_family(&mut self, name: &str, failure: &str, fix: &str, negatives: Vec<String>) {
@@ -193,6 +204,8 @@ pub struct Searcher<'a> {
     embed: &'a EmbedTexts<'a>,
     embeddings: Vec<(Embedding, Profile)>,
     frequencies: Frequencies,
+    terms: StoreTerms,
+    words: Builtin,
     min_similarity: f64,
     hashed: bool,
     vectors_only: bool,
@@ -216,7 +229,9 @@ impl<'a> Searcher<'a> {
         };
         let embeddings = embeddings.into_iter().map(profiled).collect();
         let (min_similarity, hashed) = (space.min_similarity, space.sparse);
-        Searcher { embed, embeddings, frequencies, min_similarity, hashed, vectors_only: false }
+        let terms = StoreTerms::new(frequencies.by_term.iter().map(|(term, patterns)| (term.as_str(), *patterns)));
+        let words = Builtin::default();
+        Searcher { embed, embeddings, frequencies, terms, words, min_similarity, hashed, vectors_only: false }
     }
 
     /// With the default embedder.
@@ -233,8 +248,11 @@ impl<'a> Searcher<'a> {
 impl Ranker for Searcher<'_> {
     fn scores(&self, query: &str) -> Vec<f64> {
         let text = AuditText { reasoning: Some(query.to_owned()), ..AuditText::default() };
-        let asked = (self.embed)(&[text]).pop().flatten();
-        let Some(asked) = asked else { return vec![0.0; self.embeddings.len()] };
+        let asked = (self.embed)(std::slice::from_ref(&text)).pop().flatten();
+        let added = added_terms(&self.words.written(&text), &self.frequencies, Some(&self.terms));
+        let Some(asked) = expanded(asked.as_ref(), &added, self.hashed) else {
+            return vec![0.0; self.embeddings.len()];
+        };
         let query = Query::new(&asked.features, &self.frequencies);
         let of = |(embedding, profile): &(Embedding, Profile)| -> f64 {
             let products = asked.vector.iter().zip(&embedding.vector).map(|(a, b)| f64::from(a * b));

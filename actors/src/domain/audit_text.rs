@@ -7,6 +7,10 @@ pub struct AuditText {
     pub alert_name: Option<String>,
     pub reasoning: Option<String>,
     pub error_message: Option<String>,
+    /// The workload of the target (`domain/workload.rs`).
+    pub workload: Option<String>,
+    /// The texts among the attributes, one a line.
+    pub attributes: Option<String>,
 }
 
 impl AuditText {
@@ -15,12 +19,19 @@ impl AuditText {
             alert_name: audit.alert_name.clone(),
             reasoning: audit.reasoning.clone(),
             error_message: audit.error_message.clone(),
+            workload: audit.workload.clone(),
+            attributes: audit.attributes.as_ref().and_then(|attributes| attributes.texts()),
         }
+    }
+
+    /// Its fields, in the order above; those that are not there are empty.
+    pub fn parts(&self) -> [&str; 5] {
+        let parts = [&self.alert_name, &self.reasoning, &self.error_message, &self.workload, &self.attributes];
+        parts.map(|part| part.as_deref().unwrap_or_default())
     }
 
     /// Whether there is nothing to embed.
     pub fn is_blank(&self) -> bool {
-        let parts = [&self.alert_name, &self.reasoning, &self.error_message];
-        parts.iter().all(|part| part.as_deref().unwrap_or_default().trim().is_empty())
+        self.parts().iter().all(|part| part.trim().is_empty())
     }
 }

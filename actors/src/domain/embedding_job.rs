@@ -16,7 +16,6 @@ pub struct EmbeddingJob {
 impl EmbeddingJob {
     /// The memory that its text takes, rounded up.
     pub fn kib(&self) -> usize {
-        let text = [&self.text.alert_name, &self.text.reasoning, &self.text.error_message];
-        text.iter().map(|part| part.as_ref().map_or(0, String::len)).sum::<usize>() / 1024 + 1
+        self.text.parts().iter().map(|part| part.len()).sum::<usize>() / 1024 + 1
     }
 }

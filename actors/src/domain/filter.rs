@@ -130,6 +130,21 @@ impl IncidentFilter {
         facts.chain([request, times]).filter(|part| *part != none()).collect()
     }
 
+    /// Each filter that is set, by itself, with its name.
+    pub fn parts(&self) -> Vec<(&'static str, IncidentFilter)> {
+        let none = IncidentFilter::default;
+        let facts = FACTS.iter().zip(&self.values).enumerate().filter_map(|(place, (fact, values))| {
+            let mut part = none();
+            part.values[place].clone_from(values);
+            Some((fact.filter?, part))
+        });
+        let request = IncidentFilter { remediation_request_id: self.remediation_request_id.clone(), ..none() };
+        let since = IncidentFilter { since: self.since, ..none() };
+        let until = IncidentFilter { until: self.until, ..none() };
+        let others = [("remediation_request_id", request), ("since", since), ("until", until)];
+        facts.chain(others).filter(|(_, part)| *part != none()).collect()
+    }
+
     /// What the filter says of times and the request, without the facts.
     pub fn without_facts(&self) -> Self {
         IncidentFilter { values: Default::default(), ..self.clone() }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// The outcome of one incident. A completed remediation whose alert came back is `Recurred`: it counts neither as
 /// completed nor as failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Pending,

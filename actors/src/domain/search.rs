@@ -22,6 +22,23 @@ pub struct Search {
     pub half_life: Option<Duration>,
     /// As the audits received by then would have answered.
     pub as_of: Option<DateTime<Utc>>,
+    /// Whether the hits have their texts.
+    pub include_text: bool,
+    pub collapse: Collapse,
+    /// The id of an incident of which is told why it is a hit or not.
+    pub explain: Option<i64>,
+}
+
+/// Which incidents are alike, so that one hit stands for them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Collapse {
+    /// Each is a hit of its own.
+    #[default]
+    None,
+    /// Those with the same pattern of features.
+    Pattern,
+    /// Those of the same alert.
+    Alert,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +53,18 @@ pub const MAX_LIMIT: usize = 100;
 /// Of a query's text, in bytes.
 pub const MAX_QUERY: usize = 64 * 1024;
 
-const NAMES: [&str; 7] = ["query", "incident_id", "filters", "limit", "min_similarity", "half_life", "as_of"];
+const NAMES: [&str; 10] = [
+    "query",
+    "incident_id",
+    "filters",
+    "limit",
+    "min_similarity",
+    "half_life",
+    "as_of",
+    "include",
+    "collapse",
+    "explain",
+];
 impl Search {
     /// Reads the body of a search; the first fault in the order of its fields is reported.
     ///
@@ -48,7 +76,7 @@ impl Search {
         let unknown = unknown.map(|(name, _)| Invalid::unnamed(name, "is not a field of a search"));
         let mut members = SearchMembers(members);
         let query = members.text("query", MAX_QUERY)?;
-        let incident = members.take("incident_id")?.map(|value| incident_id(&value)).transpose()?;
+        let incident = members.take("incident_id")?.map(|value| incident_id("incident_id", &value)).transpose()?;
         let about = match (query, incident) {
             (Some(text), None) => About::Text(text),
             (None, Some(id)) => About::Incident(id),
@@ -65,19 +93,24 @@ impl Search {
         let min_similarity = min_similarity.transpose()?;
         let half_life = members.text("half_life", 32)?.map(|text| half_life(&text)).transpose()?;
         let as_of = members.text("as_of", 64)?.map(|text| as_of(&text)).transpose()?;
+        let include_text = members.text("include", 32)?.map(|text| include(&text)).transpose()?.unwrap_or_default();
+        let collapse = members.text("collapse", 32)?.map(|text| collapse(&text)).transpose()?.unwrap_or_default();
+        let explain = members.take("explain")?.map(|value| incident_id("explain", &value)).transpose()?;
         match unknown {
             Some(invalid) => Err(invalid),
-            None => Ok(Search { about, filter, limit, min_similarity, half_life, as_of }),
+            None => {
+                Ok(Search { about, filter, limit, min_similarity, half_life, as_of, include_text, collapse, explain })
+            }
         }
     }
 }
 
-fn incident_id(value: &Json) -> Result<i64, Invalid> {
+fn incident_id(field: &'static str, value: &Json) -> Result<i64, Invalid> {
     let id = match value {
         Json::Number(number) => integer(number).filter(|id| (1..1 << 53).contains(id)),
         _ => None,
     };
-    id.ok_or_else(|| Invalid::wrong("incident_id", "must be a positive integer below 2^53"))
+    id.ok_or_else(|| Invalid::wrong(field, "must be a positive integer below 2^53"))
 }
 
 fn limit(value: &Json) -> Result<usize, Invalid> {
@@ -113,6 +146,28 @@ pub fn half_life(text: &str) -> Result<Duration, Invalid> {
 pub fn as_of(text: &str) -> Result<DateTime<Utc>, Invalid> {
     let wrong = || Invalid::wrong("as_of", "must be an RFC 3339 time, like 2025-11-01T10:00:00Z");
     parse_rfc3339(text).ok_or_else(wrong)
+}
+
+/// Whether the hits shall have their texts.
+///
+/// # Errors
+/// For another word than `text`.
+pub fn include(text: &str) -> Result<bool, Invalid> {
+    match text {
+        "text" => Ok(true),
+        _ => Err(Invalid::named("include", Reason::UnknownWord, format_args!("must be text"))),
+    }
+}
+
+/// # Errors
+/// For a word that is none of these.
+pub fn collapse(text: &str) -> Result<Collapse, Invalid> {
+    match text {
+        "none" => Ok(Collapse::None),
+        "pattern" => Ok(Collapse::Pattern),
+        "alert" => Ok(Collapse::Alert),
+        _ => Err(Invalid::named("collapse", Reason::UnknownWord, format_args!("must be none, pattern or alert"))),
+    }
 }
 
 fn filter(value: Json, now: DateTime<Utc>) -> Result<IncidentFilter, Invalid> {
@@ -219,6 +274,9 @@ mod tests {
             (r#"{"query":"a","min_similarity":1.5}"#, "min_similarity"),
             (r#"{"query":"a","half_life":"0d"}"#, "half_life"),
             (r#"{"query":"a","as_of":"now"}"#, "as_of"),
+            (r#"{"query":"a","include":"all"}"#, "include"),
+            (r#"{"query":"a","collapse":"namespace"}"#, "collapse"),
+            (r#"{"query":"a","explain":0}"#, "explain"),
             (r#"{"query":"a","colour":"red"}"#, "colour"),
         ] {
             let error = Search::parse(body.as_bytes(), NOW).expect_err(body);

@@ -1,7 +1,6 @@
 //! Words that mean about the same to people who operate clusters. Two texts that describe one failure in different
 //! words share the concepts of that failure.
 
-use rust_stemmers::Stemmer;
 use std::collections::HashMap;
 
 /// The concepts of each stem. The name of a concept is the first word of its line. It begins with `=`, which no word
@@ -9,12 +8,13 @@ use std::collections::HashMap;
 pub(super) struct Concepts(HashMap<String, Vec<&'static str>>);
 
 impl Concepts {
-    pub fn new(stemmer: &Stemmer) -> Self {
+    /// Of these lines, with the words stemmed.
+    pub fn new(lines: &[&'static str], stem: impl Fn(&str) -> String) -> Self {
         let mut concepts: HashMap<String, Vec<&'static str>> = HashMap::new();
-        for line in LINES {
+        for line in lines {
             let name = line.split(' ').next().unwrap_or_default();
             for word in line.split(' ').skip(1) {
-                let of_word = concepts.entry(stemmer.stem(word).into_owned()).or_default();
+                let of_word = concepts.entry(stem(word)).or_default();
                 if !of_word.contains(&name) {
                     of_word.push(name);
                 }
@@ -33,8 +33,8 @@ pub fn is_concept(term: &str) -> bool {
     term.starts_with('=')
 }
 
-/// One concept a line: its name, then its words.
-pub(super) const LINES: &[&str] = &[
+/// One concept a line: its name, then its words. `builtin-1` knows no others.
+pub(super) const FIRST: &[&str] = &[
     "=memory memory ram oom oomkilled heap rss vram swap",
     "=kill kill terminate evict eviction preempt sigkill abort end cancel expel",
     "=limit limit cap bound maximum max ceiling threshold quota allowance budget watermark constraint",
@@ -131,4 +131,15 @@ pub(super) const LINES: &[&str] = &[
     "=longer longer extend lengthen prolong relax",
     "=frequency frequency interval often periodic",
     "=group group batch bulk",
+];
+
+/// The concepts that came later.
+pub(super) const LATER: &[&str] = &[
+    "=kubernetes kubernetes k8s",
+    "=sigkill sigkill",
+    "=sigterm sigterm",
+    "=sigsegv sigsegv segfault segv",
+    "=sigabrt sigabrt",
+    "=4xx 4xx",
+    "=5xx 5xx",
 ];

@@ -1,4 +1,4 @@
-use super::{BUILTIN_ID, CacheKey, EmbedderActor, Embedding, EngineFault, cache_key};
+use super::{BUILTIN_ID, CacheKey, EmbedderActor, Embedding, EngineFault, FIRST_ID, cache_key};
 use crate::domain::audit_text::AuditText;
 use crate::error::ActorError;
 use actix::prelude::*;
@@ -41,6 +41,9 @@ impl EmbedderActor {
     fn make(&mut self, space: &str, texts: &[AuditText]) -> Result<Vec<Option<Embedding>>, ActorError> {
         if space == BUILTIN_ID {
             return Ok(texts.iter().map(|text| self.builtin.embed(text)).collect());
+        }
+        if space == FIRST_ID {
+            return Ok(texts.iter().map(|text| self.builtin.embed_first(text)).collect());
         }
         if !self.engines.contains_key(space) {
             let settings = self.settings.as_ref().and_then(|settings| settings.of_space(space));

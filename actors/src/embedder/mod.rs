@@ -3,37 +3,43 @@
 mod builtin;
 mod concepts;
 mod embed;
+mod embed_query;
 mod engine;
 mod feature;
+mod first;
 mod http;
 #[cfg(feature = "minilm")]
 mod minilm;
 mod settings;
 mod spaces;
+mod text;
 mod vocabulary;
 
 pub use crate::error::EngineFault;
-pub use builtin::{Builtin, ID as BUILTIN_ID, split_words};
+pub use builtin::{AddedTerm, Builtin, ID as BUILTIN_ID, Written, is_code, is_plain, split_known, split_words, turned};
 pub use concepts::is_concept;
 pub use embed::Embed;
+pub use embed_query::{EmbedQuery, EmbeddedQuery};
 pub use feature::{ByFeature, hash_feature};
+pub use first::ID as FIRST_ID;
 pub use http::HttpSettings;
 pub use settings::EngineSettings;
 pub use spaces::Spaces;
-pub use vocabulary::{Meaning, rarity};
+pub use vocabulary::{Meaning, is_known, rarity};
 
 use crate::domain::audit_text::AuditText;
 use crate::handle::common_handlers;
 use crate::metrics::Metrics;
 use crate::supervise::Alive;
 use actix::prelude::*;
-use builtin::split_camel_case;
 use engine::Engine;
+
 use moka::sync::Cache;
 use settings::HTTP;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
+use text::split_camel_case;
 use uuid::Uuid;
 
 /// How many numbers a vector has.
@@ -60,6 +66,12 @@ impl Features {
         self.terms.iter().map(String::as_str).zip(self.weights.iter().copied())
     }
 
+    /// The weight of a term that is there.
+    pub fn weight(&self, term: &str) -> Option<f32> {
+        let at = self.terms.binary_search_by(|known| known.as_str().cmp(term)).ok()?;
+        self.weights.get(at).copied()
+    }
+
     /// The hash of each feature ([`hash_feature`]) with its weight.
     pub fn hashed(&self) -> impl Iterator<Item = (u64, f32)> {
         self.iter().map(|(term, weight)| (hash_feature(term), weight))
@@ -79,7 +91,7 @@ pub struct Space {
 
 impl Space {
     pub fn builtin() -> Self {
-        Space { id: BUILTIN_ID.to_owned(), min_similarity: 0.06, sparse: true }
+        Space { id: BUILTIN_ID.to_owned(), min_similarity: 0.05, sparse: true }
     }
 
     /// The space with this id, if the service can make its vectors while `self` is configured: the built-in space, or
@@ -87,6 +99,7 @@ impl Space {
     fn beside(&self, id: &str) -> Option<Space> {
         match id {
             BUILTIN_ID => Some(Space::builtin()),
+            FIRST_ID => Some(Space { id: FIRST_ID.to_owned(), ..Space::builtin() }),
             id if id.starts_with(HTTP) && self.id.starts_with(HTTP) => {
                 Some(Space { id: id.to_owned(), ..self.clone() })
             }
@@ -123,8 +136,7 @@ fn cache_key(space: &str, text: &AuditText) -> CacheKey {
     let mut hash = Sha256::new();
     hash.update(space);
     hash.update([0]);
-    for part in [&text.alert_name, &text.reasoning, &text.error_message] {
-        let part = part.as_deref().unwrap_or_default();
+    for part in text.parts() {
         hash.update((part.len() as u64).to_be_bytes()); // usize fits into 64 bits
         hash.update(part);
     }

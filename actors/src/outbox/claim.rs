@@ -1,7 +1,9 @@
 use super::{CLAIM, LIMIT, MOST_ATTEMPTS};
 use crate::db::transaction::Transaction;
+use crate::domain::attributes::Attributes;
 use crate::domain::audit_text::AuditText;
 use crate::domain::embedding_job::EmbeddingJob;
+use crate::domain::workload::workload;
 use crate::error::ActorError;
 use crate::pg_writer::PgWriterActor;
 use actix::prelude::*;
@@ -56,6 +58,11 @@ fn job(row: &Row) -> Option<EmbeddingJob> {
         alert_name: row.get("alert_name"),
         reasoning: row.get("reasoning"),
         error_message: row.get("error_message"),
+        workload: row.get::<_, Option<&str>>("target_resource").map(workload),
+        attributes: row
+            .get::<_, Option<&str>>("attributes")
+            .and_then(Attributes::of_text)
+            .and_then(|kept| kept.texts()),
     };
     let remediation_request_id = remediation_request_id.unwrap_or_default();
     Some(EmbeddingJob { id, remediation_request_id, received_at: row.get("received_at"), text })

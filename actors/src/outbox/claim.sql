@@ -16,6 +16,6 @@ WITH claimed AS (
 SELECT
     c.audit_id, c.received_at, a.remediation_request_id,
     CASE WHEN 'alert_name' = ANY (a.assumed) THEN NULL ELSE a.alert_name END AS alert_name,
-    a.reasoning, a.error_message
+    a.reasoning, a.error_message, a.target_resource, a.attributes::text AS attributes
 FROM claimed AS c
 LEFT JOIN remediation_audit AS a ON a.bucket = c.bucket AND a.id = c.audit_id

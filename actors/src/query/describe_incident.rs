@@ -21,6 +21,7 @@ pub struct DescribeIncident {
 pub struct IncidentDescription {
     pub text: AuditText,
     pub place: Place,
+    pub action_timestamp: DateTime<Utc>,
 }
 
 /// Where an incident happened.
@@ -59,13 +60,16 @@ impl Handler<DescribeIncident> for QueryActor {
                     connection.client().query_opt(&statement, &[&bucket, &message.id, &as_of]).await?
                 }
             };
-            Ok(row.map(|row| IncidentDescription {
-                text: AuditText {
+            Ok(row.map(|row| {
+                let place = Place::of(&row);
+                let text = AuditText {
                     alert_name: row.get("alert_name"),
                     reasoning: row.get("reasoning"),
                     error_message: row.get("error_message"),
-                },
-                place: Place::of(&row),
+                    workload: place.workload.clone(),
+                    attributes: None,
+                };
+                IncidentDescription { text, place, action_timestamp: row.get("action_timestamp") }
             }))
         });
         Box::pin(async move { found.await?.ok_or(ActorError::NotFound) })

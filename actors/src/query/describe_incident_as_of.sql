@@ -1,6 +1,7 @@
 -- query.describe_incident_as_of
 -- By the audits received by then; no row where there was none.
 SELECT
+    max(i.action_timestamp) AS action_timestamp,
     (array_agg(a.alert_name ORDER BY {latest}) FILTER (WHERE ('alert_name' = ANY (a.assumed)) IS NOT TRUE))[1] AS alert_name,
     (array_agg(a.namespace ORDER BY {latest}) FILTER (WHERE ('namespace' = ANY (a.assumed)) IS NOT TRUE))[1] AS namespace,
     (array_agg(a.cluster ORDER BY {latest}) FILTER (WHERE ('cluster' = ANY (a.assumed)) IS NOT TRUE))[1] AS cluster_name,

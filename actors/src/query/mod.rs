@@ -13,6 +13,7 @@ mod list_incidents;
 mod list_steps;
 mod list_workflows;
 mod pipeline;
+mod read_texts;
 mod recurrence;
 mod rows;
 mod success_rate;
@@ -30,6 +31,7 @@ pub use list_audits::{Audits, ListAudits};
 pub use list_incidents::{IncidentPage, ListIncidents, PageStart};
 pub use list_steps::{ListSteps, Steps};
 pub use list_workflows::{ListWorkflows, Workflow, Workflows};
+pub use read_texts::{IncidentText, ReadTexts};
 pub use rows::{AuditRecord, RemediationRecord, WorkflowRecord};
 pub use success_rate::{GetSuccessRate, SuccessRate, SuccessRates};
 pub use timeline::{GetTimeline, Timeline};
@@ -225,7 +227,7 @@ impl Actor for QueryActor {
 common_handlers!(QueryActor);
 awaited_handlers!(
     QueryActor: DescribeIncident, FindIncidents, GetAudit, GetCounts, GetFacets, GetIncident, GetSuccessRate, GetTimeline, ListAudits,
-    ListIncidents, ListSteps, ListWorkflows
+    ListIncidents, ListSteps, ListWorkflows, ReadTexts
 );
 
 impl Handler<Probe> for QueryActor {

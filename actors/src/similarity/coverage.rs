@@ -9,10 +9,15 @@ use std::time::{Duration, Instant};
 /// What was searched.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Coverage {
-    /// Incidents that there are, that the vector store knows, and that it does not know yet.
+    /// Incidents that there are; of these, the ones that were searched, that the vector store does not know yet, and in which there is
+    /// nothing to embed. The first is the sum of the others.
     pub incidents: i64,
     pub searched: i64,
     pub pending: i64,
+    pub without_text: i64,
+    /// Words of the query that say something, and those of them that any incident has.
+    pub query_terms: usize,
+    pub known_terms: usize,
     /// Whether every pattern was compared, and not only those that the index came upon.
     pub exhaustive: bool,
     pub embedder: String,
@@ -25,6 +30,7 @@ pub struct Coverage {
 pub(super) struct StoreCounts {
     embedder: String,
     pub searched: i64,
+    pub without_text: i64,
     pub patterns: i64,
     until: Option<Instant>,
 }
@@ -48,6 +54,8 @@ impl StoreCounts {
         let row = count.await?;
         let until = Instant::now() + (started.elapsed() * SHARE).max(LEAST);
         let embedder = embedder.to_owned();
-        Ok(StoreCounts { embedder, searched: row.get("searched"), patterns: row.get("patterns"), until: Some(until) })
+        let (known, without_text): (i64, i64) = (row.get("known"), row.get("without_text"));
+        let searched = known - without_text;
+        Ok(StoreCounts { embedder, searched, without_text, patterns: row.get("patterns"), until: Some(until) })
     }
 }

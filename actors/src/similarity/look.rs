@@ -32,15 +32,14 @@ impl Wanted<'_> {
         plan: Plan,
         reach: Reach,
     ) -> Result<Candidates, DatabaseError> {
-        let frequencies = self.frequencies(connection).await?;
         let mut near = nearest(connection, &parts.held, &self.vector, &self.scope, plan, reach).await?;
         let least = self.scope.min_similarity;
         let is_whole = i64::try_from(near.len()).is_ok_and(|found| found < reach.patterns) && plan.is_exhaustive()
             || near.last().is_some_and(|(_, similarity)| *similarity < least);
         if plan == Plan::Index {
-            near.extend(with_rare_words(connection, &self.vector, self.rare(&frequencies)).await?);
+            near.extend(with_rare_words(connection, &self.vector, self.rare()).await?);
         }
-        let query = Query::new(&self.embedding.features, &frequencies);
+        let query = Query::new(&self.embedding.features, self.frequencies);
         let mut seen = HashSet::new();
         near.retain(|(pattern, similarity)| *similarity >= least && seen.insert(*pattern));
         let mut patterns = Vec::with_capacity(near.len());

@@ -1,22 +1,34 @@
 //! Similar incidents: asks the embedder for a text's vector, the vector store for patterns that are near it and their incidents, and
 //! the query actor for the incidents themselves (docs/recall.md).
 
+mod ask;
 mod check_recall;
+mod collapse;
 mod coverage;
+mod expand;
+mod explain;
 mod features;
 mod find_similar;
+mod gather;
 mod harvest;
+mod hit;
 mod look;
 mod nearest;
 mod plan;
 mod rank;
 mod read_active;
 mod score;
+mod spelling;
 mod summary;
 
 pub use coverage::Coverage;
-pub use find_similar::{FindSimilar, Hit, Similar};
+pub use expand::{added_terms, expanded};
+pub use explain::Explanation;
+pub use find_similar::{FindSimilar, Similar};
+pub use hit::Hit;
+use hit::closeness;
 pub use score::{Frequencies, Profile, Query, Why, score};
+pub use spelling::StoreTerms;
 pub use summary::{Action, Summary};
 
 use crate::db::pool::{Pool, PoolSettings};
@@ -29,6 +41,7 @@ use crate::query::QueryActor;
 use crate::supervise::Alive;
 use crate::waiting::awaited_handlers;
 use actix::prelude::*;
+use ask::KnownTerms;
 use check_recall::Sample;
 use coverage::StoreCounts;
 use features::KnownFeatures;
@@ -63,6 +76,7 @@ struct Parts {
     sample: RefCell<Sample>,
     known: KnownFeatures,
     held: HeldPatterns,
+    terms: RefCell<KnownTerms>,
 }
 
 impl SimilarityActor {
@@ -84,6 +98,7 @@ impl SimilarityActor {
             sample: RefCell::default(),
             known: KnownFeatures::default(),
             held: HeldPatterns::default(),
+            terms: RefCell::default(),
         };
         SimilarityActor { parts: Rc::new(parts), pool: None, _alive: alive }
     }

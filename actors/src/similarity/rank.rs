@@ -2,14 +2,10 @@
 
 use super::coverage::StoreCounts;
 use super::features::PatternFeatures;
-use super::plan::{LIMIT, QueryVector, Scope};
+use super::plan::{QueryVector, Scope};
 use super::score::{Frequencies, Query, score};
-use crate::db::connection::Connection;
-use crate::db::sqlstate::DatabaseError;
-use crate::domain::bucket::Bucket;
 use crate::domain::filter::IncidentFilter;
 use crate::embedder::Embedding;
-use std::collections::HashMap;
 use uuid::Uuid;
 
 /// A word that more patterns have is not rare.
@@ -29,6 +25,8 @@ pub(super) struct Wanted<'a> {
     pub scope: Scope,
     /// The same filter, and the place of the incident that is asked about.
     pub local: Option<IncidentFilter>,
+    /// How common the words of the query are.
+    pub frequencies: &'a Frequencies,
     pub counts: StoreCounts,
 }
 
@@ -50,21 +48,8 @@ impl Wanted<'_> {
         self.embedding.features.terms.iter().map(String::as_str).collect()
     }
 
-    pub fn rare(&self, known: &Frequencies) -> Vec<&str> {
-        let is_rare = |term: &&str| known.by_term.get(*term).is_some_and(|count| *count <= RARE);
+    pub fn rare(&self) -> Vec<&str> {
+        let is_rare = |term: &&str| self.frequencies.by_term.get(*term).is_some_and(|count| *count <= RARE);
         self.terms().into_iter().filter(is_rare).collect()
-    }
-
-    /// How common the words of the query are.
-    pub async fn frequencies(&self, connection: &mut Connection) -> Result<Frequencies, DatabaseError> {
-        let terms = self.terms();
-        let buckets: Vec<i32> = terms.iter().map(|term| Bucket::of(term).get()).collect();
-        let read = connection.autocommit("similarity.read_frequencies", LIMIT, async |tx| {
-            let statement = tx.prepare(include_str!("read_frequencies.sql")).await?;
-            tx.client().query(&statement, &[&buckets, &self.vector.embedder, &terms]).await
-        });
-        let rows = read.await?;
-        let by_term: HashMap<String, i64> = rows.iter().map(|row| (row.get("term"), row.get("patterns"))).collect();
-        Ok(Frequencies { patterns: self.counts.patterns, by_term })
     }
 }

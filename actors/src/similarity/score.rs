@@ -1,7 +1,7 @@
 //! How alike two texts are, exactly: what part of the query's words a text has, rare words counting more, and whether both are about the
 //! same. The vectors find candidates; this puts them in order, and says why.
 
-use crate::embedder::{ByFeature, Features, Meaning, hash_feature, is_concept, rarity};
+use crate::embedder::{ByFeature, Features, Meaning, hash_feature, is_concept, is_plain, rarity};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -9,6 +9,8 @@ use std::collections::HashMap;
 pub struct Query {
     features: ByFeature<Weight>,
     meaning: Option<Meaning>,
+    /// How much it counts what texts mean.
+    meaning_counts: f64,
 }
 
 /// A text as a query is compared with it.
@@ -72,7 +74,11 @@ impl Query {
             };
             (*hash, weight)
         });
-        Query { features: weights.collect(), meaning: itself.meaning }
+        // A word that is there once weighs about 1; other forms of words, and parts of names, weigh less.
+        let words_asked: f64 =
+            features.iter().filter(|(term, _)| is_plain(term)).map(|(_, weight)| f64::from(weight)).sum();
+        let meaning_counts = MEANING * HALF / (HALF + words_asked);
+        Query { features: weights.collect(), meaning: itself.meaning, meaning_counts }
     }
 
     /// How alike a text is.
@@ -89,7 +95,7 @@ impl Query {
         let meaning =
             self.meaning.as_ref().map(|asked| text.meaning.as_ref().map_or(0.0, |told| asked.cosine(told).max(0.0)));
         let cosine = product / squared.max(f64::MIN_POSITIVE).sqrt();
-        Likeness { share: f64::min(share, 1.0), cosine: cosine.min(1.0), meaning }
+        Likeness { share: f64::min(share, 1.0), cosine: cosine.min(1.0), meaning, meaning_counts: self.meaning_counts }
     }
 
     /// The words that make a text alike, the weightiest first; the concepts where there is none.
@@ -152,18 +158,22 @@ fn usual_stretch(hash: u64) -> f64 {
 /// know no more than the words, which do not collide.
 pub fn score(likeness: &Likeness, similarity: f64, hashed: bool) -> f64 {
     let words = SHARE * likeness.share + (1.0 - SHARE) * likeness.cosine;
-    if !hashed {
-        return 0.5 * words + 0.5 * similarity;
-    }
-    likeness.meaning.map_or(words, |meaning| (1.0 - MEANING) * words + MEANING * meaning)
+    let text = likeness
+        .meaning
+        .map_or(words, |meaning| (1.0 - likeness.meaning_counts) * words + likeness.meaning_counts * meaning);
+    if hashed { text } else { (1.0 - MODEL) * text + MODEL * similarity }
 }
 
 /// The exponent of a word's idf in the cosine, on both sides.
-const IDF: f64 = 0.7;
+const IDF: f64 = 0.5;
 /// How much it counts among the words what part of the query a text has; the rest is how close the two are.
-const SHARE: f64 = 0.3;
-/// How much it counts what texts mean.
-const MEANING: f64 = 0.2;
+const SHARE: f64 = 0.15;
+/// How much the cosine of a model's vectors counts.
+const MODEL: f64 = 0.3;
+/// How much it counts what texts mean, if the query has hardly a word; and the number of words with which it counts half of that. In a
+/// short query few words are the same in a text that tells of it otherwise; a long one has enough of them.
+const MEANING: f64 = 0.5;
+const HALF: f64 = 5.0;
 /// Words that a hit shows.
 const SHOWN: usize = 6;
 
@@ -175,6 +185,8 @@ pub struct Likeness {
     pub cosine: f64,
     /// Of what both are about; `None` where that is not known of the query.
     pub meaning: Option<f64>,
+    /// How much that counts, for the query.
+    pub meaning_counts: f64,
 }
 
 /// One reason for a hit.

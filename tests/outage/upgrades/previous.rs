@@ -107,7 +107,8 @@ impl Previous {
             client.batch_execute(&format!("PREPARE {name} AS {sql}")).await.expect(&name);
             names.push(name);
         }
-        let text = AuditText { alert_name: Some("Expired".into()), reasoning: Some(TEXT.into()), error_message: None };
+        let text =
+            AuditText { alert_name: Some("Expired".into()), reasoning: Some(TEXT.into()), ..AuditText::default() };
         Previous { client, embedding: Builtin::default().embed(&text).expect("features"), names }
     }
 
