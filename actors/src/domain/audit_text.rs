@@ -24,10 +24,12 @@ impl AuditText {
         }
     }
 
-    /// Its fields, in the order above; those that are not there are empty.
+    /// Its fields, in the order above; those that are not there are empty. Of a workload it is the name: its kind says nothing.
     pub fn parts(&self) -> [&str; 5] {
         let parts = [&self.alert_name, &self.reasoning, &self.error_message, &self.workload, &self.attributes];
-        parts.map(|part| part.as_deref().unwrap_or_default())
+        let mut parts = parts.map(|part| part.as_deref().unwrap_or_default());
+        parts[3] = parts[3].rsplit('/').next().unwrap_or_default();
+        parts
     }
 
     /// Whether there is nothing to embed.

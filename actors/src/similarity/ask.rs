@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(super) struct Asked {
+pub(super) struct Question {
     /// The id of the embedder.
     pub space: String,
     pub description: IncidentDescription,
@@ -33,7 +33,7 @@ pub(super) struct Asked {
     added: Vec<AddedTerm>,
 }
 
-impl Asked {
+impl Question {
     /// How many words the text has that say something, and how many of these any pattern has.
     pub fn known_terms(&self) -> (usize, usize) {
         let is_there = |term: &str| self.frequencies.by_term.get(term).is_some_and(|patterns| *patterns > 0);
@@ -62,7 +62,7 @@ impl Parts {
         space: &Space,
         search: &Search,
         counts: &StoreCounts,
-    ) -> Result<Asked, ActorError> {
+    ) -> Result<Question, ActorError> {
         let description = self.describe(&search.about, search.as_of).await?;
         let query = EmbedQuery { space: space.id.clone(), text: description.text.clone() };
         let embedded = self.embedder.call(query).await?;
@@ -90,7 +90,7 @@ impl Parts {
             false => expanded(embedded.embedding.as_deref(), &added, space.sparse).map(Arc::new),
         };
         let (space, as_of) = (space.id.clone(), search.as_of);
-        Ok(Asked { space, description, as_of, embedding, frequencies, words: embedded.written, added })
+        Ok(Question { space, description, as_of, embedding, frequencies, words: embedded.written, added })
     }
 
     async fn describe(&self, about: &About, as_of: Option<DateTime<Utc>>) -> Result<IncidentDescription, ActorError> {

@@ -1,7 +1,7 @@
 //! Why an incident is among the hits, or is not.
 
 use super::Parts;
-use super::ask::Asked;
+use super::ask::Question;
 use super::hit::{Hit, round};
 use super::plan::{LIMIT, Plan, Reach};
 use super::rank::Wanted;
@@ -62,7 +62,7 @@ impl Parts {
         &self,
         pool: &Pool,
         search: &Search,
-        asked: &Asked,
+        asked: &Question,
         wanted: Option<&Wanted<'_>>,
         hits: &[Hit],
     ) -> Result<Option<Explanation>, ActorError> {
@@ -78,7 +78,7 @@ impl Parts {
         &self,
         pool: &Pool,
         search: &Search,
-        asked: &Asked,
+        asked: &Question,
         wanted: Option<&Wanted<'_>>,
         id: i64,
     ) -> Result<ExplainedBy, ActorError> {

@@ -101,8 +101,7 @@ impl Parts {
         wanted.look(&mut connection, self, plan, reach).await.map_err(ActorError::VectorStore)
     }
 
-    /// Best first; of two with the same score the nearer, of two as near the one that happened in the place that is asked about, and then the
-    /// newer.
+    /// Best first; of two with the same score the one that happened in the place that is asked about, then the nearer, and then the newer.
     pub(super) fn score(&self, candidates: &Candidates, search: &Search) -> Vec<Scored> {
         let now = search.as_of.unwrap_or_else(|| (self.clock)());
         let mut scored: Vec<Scored> = candidates
@@ -123,13 +122,13 @@ impl Parts {
                 (b.candidate.action_timestamp, b.candidate.id).cmp(&(a.candidate.action_timestamp, a.candidate.id));
             let nearer = b.candidate.similarity.total_cmp(&a.candidate.similarity);
             let local = b.candidate.is_local.cmp(&a.candidate.is_local);
-            b.score.total_cmp(&a.score).then(nearer).then(local).then(newer)
+            b.score.total_cmp(&a.score).then(local).then(nearer).then(newer)
         });
         scored
     }
 
-    /// The first of them that fit the filter as the incidents are now, or were then. Those of equal score and similarity are ordered by
-    /// place: where they are as many as there are in one place, all of these are looked at.
+    /// The first of them that fit the filter as the incidents are now, or were then. Those of equal score are ordered by place: where they
+    /// are as many as there are in one place, all of these are looked at.
     async fn fitting(
         &self,
         scored: Vec<Scored>,
@@ -140,8 +139,7 @@ impl Parts {
         let mut fitting: Vec<(Scored, FoundIncident)> = Vec::new();
         let mut scored = scored.into_iter().peekable();
         let is_tie = |fitting: &[(Scored, FoundIncident)], next: &Scored| {
-            let last = fitting.last().map(|(last, _)| (last.score, last.candidate.similarity));
-            next.candidate.is_local && last == Some((next.score, next.candidate.similarity))
+            next.candidate.is_local && fitting.last().map(|(last, _)| last.score) == Some(next.score)
         };
         while scored.peek().is_some_and(|next| fitting.len() < enough || is_tie(&fitting, next)) {
             let part: Vec<Scored> = scored.by_ref().take(AT_ONCE.min(enough + enough / 4)).collect();
@@ -164,7 +162,7 @@ impl Parts {
         fitting.sort_by(|(a, found_a), (b, found_b)| {
             let nearer = b.candidate.similarity.total_cmp(&a.candidate.similarity);
             let closer = closeness(place, &found_b.place).cmp(&closeness(place, &found_a.place));
-            b.score.total_cmp(&a.score).then(nearer).then(closer)
+            b.score.total_cmp(&a.score).then(closer).then(nearer)
         });
         fitting.truncate(enough);
         Ok(fitting)

@@ -1,7 +1,7 @@
 //! A hit, and why it is one.
 
 use super::Parts;
-use super::ask::Asked;
+use super::ask::Question;
 use super::collapse::Alike;
 use super::gather::Scored;
 use super::look::Candidates;
@@ -45,7 +45,7 @@ impl Parts {
         pool: &Pool,
         shown: Vec<Shown>,
         candidates: &Candidates,
-        asked: &Asked,
+        asked: &Question,
         include_text: bool,
     ) -> Result<Vec<Hit>, ActorError> {
         let pattern = |scored: &Scored| candidates.patterns[scored.candidate.pattern].id;
@@ -68,7 +68,7 @@ impl Parts {
         Ok(hits.collect())
     }
 
-    async fn texts(&self, shown: &[Shown], asked: &Asked) -> Result<HashMap<i64, IncidentText>, ActorError> {
+    async fn texts(&self, shown: &[Shown], asked: &Question) -> Result<HashMap<i64, IncidentText>, ActorError> {
         let ids = shown.iter().map(|(_, found, _)| found.id).collect();
         self.query.read(ReadTexts { ids, as_of: asked.as_of }).await
     }
@@ -85,7 +85,7 @@ fn hit(
     found: FoundIncident,
     terms: Vec<String>,
     candidates: &Candidates,
-    asked: &Asked,
+    asked: &Question,
     alike: Option<Alike>,
     text: Option<IncidentText>,
 ) -> Hit {

@@ -2,6 +2,7 @@
 
 use super::coverage::StoreCounts;
 use super::features::PatternFeatures;
+use super::hit::round;
 use super::plan::{QueryVector, Scope};
 use super::score::{Frequencies, Query, score};
 use crate::domain::filter::IncidentFilter;
@@ -41,7 +42,8 @@ impl Wanted<'_> {
         // A model knows texts that have no word here, as in other scripts: these have their vectors alone.
         let is_compared = !features.profile.is_empty() && !query.is_empty();
         let score = if is_compared { score(&likeness, similarity, is_hashed) } else { similarity };
-        Some(NearPattern { id, similarity, score })
+        // As it is shown: what looks equal is equal, and ordered by place.
+        Some(NearPattern { id, similarity, score: round(score) })
     }
 
     fn terms(&self) -> Vec<&str> {

@@ -65,7 +65,8 @@ impl Query {
             })
             .collect();
         let whole: f64 = words.iter().map(|(weight, count, _)| weight * count).sum();
-        let length = words.iter().map(|(weight, _, stretch)| weight * weight * stretch).sum::<f64>().sqrt();
+        let counted = words.iter().filter(|(weight, ..)| *weight >= LIGHT);
+        let length = counted.map(|(weight, _, stretch)| weight * weight * stretch).sum::<f64>().sqrt();
         let weights = itself.features.iter().zip(words).map(|(hash, (weight, count, stretch))| {
             let weight = Weight {
                 share: count / whole.max(f64::MIN_POSITIVE),
@@ -89,7 +90,7 @@ impl Query {
                 let weight = f64::from(weight);
                 share += asked.share * weight;
                 product += asked.cosine * weight;
-                squared += asked.squared * weight * weight;
+                squared += if weight < LIGHT { 0.0 } else { asked.squared * weight * weight };
             }
         }
         let meaning =
@@ -124,8 +125,9 @@ impl Profile {
     pub fn new(features: impl Iterator<Item = (u64, f32)>) -> Self {
         let (features, weights): (Vec<u64>, Vec<f32>) = features.unzip();
         let mut profile = Profile { features: features.into(), weights: weights.into(), squared: 0.0, meaning: None };
-        profile.squared = profile.hashed().map(|(hash, weight)| f64::from(weight).powi(2) * usual_stretch(hash)).sum();
-        profile.meaning = Meaning::of(profile.hashed());
+        let counted = profile.hashed().filter(|(_, weight)| f64::from(*weight) >= LIGHT);
+        profile.squared = counted.map(|(hash, weight)| f64::from(weight).powi(2) * usual_stretch(hash)).sum();
+        profile.meaning = Meaning::of(profile.hashed().filter(|(_, weight)| f64::from(*weight) >= LIGHT));
         profile
     }
 
@@ -168,6 +170,9 @@ pub fn score(likeness: &Likeness, similarity: f64, hashed: bool) -> f64 {
 const IDF: f64 = 0.5;
 /// How much it counts among the words what part of the query a text has; the rest is how close the two are.
 const SHARE: f64 = 0.15;
+/// A feature of less weight does not lengthen a text: what a workload or an attribute adds may make a text more alike, and never less. So
+/// of texts that are the same, those of the same place come first, whatever their workloads are called.
+const LIGHT: f64 = 0.2;
 /// How much the cosine of a model's vectors counts.
 const MODEL: f64 = 0.3;
 /// How much it counts what texts mean, if the query has hardly a word; and the number of words with which it counts half of that. In a
