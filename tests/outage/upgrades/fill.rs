@@ -266,7 +266,7 @@ async fn texts(client: &Client) {
             }
             None => AuditText { error_message: Some(text.into()), ..AuditText::default() },
         };
-        let Embedding { vector, features, pattern } = builtin.embed(&text).expect("features");
+        let Embedding { vector, features, pattern } = builtin.embed_first(&text).expect("features");
         let numbers = vector.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
         let bucket = Bucket::of_pattern(pattern).get();
         let values = "INSERT INTO texts VALUES ($1, $2, $3, $4, $5, $6)";

@@ -99,6 +99,9 @@ impl Previous {
     async fn connect(database: &Database) -> Self {
         let client = server().connect(&database.name).await;
         client.batch_execute("SET plan_cache_mode = force_generic_plan; SET lock_timeout = 500").await.expect("set");
+        // As the previous program does when it is the first that comes.
+        let active = "INSERT INTO embedding_active (bucket, name, embedder) VALUES (0, 'active', 'builtin-1')";
+        client.batch_execute(active).await.expect("active");
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/previous");
         let mut names = Vec::new();
         for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
@@ -109,7 +112,7 @@ impl Previous {
         }
         let text =
             AuditText { alert_name: Some("Expired".into()), reasoning: Some(TEXT.into()), ..AuditText::default() };
-        Previous { client, embedding: Builtin::default().embed(&text).expect("features"), names }
+        Previous { client, embedding: Builtin::default().embed_first(&text).expect("features"), names }
     }
 
     /// One transaction. A lock that another session holds, and a conflict with one, are met again: clients ask again after a 503.
