@@ -8,6 +8,7 @@ mod values;
 pub use auth::{AuthConfig, Tokens};
 pub use settings::{Settings, VARIABLES};
 
+use crate::mcp::McpConfig;
 use crate::tls::TlsFiles;
 use data_storage_actors::db::DatabaseConfig;
 use data_storage_actors::domain::time::TimeWindow;
@@ -132,6 +133,8 @@ pub struct Config {
     pub max_connections: usize,
     pub embedder: EmbedderConfig,
     pub recurrence_window: Duration,
+    /// Who may use `/mcp`; `None` if it is taken away.
+    pub mcp: Option<McpConfig>,
     pub log_format: LogFormat,
     pub log_level: String,
 }
@@ -182,6 +185,7 @@ impl Config {
             },
             max_connections: read.or("MAX_CONNECTIONS", &s.max_connections, "8192", permits),
             recurrence_window: read.or("RECURRENCE_WINDOW", &s.recurrence_window, "24h", duration),
+            mcp: read.mcp(s, embedded),
             embedder: read.embedder(s),
             log_format: read.or("LOG_FORMAT", &s.log_format, "auto", |text| match text {
                 "json" => Ok(LogFormat::Json),
@@ -281,6 +285,27 @@ impl Reader {
             vector: vector.unwrap_or_else(|| write.clone()),
             write,
         }))
+    }
+
+    /// Embedded, the service is one of a laptop: a page of a foreign name that leads here must not reach it.
+    fn mcp(&mut self, s: &Settings, embedded: bool) -> Option<McpConfig> {
+        let is_on =
+            self.or("MCP", &s.mcp, "true", |text| text.parse::<bool>().map_err(|_| "must be true or false".into()));
+        let list = |value: &Option<String>| -> Vec<String> {
+            let names = given(value).into_iter().flat_map(|text| text.split(',')).map(str::trim);
+            names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        };
+        let (origins, mut hosts) = (list(&s.mcp_allowed_origins), list(&s.mcp_allowed_hosts));
+        if origins.iter().any(|origin| !origin.contains("://")) {
+            self.fault("MCP_ALLOWED_ORIGINS", "must be a list like https://console.example:8443");
+        }
+        if hosts.iter().any(|host| host.contains('/')) {
+            self.fault("MCP_ALLOWED_HOSTS", "must be a list like memory.example:8080");
+        }
+        if embedded && hosts.is_empty() {
+            hosts = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+        }
+        is_on.then_some(McpConfig { origins, hosts })
     }
 
     fn embedder(&mut self, s: &Settings) -> EmbedderConfig {

@@ -45,6 +45,11 @@ pub async fn admit_read(state: &AppState, request: &HttpRequest) -> Result<(), P
     Ok(())
 }
 
+/// The identity behind the request's token, where it has a valid one.
+pub async fn identity(state: &AppState, request: &HttpRequest) -> Option<Identity> {
+    state.actors.auth.identify(bearer_token(request).ok()?, peer(request)).await.ok()
+}
+
 /// The address of the socket. The service ignores headers that name the peer, because anybody could have written them.
 fn peer(request: &HttpRequest) -> IpAddr {
     request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip())

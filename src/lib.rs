@@ -8,6 +8,7 @@ mod connection;
 pub mod embedded;
 mod extract;
 mod health;
+mod mcp;
 mod middleware;
 mod migrations;
 pub mod problem;

@@ -1,6 +1,7 @@
 //! What a client reads when something is wrong: one shape (RFC 9457), and a closed set of errors. This is the one
 //! place where an error becomes an HTTP status.
 
+use crate::mcp;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -161,6 +162,10 @@ impl Problem {
 
     /// The answer to the request with this path and id.
     pub fn render(&self, instance: &str, correlation_id: &str) -> HttpResponse {
+        // A request that carries JSON-RPC is answered with JSON-RPC. One with another method than POST carries none.
+        if instance == mcp::PATH && self.allow.is_none() {
+            return mcp::rpc::refused(self, &serde_json::Value::Null, correlation_id);
+        }
         let (error, title, status) = self.kind.parts();
         let body = Body {
             type_uri: format!("https://kubernaut.ai/problems/{}", error.replace('_', "-")),
@@ -184,7 +189,8 @@ impl Problem {
         response.body(serde_json::to_vec(&body).unwrap_or_default())
     }
 
-    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+    /// The headers of the answer.
+    pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))];
         match self.kind {
             ProblemKind::AuthenticationFailed => headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),

@@ -110,6 +110,7 @@ impl Application {
             recurrence_window: config.recurrence_window,
             auth_reads: config.auth.reads,
             open_reads: RateLimit::new(config.auth.open_reads_per_peer, "Too many reads", "peer"),
+            mcp: config.mcp.clone(),
             health: Arc::new(Health::default()),
             draining: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),

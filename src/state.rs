@@ -2,6 +2,7 @@
 
 use crate::actors::Actors;
 use crate::health::Health;
+use crate::mcp::McpConfig;
 use data_storage_actors::auth::RateLimit;
 use data_storage_actors::domain::time::{Clock, TimeWindow};
 use data_storage_actors::embedder::Spaces;
@@ -33,6 +34,8 @@ pub struct AppState {
     /// Whether reads need a token. If they do not, `open_reads` limits how often a peer may read.
     pub auth_reads: bool,
     pub open_reads: Option<RateLimit<IpAddr>>,
+    /// Who may use `/mcp`; `None` if it is taken away.
+    pub mcp: Option<McpConfig>,
     pub health: Arc<Health>,
     /// Set by SIGTERM.
     pub draining: AtomicBool,

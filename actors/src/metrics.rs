@@ -61,13 +61,18 @@ impl Metric for IntGaugeVec {
     }
 }
 
-/// Upper bounds of a histogram's buckets: seconds, from a tenth of a millisecond to ten seconds; and rows of a flush.
+/// Upper bounds of a histogram's buckets: seconds, from a tenth of a millisecond to ten seconds; bytes of an answer; and rows of a flush.
 const SECONDS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const BYTES: &[f64] = &[256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0];
 const ROWS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 fn buckets(name: &str) -> Vec<f64> {
-    if name.ends_with("_seconds") { SECONDS.to_vec() } else { ROWS.to_vec() }
+    match name {
+        name if name.ends_with("_seconds") => SECONDS.to_vec(),
+        name if name.ends_with("_bytes") => BYTES.to_vec(),
+        _ => ROWS.to_vec(),
+    }
 }
 
 impl Metric for Histogram {
@@ -122,6 +127,12 @@ metrics! {
     review_duration_seconds: HistogramVec = "datastorage_review_duration_seconds" ["kind"];
     /// Requests that a rate limit refused, by limit (identity, token_review, read).
     rate_limited_total: IntCounterVec = "datastorage_rate_limited_total" ["limit"];
+    /// Calls of tools by agents, by tool and status (success, invalid, not_found, failure).
+    mcp_calls_total: IntCounterVec = "datastorage_mcp_calls_total" ["tool", "status"];
+    /// Time of a call, by tool.
+    mcp_call_duration_seconds: HistogramVec = "datastorage_mcp_call_duration_seconds" ["tool"];
+    /// Bytes of the text that a call is answered with, by tool.
+    mcp_answer_bytes: HistogramVec = "datastorage_mcp_answer_bytes" ["tool"];
     /// Bytes of long answers that are on their way to clients.
     answers_in_flight_bytes: IntGauge = "datastorage_answers_in_flight_bytes";
     /// Audits that wait for their flush.

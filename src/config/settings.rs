@@ -119,6 +119,12 @@ settings! {
     retention_months = "RETENTION_MONTHS";
     /// Most connections from clients [default: 8192]
     max_connections = "MAX_CONNECTIONS";
+    /// Whether agents may use the service at /mcp: true or false [default: true]
+    mcp = "MCP";
+    /// Origins of pages that may use /mcp, comma-separated [default: none]
+    mcp_allowed_origins = "MCP_ALLOWED_ORIGINS";
+    /// Host names that /mcp answers to, comma-separated [default: any; with --embedded localhost, 127.0.0.1 and ::1]
+    mcp_allowed_hosts = "MCP_ALLOWED_HOSTS";
     /// Which embedder makes the vectors of audits: builtin, minilm, http or off [default: builtin]
     embedder = "EMBEDDER";
     /// With EMBEDDER=minilm: folder of all-MiniLM-L6-v2 (model.safetensors, config.json and tokenizer.json)

@@ -36,6 +36,10 @@ pub struct RequestId(pub Rc<str>);
 #[derive(Debug, Clone)]
 pub struct Caller(pub std::sync::Arc<str>);
 
+/// The tool that an agent called, for the log line.
+#[derive(Debug, Clone, Copy)]
+pub struct McpTool(pub &'static str);
+
 /// The largest head, in bytes.
 const MAX_HEAD: usize = 32 * 1024;
 
@@ -54,14 +58,15 @@ pub async fn request(
     let trace = request.headers().get("traceparent").cloned();
     let trace = trace.as_ref().and_then(|header| TraceParent::parse(header.as_bytes()));
     let peer = request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
+    request.extensions_mut().insert(id.clone());
     let asked = Asked { id: &id, method: method.as_str(), peer: &peer, trace, started };
 
-    let (mut answer, route, caller) = if head_size(&request) > MAX_HEAD {
+    let (mut answer, route, caller, tool) = if head_size(&request) > MAX_HEAD {
         let problem = Problem::new(ProblemKind::HeadersTooLarge, "The head of a request may have 32 KiB").closing();
-        (request.into_response(problem.render(&path, &id.0)).map_into_boxed_body(), None, None)
+        (request.into_response(problem.render(&path, &id.0)).map_into_boxed_body(), None, None, None)
     } else if turned_away {
         let problem = Problem::new(ProblemKind::ServiceUnavailable, "The service is stopping").closing();
-        (request.into_response(problem.render(&path, &id.0)).map_into_boxed_body(), None, None)
+        (request.into_response(problem.render(&path, &id.0)).map_into_boxed_body(), None, None, None)
     } else {
         let socket = request.conn_data::<Socket>().cloned();
         let gone = async {
@@ -75,6 +80,7 @@ pub async fn request(
             Ok(Ok(response)) => {
                 let route = response.request().match_pattern();
                 let caller = response.request().extensions().get::<Caller>().cloned();
+                let tool = response.request().extensions().get::<McpTool>().copied();
                 let allowance = response.request().extensions().get::<Allowance>().copied();
                 let mut response = finish(response, &path, &id);
                 if let Some(Allowance { per_second, remaining }) = allowance {
@@ -82,12 +88,12 @@ pub async fn request(
                         response.headers_mut().insert(name, value);
                     }
                 }
-                (response, route, caller)
+                (response, route, caller, tool)
             }
             Ok(Err(error)) => return Err(error),
             Err(_) => {
                 let problem = Problem::new(ProblemKind::InternalError, "The service made a mistake; it is logged");
-                asked.log(None, 500, None);
+                asked.log(None, 500, None, None);
                 let mut response = problem.render(&path, &id.0);
                 set_id(&mut response, &id);
                 let error = actix_web::error::InternalError::from_response("panic", response);
@@ -107,7 +113,7 @@ pub async fn request(
         answer.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
     let caller = caller.as_ref().map(|caller| &*caller.0);
-    asked.log(route.as_deref(), answer.status().as_u16(), caller);
+    asked.log(route.as_deref(), answer.status().as_u16(), caller, tool);
     let socket = answer.request().conn_data::<Socket>().cloned();
     Ok(answer.map_body(|_, body| {
         let body = match room {
@@ -217,7 +223,7 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn log(&self, route: Option<&str>, status: u16, caller: Option<&str>) {
+    fn log(&self, route: Option<&str>, status: u16, caller: Option<&str>, tool: Option<McpTool>) {
         let Asked { id, method, peer, trace, started } = self;
         let duration_ms = started.elapsed().as_secs_f64() * 1e3;
         let route = route.unwrap_or("unknown");
@@ -230,6 +236,7 @@ impl Asked<'_> {
             duration_ms,
             peer,
             caller,
+            mcp_tool = tool.map(|tool| tool.0),
             trace_id,
             parent_id,
             "request"

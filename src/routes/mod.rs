@@ -13,7 +13,7 @@ mod list_audits;
 mod list_incidents;
 mod list_steps;
 mod list_workflows;
-mod search_incidents;
+pub mod search_incidents;
 mod similar_incidents;
 mod success_rate;
 mod timeline;
@@ -21,6 +21,7 @@ mod walk;
 mod write_remediation_audit;
 mod write_workflow_audit;
 
+use crate::mcp;
 use crate::problem::Problem;
 use crate::state::AppState;
 use actix_web::guard::{Any, Get, Head, Post};
@@ -47,6 +48,7 @@ pub fn configure(app: &mut web::ServiceConfig) {
         .service(get("/api/v1/audits/{id}", web::to(get_audit::handle)))
         .service(get("/api/v1/workflows/{id}/steps", web::to(list_steps::handle)))
         .configure(configure_health)
+        .service(post(mcp::PATH, web::to(mcp::handle)))
         .default_service(web::to(async || Err::<HttpResponse, _>(Problem::not_found())));
 }
 

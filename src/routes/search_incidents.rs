@@ -2,12 +2,13 @@
 
 use super::{counted, refused};
 use crate::extract::{admit_read, json_body};
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::Problem;
 use crate::state::AppState;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use data_storage_actors::domain::parameters::Parameters;
 use data_storage_actors::domain::search::Search;
+use data_storage_actors::error::ActorError;
 use data_storage_actors::similarity::{FindSimilar, Similar};
 use std::sync::atomic::Ordering;
 
@@ -20,10 +21,16 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest, payload: Payloa
     Ok(HttpResponse::Ok().json(find(&state, search).await?))
 }
 
+/// Checks that the vector store is migrated.
+pub fn check_store(state: &AppState) -> Result<(), ActorError> {
+    if state.spaces.is_some() && !state.health.vector_migrated.load(Ordering::Relaxed) {
+        return Err(ActorError::Unavailable("the vector store does not answer"));
+    }
+    Ok(())
+}
+
 /// Searches, once the vector store is migrated.
 pub async fn find(state: &AppState, search: Search) -> Result<Similar, Problem> {
-    if state.spaces.is_some() && !state.health.vector_migrated.load(Ordering::Relaxed) {
-        return Err(Problem::new(ProblemKind::ServiceUnavailable, "the vector store does not answer"));
-    }
+    check_store(state)?;
     state.actors.similarity.read(FindSimilar(search)).await.map_err(|error| refused(state, error))
 }

@@ -13,6 +13,7 @@ mod health_and_metrics;
 mod idempotency;
 mod incident_facts;
 mod list_incidents;
+mod mcp;
 mod outcomes;
 mod posted_fields;
 mod questions;

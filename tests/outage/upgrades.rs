@@ -50,7 +50,7 @@ upgrades! {
 #[test]
 fn every_schema_is_upgraded_from() {
     let latest = [Schema::Audit, Schema::Vector].map(|schema| Migrations::of(schema).latest());
-    assert_eq!(latest, [10, 8]);
+    assert_eq!(latest, [11, 8]);
 }
 
 async fn upgrade(audit: u8, vector: u8) {

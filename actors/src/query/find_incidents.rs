@@ -43,6 +43,8 @@ pub struct FoundIncident {
 pub struct Attempt {
     pub action_type: Option<String>,
     pub outcome: Outcome,
+    /// As far as it is over, and its end is known.
+    pub ended_at: Option<DateTime<Utc>>,
 }
 
 impl FoundIncident {
@@ -92,6 +94,7 @@ impl Attempt {
         Attempt {
             action_type: row.get("action_type"),
             outcome: Outcome::of(row.get("execution_status"), row.get("recurred")),
+            ended_at: row.get("ended_at"),
         }
     }
 }
@@ -121,7 +124,7 @@ fn earlier_attempts(message: &FindIncidents) -> ComposedStatement<'_> {
     let received = if message.as_of.is_some() { "\nWHERE e.received_at <= $5" } else { "" };
     let sql = format!(
         "-- query.earlier_attempts
-SELECT e.incident_id, e.action_type, e.execution_status, {recurred} AS recurred
+SELECT e.incident_id, e.action_type, e.execution_status, e.ended_at, {recurred} AS recurred
 FROM unnest($1::int[], $2::bigint[], $3::timestamptz[]) AS u (bucket, id, action_timestamp)
 JOIN earlier_attempts AS e ON e.bucket = u.bucket AND e.incident_id = u.id
 JOIN resource_action_traces AS t ON t.bucket = u.bucket AND t.id = u.id AND t.action_timestamp = u.action_timestamp{received}
@@ -140,7 +143,7 @@ fn statement(message: &FindIncidents) -> ComposedStatement<'_> {
     let last = Ended { incident: "t", status: "t.execution_status", end: LAST_END };
     let (columns, recurred) = (columns(true), recurred(&last, 4, seen(message)));
     let sql = format!(
-        "-- query.find_incidents\nSELECT {columns}, {recurred} AS recurred\nFROM ({source}) AS t{}",
+        "-- query.find_incidents\nSELECT {columns}, t.end_time AS ended_at, {recurred} AS recurred\nFROM ({source}) AS t{}",
         where_all(&clauses)
     );
     ComposedStatement { sql, values }

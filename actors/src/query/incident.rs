@@ -70,7 +70,7 @@ impl Incident {
     }
 
     /// Where a walk goes on behind this incident.
-    pub(super) fn cursor(&self) -> Cursor {
+    pub fn cursor(&self) -> Cursor {
         Cursor { action_timestamp: self.0.get(ACTION_TIMESTAMP), id: self.0.get(ID) }
     }
 

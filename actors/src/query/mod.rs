@@ -9,10 +9,12 @@ mod get_incident;
 mod groups;
 mod incident;
 mod list_audits;
+mod list_history;
 mod list_incidents;
 mod list_steps;
 mod list_workflows;
 mod pipeline;
+mod read_sources;
 mod read_texts;
 mod recurrence;
 mod rows;
@@ -28,9 +30,11 @@ pub use get_audit::GetAudit;
 pub use get_incident::{GetIncident, IncidentDetail};
 pub use incident::Incident;
 pub use list_audits::{Audits, ListAudits};
+pub use list_history::ListHistory;
 pub use list_incidents::{IncidentPage, ListIncidents, PageStart};
 pub use list_steps::{ListSteps, Steps};
 pub use list_workflows::{ListWorkflows, Workflow, Workflows};
+pub use read_sources::{ReadSources, Source};
 pub use read_texts::{IncidentText, ReadTexts};
 pub use rows::{AuditRecord, RemediationRecord, WorkflowRecord};
 pub use success_rate::{GetSuccessRate, SuccessRate, SuccessRates};
@@ -227,7 +231,7 @@ impl Actor for QueryActor {
 common_handlers!(QueryActor);
 awaited_handlers!(
     QueryActor: DescribeIncident, FindIncidents, GetAudit, GetCounts, GetFacets, GetIncident, GetSuccessRate, GetTimeline, ListAudits,
-    ListIncidents, ListSteps, ListWorkflows, ReadTexts
+    ListHistory, ListIncidents, ListSteps, ListWorkflows, ReadSources, ReadTexts
 );
 
 impl Handler<Probe> for QueryActor {

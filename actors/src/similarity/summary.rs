@@ -25,6 +25,9 @@ pub struct Summary {
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Action {
+    /// The incident in which it was tried last.
+    #[serde(skip)]
+    pub incident: i64,
     pub action_type: String,
     pub completed: u64,
     pub failed: u64,
@@ -74,17 +77,21 @@ impl Parts {
 const FAILED: u64 = 2;
 
 impl Summary {
-    fn of<'a>(incidents: impl Iterator<Item = &'a FoundIncident>) -> Self {
-        let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
+    /// Of these incidents.
+    pub fn of<'a>(incidents: impl Iterator<Item = &'a FoundIncident>) -> Self {
+        let mut tallies: BTreeMap<&str, (Tally, i64)> = BTreeMap::new();
         for incident in incidents {
+            let incident_id = incident.id;
             for attempt in &incident.attempts {
                 if let Some(action) = &attempt.action_type {
-                    tallies.entry(action).or_default().count(attempt.outcome);
+                    let (tally, incident) = tallies.entry(action).or_default();
+                    tally.count(attempt.outcome);
+                    *incident = (*incident).max(incident_id);
                 }
             }
         }
         let mut summary = Summary::default();
-        for (action, tally) in tallies {
+        for (action, (tally, incident)) in tallies {
             let interval = tally.interval();
             let bad = tally.completed == 0 && tally.n() >= FAILED || interval.is_some_and(|[_, high]| high < 0.5);
             let list = match tally.success_rate() {
@@ -93,6 +100,7 @@ impl Summary {
                 _ => continue,
             };
             list.push(Action {
+                incident,
                 action_type: action.to_owned(),
                 completed: tally.completed,
                 failed: tally.failed,

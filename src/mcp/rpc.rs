@@ -1,0 +1,110 @@
+//! JSON-RPC 2.0 as the Model Context Protocol uses it.
+
+use crate::problem::{Problem, ProblemKind};
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_TYPE;
+use serde_json::{Map, Value, json};
+
+pub const PARSE_ERROR: i32 = -32700;
+pub const INVALID_REQUEST: i32 = -32600;
+pub const METHOD_NOT_FOUND: i32 = -32601;
+pub const INVALID_PARAMS: i32 = -32602;
+pub const INTERNAL_ERROR: i32 = -32603;
+/// A header that says something else than the body.
+pub const HEADER_MISMATCH: i32 = -32020;
+pub const UNSUPPORTED_VERSION: i32 = -32022;
+/// Codes of this service, in the range that is free for implementations: the HTTP status says more.
+const REFUSED: i32 = -32000;
+const UNAVAILABLE: i32 = -32001;
+
+/// One message of a client.
+#[derive(Debug)]
+pub struct Message {
+    /// `None` for a notification, which gets no answer.
+    pub id: Option<Value>,
+    pub method: String,
+    pub params: Map<String, Value>,
+}
+
+#[derive(Debug)]
+pub struct Fault {
+    pub code: i32,
+    pub message: String,
+    pub data: Option<Value>,
+}
+
+impl Fault {
+    pub fn new(code: i32, message: impl Into<String>) -> Self {
+        Fault { code, message: message.into(), data: None }
+    }
+
+    /// In the newer era a fault has an HTTP status too; in the older ones the answer is a 200, but for messages that cannot be read.
+    fn status(&self, is_modern: bool) -> StatusCode {
+        match self.code {
+            PARSE_ERROR | INVALID_REQUEST => StatusCode::BAD_REQUEST,
+            HEADER_MISMATCH | UNSUPPORTED_VERSION => StatusCode::BAD_REQUEST,
+            INVALID_PARAMS if is_modern => StatusCode::BAD_REQUEST,
+            METHOD_NOT_FOUND if is_modern => StatusCode::NOT_FOUND,
+            _ => StatusCode::OK,
+        }
+    }
+
+    pub fn answer(&self, id: &Value, is_modern: bool) -> HttpResponse {
+        let mut error = json!({"code": self.code, "message": self.message});
+        if let Some(data) = &self.data {
+            error["data"] = data.clone();
+        }
+        let body = json!({"jsonrpc": "2.0", "id": id, "error": error});
+        HttpResponse::build(self.status(is_modern)).json(body)
+    }
+}
+
+/// Reads the one message of a body.
+///
+/// # Errors
+/// The fault, and the id of the message as far as it can be told.
+pub fn read(body: &[u8]) -> Result<Message, (Fault, Value)> {
+    let body: Value = serde_json::from_slice(body)
+        .map_err(|_| (Fault::new(PARSE_ERROR, "the body is not valid JSON"), Value::Null))?;
+    let Value::Object(mut body) = body else {
+        return Err((Fault::new(INVALID_REQUEST, "the body must be one JSON-RPC message"), Value::Null));
+    };
+    let id = body.remove("id");
+    let known = id.clone().filter(|id| id.is_string() || id.is_number()).unwrap_or(Value::Null);
+    let invalid = |message: &str| (Fault::new(INVALID_REQUEST, message), known.clone());
+    if body.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
+        return Err(invalid("jsonrpc must be \"2.0\""));
+    }
+    if id.is_some() && known.is_null() {
+        return Err(invalid("id must be a string or a number"));
+    }
+    let Some(Value::String(method)) = body.remove("method") else {
+        return Err(invalid("method must be a string"));
+    };
+    let params = match body.remove("params") {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(params)) => params,
+        Some(_) => return Err((Fault::new(INVALID_PARAMS, "params must be an object"), known)),
+    };
+    Ok(Message { id, method, params })
+}
+
+/// The answer to a request that is refused before its message is looked at: with the status and the headers that any request would get.
+pub fn refused(problem: &Problem, id: &Value, correlation_id: &str) -> HttpResponse {
+    let code = match problem.kind {
+        ProblemKind::InternalError => INTERNAL_ERROR,
+        ProblemKind::ServiceUnavailable => UNAVAILABLE,
+        ProblemKind::ValidationFailed | ProblemKind::UnsupportedMediaType | ProblemKind::PayloadTooLarge => {
+            INVALID_REQUEST
+        }
+        _ => REFUSED,
+    };
+    let data = json!({"error": problem.kind.word(), "correlation_id": correlation_id});
+    let error = json!({"code": code, "message": problem.detail, "data": data});
+    let mut response = HttpResponse::build(problem.kind.status());
+    for (name, value) in problem.headers().into_iter().filter(|(name, _)| *name != CONTENT_TYPE) {
+        response.insert_header((name, value));
+    }
+    response.json(json!({"jsonrpc": "2.0", "id": id, "error": error}))
+}
