@@ -3,7 +3,7 @@
 PYTHON ?= python3
 CARGO ?= cargo
 
-.PHONY: help check test build run demo postgres check-format lint doc unit walls check-advisories test-clients test-minilm test-pgbouncer torture \
+.PHONY: help check test build run demo postgres check-format lint doc unit walls check-advisories test-clients test-agents test-minilm test-pgbouncer torture \
 	fuzz bench bench-large bench-recall words clean
 
 help: ## this list
@@ -64,6 +64,10 @@ EXAMPLES ?= 3000
 test-clients: postgres ## clients that generators make of the OpenAPI document, schemathesis, linters; needs npm, a JDK, Debian's golang-gopkg-validator.v2-dev and libjakarta-annotation-api-java
 	$(CARGO) build --locked
 	EXAMPLES=$(EXAMPLES) $(PYTHON) tools/test_clients.py
+
+test-agents: postgres ## /mcp with the official clients for Python and TypeScript, and the conformance suite; needs npm
+	$(CARGO) build --locked
+	$(PYTHON) tools/test_agents.py
 
 test-minilm: postgres ## EMBEDDER=minilm with the model's real weights
 	MINILM_PATH=$$($(PYTHON) tools/minilm.py) $(CARGO) test --locked --features minilm --release --test api -- embedders

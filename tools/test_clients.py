@@ -47,6 +47,7 @@ class Service:
     """The program on a PostgreSQL of its own, on free ports."""
 
     def __init__(self):
+        CACHE.mkdir(parents=True, exist_ok=True)
         self.folder = CACHE / "data"
         shutil.rmtree(self.folder, ignore_errors=True)
         env = {**os.environ, "LISTEN_ADDR": "127.0.0.1:0", "METRICS_ADDR": "127.0.0.1:0", "EMBEDDED_DIR": str(self.folder),
@@ -73,6 +74,16 @@ class Service:
             assert self.process.poll() is None, Path(self.log.name).read_text()
             time.sleep(0.1)
         raise SystemExit(f"no line {message}")
+
+    def settle(self) -> None:
+        """Waits until searches see all that was posted."""
+        while True:
+            body = json.dumps({"query": "anything"}).encode()
+            request = urllib.request.Request(f"{self.base}/api/v1/incidents/search", body, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request) as answer:
+                if json.load(answer)["coverage"]["pending"] == 0:
+                    return
+            time.sleep(0.2)
 
     def stop(self) -> None:
         self.process.terminate()

@@ -15,7 +15,7 @@ mod tools;
 mod whoami;
 
 use crate::extract::{admit_read, json_body};
-use crate::middleware::request::{McpTool, RequestId};
+use crate::middleware::request::{McpCall, RequestId};
 use crate::problem::{Problem, ProblemKind};
 use crate::state::AppState;
 use actix_web::http::header::{HOST, ORIGIN};
@@ -74,6 +74,8 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest, payload: Payloa
         Ok(message) => message,
         Err((fault, id)) => return fault.answer(&id, false),
     };
+    let traceparent = message.params.get("_meta").and_then(|meta| Some(meta.get("traceparent")?.as_str()?.to_owned()));
+    request.extensions_mut().insert(McpCall { tool: None, traceparent });
     let is_modern = match is_modern(&request, &message) {
         Ok(is_modern) => is_modern,
         Err(fault) => return fault.answer(&id, true),
@@ -174,7 +176,9 @@ async fn call(state: &AppState, request: &HttpRequest, mut params: Map<String, V
         let name: String = name.chars().take(100).collect();
         return Err(Fault::new(INVALID_PARAMS, format!("there is no tool {name}")));
     };
-    request.extensions_mut().insert(McpTool(tool));
+    if let Some(call) = request.extensions_mut().get_mut::<McpCall>() {
+        call.tool = Some(tool);
+    }
     let started = Instant::now();
     let called = tools::call(state, request, tool, given).await;
     let (status, result, bytes) = match called {

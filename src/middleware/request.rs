@@ -36,9 +36,13 @@ pub struct RequestId(pub Rc<str>);
 #[derive(Debug, Clone)]
 pub struct Caller(pub std::sync::Arc<str>);
 
-/// The tool that an agent called, for the log line.
-#[derive(Debug, Clone, Copy)]
-pub struct McpTool(pub &'static str);
+/// What an agent called, for the log line.
+#[derive(Debug, Clone, Default)]
+pub struct McpCall {
+    pub tool: Option<&'static str>,
+    /// Where the message itself says what it is a part of.
+    pub traceparent: Option<String>,
+}
 
 /// The largest head, in bytes.
 const MAX_HEAD: usize = 32 * 1024;
@@ -61,7 +65,7 @@ pub async fn request(
     request.extensions_mut().insert(id.clone());
     let asked = Asked { id: &id, method: method.as_str(), peer: &peer, trace, started };
 
-    let (mut answer, route, caller, tool) = if head_size(&request) > MAX_HEAD {
+    let (mut answer, route, caller, call) = if head_size(&request) > MAX_HEAD {
         let problem = Problem::new(ProblemKind::HeadersTooLarge, "The head of a request may have 32 KiB").closing();
         (request.into_response(problem.render(&path, &id.0)).map_into_boxed_body(), None, None, None)
     } else if turned_away {
@@ -80,7 +84,7 @@ pub async fn request(
             Ok(Ok(response)) => {
                 let route = response.request().match_pattern();
                 let caller = response.request().extensions().get::<Caller>().cloned();
-                let tool = response.request().extensions().get::<McpTool>().copied();
+                let call = response.request().extensions().get::<McpCall>().cloned();
                 let allowance = response.request().extensions().get::<Allowance>().copied();
                 let mut response = finish(response, &path, &id);
                 if let Some(Allowance { per_second, remaining }) = allowance {
@@ -88,7 +92,7 @@ pub async fn request(
                         response.headers_mut().insert(name, value);
                     }
                 }
-                (response, route, caller, tool)
+                (response, route, caller, call)
             }
             Ok(Err(error)) => return Err(error),
             Err(_) => {
@@ -113,7 +117,7 @@ pub async fn request(
         answer.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
     let caller = caller.as_ref().map(|caller| &*caller.0);
-    asked.log(route.as_deref(), answer.status().as_u16(), caller, tool);
+    asked.log(route.as_deref(), answer.status().as_u16(), caller, call.as_ref());
     let socket = answer.request().conn_data::<Socket>().cloned();
     Ok(answer.map_body(|_, body| {
         let body = match room {
@@ -223,11 +227,12 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn log(&self, route: Option<&str>, status: u16, caller: Option<&str>, tool: Option<McpTool>) {
+    fn log(&self, route: Option<&str>, status: u16, caller: Option<&str>, call: Option<&McpCall>) {
         let Asked { id, method, peer, trace, started } = self;
         let duration_ms = started.elapsed().as_secs_f64() * 1e3;
         let route = route.unwrap_or("unknown");
-        let (trace_id, parent_id) = trace.map(|trace| (trace.trace_id, trace.parent_id)).unzip();
+        let of_call = || TraceParent::parse(call?.traceparent.as_deref()?.as_bytes());
+        let (trace_id, parent_id) = trace.or_else(of_call).map(|trace| (trace.trace_id, trace.parent_id)).unzip();
         tracing::info!(
             request_id = &*id.0,
             method,
@@ -236,7 +241,7 @@ impl Asked<'_> {
             duration_ms,
             peer,
             caller,
-            mcp_tool = tool.map(|tool| tool.0),
+            mcp_tool = call.and_then(|call| call.tool),
             trace_id,
             parent_id,
             "request"

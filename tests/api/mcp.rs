@@ -1,7 +1,7 @@
 //! Agents: both eras of the protocol, answers that fit, and stored text that stays data.
 
 use crate::search::{embedded, id, remediate};
-use crate::support::{Answer, Database, Service, Writer, gateway_audit};
+use crate::support::{Answer, Database, Service, Writer, eventually, gateway_audit};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -19,8 +19,8 @@ fn message(method: &str, params: Value) -> Value {
 
 /// A message of the newer era, with its headers.
 async fn modern(service: &Service, method: &str, mut params: Value, more: &[(&str, &str)]) -> Answer {
-    params["_meta"] =
-        json!({"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}});
+    params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(MODERN);
+    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
     let mut headers = vec![("mcp-protocol-version", MODERN), ("mcp-method", method)];
     let name = params["name"].as_str().map(str::to_owned);
     headers.extend(name.iter().map(|name| ("mcp-name", name.as_str())));
@@ -242,6 +242,14 @@ async fn what_did_we_do_did_it_hold_and_what_not_to_repeat() {
     let me = call(&service, "whoami", json!({})).await;
     assert_eq!((&me["identity"], &me["stored"]["incidents"]), (&json!("anonymous"), &json!(4)));
 
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let called = modern(&service, "tools/call", json!({"name": "whoami", "_meta": {"traceparent": trace}}), &[]).await;
+    assert_eq!(called.status, 200, "{}", called.text);
+    eventually("the trace in the log", async || {
+        service.log().iter().any(|line| line["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736").then_some(())
+    })
+    .await;
+
     // Wrong arguments are told by name.
     for (tool, arguments, words) in [
         ("search_similar_incidents", json!({}), "query is required"),
@@ -262,7 +270,10 @@ async fn what_did_we_do_did_it_hold_and_what_not_to_repeat() {
     }
     let metrics = service.metrics().await;
     assert_eq!(metrics.get(r#"datastorage_mcp_calls_total{status="success",tool="get_history"}"#), Some(&3.0));
-    assert!(service.log().iter().any(|line| line["mcp_tool"] == "get_history" && line["route"] == "/mcp"));
+    eventually("the tool in the log", async || {
+        service.log().iter().any(|line| line["mcp_tool"] == "get_history" && line["route"] == "/mcp").then_some(())
+    })
+    .await;
 }
 
 /// However short an answer must be, it says what it leaves out, and how to get it.
