@@ -2,7 +2,7 @@
 """Tries `/mcp` with the clients that agents are built with, on the demo's week of incidents: the official ones for Python and TypeScript, of
 both eras, and the conformance suite of the protocol. They come from PyPI and npm, into .cache/agents.
 
-usage: test_agents.py [--record FILE]     FILE: where the conversation of docs/agents.md is written to
+usage: test_agents.py [--record FILE]     FILE: where the answers to the calls of docs/agents.md are written to
 """
 
 import os
@@ -16,7 +16,7 @@ CACHE = ROOT / ".cache/agents"
 SESSIONS = ROOT / "tests/agents"
 # The client of the older eras, and the one of both.
 WHEELS = {"older": "mcp==1.30.0", "newer": "mcp==2.3.0"}
-PACKAGES = ["@modelcontextprotocol/sdk@1.32.2", "@modelcontextprotocol/client@2.4.0", "@modelcontextprotocol/conformance@0.1.16", "node@22"]
+PACKAGES = ["@modelcontextprotocol/sdk@1.32.2", "@modelcontextprotocol/client@2.4.0", "@modelcontextprotocol/conformance@0.1.16", "node@22", "yaml@2"]
 
 
 def install() -> None:
@@ -39,12 +39,13 @@ def main() -> None:
         service.settle()
         url = service.base + "/mcp"
         run(CACHE / "older/bin/python", SESSIONS / "older.py", url)
-        run(CACHE / "newer/bin/python", SESSIONS / "newer.py", url, *record)
+        run(CACHE / "newer/bin/python", SESSIONS / "newer.py", url, ROOT / "docs/agents.md", *record)
         node = CACHE / "node_modules/.bin/node"
         # Modules are looked for beside the script.
         script = CACHE / "session.mjs"
         script.write_text((SESSIONS / "session.mjs").read_text())
-        run(node, script, url)
+        holmes = [ROOT / "deploy/agents/holmesgpt-mcp.yaml", ROOT / "deploy/agents/holmesgpt-http.yaml"]
+        run(node, script, url, *holmes, service.token)
         suite = CACHE / "node_modules/.bin/conformance"
         expected = ["--expected-failures", str(SESSIONS / "conformance.yaml")]
         with open(CACHE / "conformance.log", "w") as log:

@@ -51,6 +51,26 @@ fn kustomize() {
     }
 }
 
+/// The reader of agents, whose role is that of the service's own files, and kagent's server.
+#[test]
+fn agents() {
+    if !has("kubectl") {
+        return;
+    }
+    let text = run("kubectl", &["kustomize", "deploy/agents"]);
+    for part in [
+        "kind: RemoteMCPServer",
+        "protocol: STREAMABLE_HTTP",
+        ":8080/mcp",
+        "type: kubernetes.io/service-account-token",
+        "kubernetes.io/service-account.name: memory-reader",
+        "name: data-storage-reader",
+    ] {
+        assert!(text.contains(part), "{part}");
+    }
+    assert!(run("kubectl", &["kustomize", "deploy/kustomize-rbac"]).contains("name: data-storage-reader"));
+}
+
 #[test]
 fn systemd_unit() {
     if !has("systemd-analyze") {
