@@ -2,7 +2,7 @@
 //! searched by it until `reindex` has made the vectors anew.
 
 use super::concepts::{Concepts, FIRST};
-use super::text::Kind;
+use super::text::{Kind, is_stop_word};
 use rust_stemmers::{Algorithm, Stemmer};
 
 pub const ID: &str = "builtin-1";
@@ -43,7 +43,7 @@ const LONGEST_WORD: usize = 64;
 /// The stem of a word; `None` for a stop word or a single letter.
 fn stem(stemmer: &Stemmer, word: &str) -> Option<String> {
     let word = word.to_ascii_lowercase();
-    let says = word.len() > 1 && STOP_WORDS.binary_search(&word.as_str()).is_err();
+    let says = word.len() > 1 && !is_stop_word(&word, None) && !matches!(word.as_str(), "no" | "nor" | "not");
     says.then(|| stemmer.stem(&word).into_owned())
 }
 
@@ -87,15 +87,3 @@ fn split_camel_case(token: &str) -> Vec<&str> {
     words.push(&token[start..]);
     words
 }
-
-/// Must be sorted, for the binary search.
-const STOP_WORDS: &[&str] = &[
-    "about", "above", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "because",
-    "been", "before", "being", "below", "between", "both", "but", "by", "can", "could", "did", "do", "does", "doing",
-    "during", "each", "few", "for", "from", "further", "had", "has", "have", "having", "he", "her", "here", "hers",
-    "him", "his", "how", "if", "in", "into", "is", "it", "its", "just", "me", "more", "most", "my", "no", "nor", "not",
-    "now", "of", "off", "on", "once", "only", "or", "other", "our", "out", "over", "own", "same", "she", "should",
-    "so", "some", "such", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those",
-    "through", "to", "too", "under", "until", "up", "very", "was", "we", "were", "what", "when", "where", "which",
-    "while", "who", "why", "will", "with", "would", "you", "your",
-];

@@ -120,7 +120,7 @@ pub(super) fn without_possessive(word: &str) -> &str {
 }
 
 /// Whether a folded word says nothing: of every English text, and of a text whose language is clear.
-pub(super) fn is_stop_word(word: &str, language: Option<Lang>) -> bool {
+pub(in crate::embedder) fn is_stop_word(word: &str, language: Option<Lang>) -> bool {
     if STOP_WORDS.binary_search(&word).is_ok() {
         return true;
     }

@@ -16,6 +16,7 @@ mod versions;
 
 pub(super) use codes::{CODE, DETAIL};
 pub(super) use fold::one_form;
+pub(super) use language::is_stop_word;
 pub(super) use negation::TURNED;
 pub(super) use tokens::split_camel_case;
 

@@ -5,7 +5,13 @@ use super::pieces::{Piece, PieceKind};
 
 /// Whether it is a name with digits that people know, in lower case.
 pub(super) fn is_name(low: &str) -> bool {
-    list::has(NAMES, low) || is_percentile(low) || is_api_version(low) || is_class_of_codes(low) || is_device(low)
+    // Most words have no digit, and all of these have one.
+    low.bytes().any(|byte| byte.is_ascii_digit())
+        && (list::has(NAMES, low)
+            || is_percentile(low)
+            || is_api_version(low)
+            || is_class_of_codes(low)
+            || is_device(low))
 }
 
 /// `p50`, `p99`, `p999`.
