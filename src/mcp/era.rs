@@ -76,7 +76,8 @@ pub fn is_modern(request: &HttpRequest, message: &Message) -> Result<bool, Fault
 }
 
 fn unsupported(requested: &str) -> Fault {
-    let data = json!({"supported": [MODERN], "requested": requested});
+    let supported: Vec<&str> = [MODERN].into_iter().chain(OLDER).collect();
+    let data = json!({"supported": supported, "requested": requested});
     Fault { data: Some(data), ..Fault::new(UNSUPPORTED_VERSION, "this version of the protocol is not served") }
 }
 

@@ -1,5 +1,6 @@
 //! Makes an answer as short as the agent asked for. The best comes first; long texts share what is left; what is left out is said.
 
+use super::tell::clean_value;
 use serde_json::{Map, Value, json};
 
 /// An answer before it is fitted.
@@ -33,8 +34,9 @@ const TOKEN: usize = 4;
 pub const LEAST_TOKENS: i64 = 200;
 pub const MOST_TOKENS: i64 = 20_000;
 pub const USUAL_TOKENS: i64 = 4_000;
-/// Characters that each text may have, one try after the other.
-const CUTS: [usize; 7] = [4_000, 2_000, 1_000, 500, 250, 120, 60];
+/// Characters that a text may have at least, and at most where it is cut at all.
+const SHORTEST: usize = 60;
+const LONGEST: usize = MOST_TOKENS as usize * TOKEN; // a small number
 /// A text of an argument that is longer is not repeated in `next`.
 const REPEATED: usize = 200;
 
@@ -48,8 +50,7 @@ impl Answer {
         }
         // Fewer items, from the end of the last list on; the list that was asked for keeps one for as long as others have some.
         let mut shown = whole.clone();
-        let shortest = CUTS[CUTS.len() - 1];
-        let fits = |shown: &[usize]| self.made(shown, Some(shortest), true).1.len() <= most;
+        let fits = |shown: &[usize]| self.made(shown, Some(SHORTEST), true).1.len() <= most;
         let order: Vec<(usize, usize)> = [(0, 1)]
             .into_iter()
             .chain((1..shown.len()).rev().map(|at| (at, 0)))
@@ -77,20 +78,39 @@ impl Answer {
         })
     }
 
-    /// With texts as long as may be.
+    /// With texts as long as may be: the longest ones share what is left.
     fn try_cuts(&self, shown: &[usize], most: usize, with_fields: bool) -> Option<(Value, String)> {
-        let cuts = [None].into_iter().chain(CUTS.into_iter().map(Some));
-        cuts.map(|cut| self.made(shown, cut, with_fields)).find(|(_, text)| text.len() <= most)
+        let made = |cut| Some(self.made(shown, cut, with_fields)).filter(|(_, text)| text.len() <= most);
+        if let Some(whole) = made(None) {
+            return Some(whole);
+        }
+        let (mut low, mut high, mut fitting) = (SHORTEST, LONGEST, made(Some(SHORTEST))?);
+        while low < high {
+            let middle = (low + high).div_ceil(2);
+            match made(Some(middle)) {
+                Some(longer) => (low, fitting) = (middle, longer),
+                None => high = middle - 1,
+            }
+        }
+        Some(fitting)
     }
 
     fn made(&self, shown: &[usize], cut: Option<usize>, with_fields: bool) -> (Value, String) {
         let mut answer = if with_fields { self.fields.clone() } else { Map::new() };
         let mut truncated = Map::new();
         let mut texts = Map::new();
+        // Where the first text that is cut is whole.
+        let mut whole = None;
         for (list, shown) in self.lists.iter().zip(shown) {
             let mut items = list.items[..*shown].to_vec();
             if let Some(cut) = cut {
-                items.iter_mut().for_each(|item| cut_texts(item, cut, "", &mut texts));
+                for item in &mut items {
+                    let before = texts.clone();
+                    cut_untrusted(item, cut, &mut texts);
+                    if texts != before && whole.is_none() {
+                        whole = item.get("incident_id").or(self.fields.get("incident_id")).cloned();
+                    }
+                }
             }
             if list.is_turned {
                 items.reverse();
@@ -107,6 +127,10 @@ impl Answer {
             let cut = texts.iter().map(|(field, texts)| json!({"field": field, "texts": texts}));
             truncated.insert("texts_cut".into(), cut.collect());
         }
+        if let Some(incident) = whole.filter(|_| !self.is_one_incident()) {
+            let arguments = json!({"incident_id": incident, "max_tokens": MOST_TOKENS});
+            truncated.insert("whole_texts".into(), json!({"tool": "get_incident", "arguments": arguments}));
+        }
         if !truncated.is_empty() {
             truncated.insert("next".into(), self.next(shown));
             answer.insert("truncated".into(), truncated.into());
@@ -116,14 +140,31 @@ impl Answer {
         (answer, text)
     }
 
+    fn has_all_room(&self) -> bool {
+        self.arguments.get("max_tokens").and_then(Value::as_i64) == Some(MOST_TOKENS)
+    }
+
+    /// Whether the answer is of one incident: then a text that is cut has no other call.
+    fn is_one_incident(&self) -> bool {
+        matches!(self.tool, "get_incident" | "get_timeline")
+    }
+
     /// The call that tells what is left out: the rest of what was asked for, or the same at more length.
     fn next(&self, shown: &[usize]) -> Value {
-        let mut arguments = self.arguments.clone();
+        let mut arguments: Map<String, Value> =
+            self.arguments.iter().map(|(name, value)| (name.clone(), clean_value(value))).collect();
         let rest =
             self.lists.first().zip(shown.first()).filter(|(list, shown)| **shown > 0 && **shown < list.items.len());
         match rest.and_then(|(list, shown)| list.behind.get(shown - 1)) {
             Some(behind) => arguments.extend(behind.clone()),
-            None => _ = arguments.insert("max_tokens".into(), MOST_TOKENS.into()),
+            // Nothing is longer: a text of such length is read from the API.
+            None if self.has_all_room() && self.is_one_incident() => {
+                return json!({"http": "GET /api/v1/audits/{audit_id}"});
+            }
+            None => {
+                let given = self.arguments.get("max_tokens").and_then(Value::as_i64).unwrap_or(USUAL_TOKENS);
+                arguments.insert("max_tokens".into(), (given.max(LEAST_TOKENS) * 5).min(MOST_TOKENS).into());
+            }
         }
         let is_long = |value: &Value| value.to_string().len() > REPEATED;
         let long: Vec<String> =
@@ -141,7 +182,14 @@ impl Answer {
     }
 }
 
-/// Cuts the texts of an item, and counts them by their field.
+/// Cuts what others wrote, and counts the texts that are cut by their field. Who wrote it stays whole.
+fn cut_untrusted(item: &mut Value, most: usize, cut: &mut Map<String, Value>) {
+    if let Some(untrusted) = item.get_mut("untrusted") {
+        cut_texts(untrusted, most, "", cut);
+    }
+}
+
+/// Cuts the texts of a value.
 fn cut_texts(value: &mut Value, most: usize, field: &str, cut: &mut Map<String, Value>) {
     match value {
         Value::String(text) => {
@@ -171,7 +219,7 @@ mod tests {
             (random >> 33) % below
         };
         let letters = ["a", "\"", "\\", "é", "漢", "\n", "👩", "\u{1}"];
-        for _ in 0..300 {
+        for _ in 0..100 {
             let text = |next: &mut dyn FnMut(u64) -> u64, most: u64| {
                 (0..next(most)).map(|_| letters[usize::try_from(next(8)).expect("small")]).collect::<String>()
             };

@@ -6,7 +6,7 @@ use super::tell;
 use super::tools::ToolError;
 use crate::state::AppState;
 use data_storage_actors::domain::invalid::Invalid;
-use data_storage_actors::query::{GetIncident, GetTimeline, Source};
+use data_storage_actors::query::{AuditSource, GetIncident, GetTimeline};
 use serde_json::{Map, Value, json};
 
 pub async fn detail(state: &AppState, arguments: &Arguments) -> Result<Answer, ToolError> {
@@ -24,7 +24,10 @@ pub async fn detail(state: &AppState, arguments: &Arguments) -> Result<Answer, T
         }
     }
     let latest = audits.last().and_then(|audit| {
-        Some(Source { audit_id: audit["auditID"].as_str()?.to_owned(), writer: audit["writer"].as_str()?.to_owned() })
+        Some(AuditSource {
+            audit_id: audit["auditID"].as_str()?.to_owned(),
+            writer: audit["writer"].as_str()?.to_owned(),
+        })
     });
     let incident = Value::from(tell::incident(&facts.into(), latest.as_ref()));
     let conflicts = conflicts.iter().map(|conflict| {
@@ -36,12 +39,29 @@ pub async fn detail(state: &AppState, arguments: &Arguments) -> Result<Answer, T
         Value::from(told)
     });
     let lists = vec![
-        List::new("incident", vec![incident]),
+        List::new("incident", vec![incident.clone()]),
         List::new("conflicts", conflicts.collect()),
         // The newest first: what is left out is the oldest.
-        List::new("audits", audits.iter().rev().map(|audit| tell::audit(audit).into()).collect()),
+        List::new("audits", audits.iter().rev().map(|audit| without(tell::audit(audit), &incident).into()).collect()),
     ];
     Ok(Answer { fields: Map::new(), lists, tool: "get_incident", arguments: arguments.given.clone() })
+}
+
+/// Without the texts that the incident has from this audit: they are long, and told once.
+fn without(mut audit: Map<String, Value>, incident: &Value) -> Map<String, Value> {
+    let mut same = Vec::new();
+    if let Some(untrusted) = audit.get_mut("untrusted").and_then(Value::as_object_mut) {
+        for name in ["reasoning", "error_message"] {
+            if untrusted.get(name).is_some_and(|text| *text == incident["untrusted"][name]) {
+                untrusted.remove(name);
+                same.push(name);
+            }
+        }
+    }
+    if !same.is_empty() {
+        audit.insert("same_as_incident".into(), json!(same));
+    }
+    audit
 }
 
 pub async fn timeline(state: &AppState, arguments: &Arguments) -> Result<Answer, ToolError> {

@@ -18,6 +18,9 @@ pub const UNSUPPORTED_VERSION: i32 = -32022;
 const REFUSED: i32 = -32000;
 const UNAVAILABLE: i32 = -32001;
 
+/// Bytes of an id.
+const LONGEST_ID: usize = 1_000;
+
 /// One message of a client.
 #[derive(Debug)]
 pub struct Message {
@@ -65,19 +68,29 @@ impl Fault {
 /// # Errors
 /// The fault, and the id of the message as far as it can be told.
 pub fn read(body: &[u8]) -> Result<Message, (Fault, Value)> {
+    // A byte order mark is ignored, as before any body.
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let body: Value = serde_json::from_slice(body)
         .map_err(|_| (Fault::new(PARSE_ERROR, "the body is not valid JSON"), Value::Null))?;
     let Value::Object(mut body) = body else {
         return Err((Fault::new(INVALID_REQUEST, "the body must be one JSON-RPC message"), Value::Null));
     };
     let id = body.remove("id");
-    let known = id.clone().filter(|id| id.is_string() || id.is_number()).unwrap_or(Value::Null);
+    // An id is given back as it came: no number that JSON readers round, and no text without end.
+    let is_id = |id: &Value| match id {
+        Value::String(text) => text.len() <= LONGEST_ID,
+        Value::Number(number) => {
+            number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|id| id.abs() < 9e15)
+        }
+        _ => false,
+    };
+    let known = id.clone().filter(is_id).unwrap_or(Value::Null);
     let invalid = |message: &str| (Fault::new(INVALID_REQUEST, message), known.clone());
     if body.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
         return Err(invalid("jsonrpc must be \"2.0\""));
     }
     if id.is_some() && known.is_null() {
-        return Err(invalid("id must be a string or a number"));
+        return Err(invalid("id must be a short string or a number"));
     }
     let Some(Value::String(method)) = body.remove("method") else {
         return Err(invalid("method must be a string"));

@@ -8,7 +8,7 @@ use crate::routes::search_incidents::check_store;
 use crate::state::AppState;
 use data_storage_actors::domain::invalid::Invalid;
 use data_storage_actors::domain::search::{About, Collapse, Search};
-use data_storage_actors::query::{ReadSources, Source};
+use data_storage_actors::query::{AuditSource, ReadSources};
 use data_storage_actors::similarity::{FindSimilar, Summary};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -60,7 +60,7 @@ pub(super) fn incidents_of(summary: &Summary) -> impl Iterator<Item = i64> {
 }
 
 /// What worked, and what not to repeat.
-pub(super) fn summed_up(summary: &Summary, sources: &HashMap<i64, Source>) -> [List; 2] {
+pub(super) fn summed_up(summary: &Summary, sources: &HashMap<i64, AuditSource>) -> [List; 2] {
     let told = |actions: &[data_storage_actors::similarity::Action]| {
         actions.iter().map(|action| tell::action(action, sources.get(&action.incident))).collect()
     };

@@ -1,7 +1,7 @@
 //! How an answer tells what is stored. What people or machines wrote is data: it stands under `untrusted` alone, with its writer and audit
 //! beside it, and without characters that are not seen.
 
-use data_storage_actors::query::Source;
+use data_storage_actors::query::AuditSource;
 use data_storage_actors::similarity::Action;
 use serde_json::{Map, Value, json};
 
@@ -30,7 +30,7 @@ const OWN: [&str; 20] = [
 ];
 
 /// An incident as agents get it, from the fields that readers get. What is not known is left out.
-pub fn incident(fields: &Value, source: Option<&Source>) -> Map<String, Value> {
+pub fn incident(fields: &Value, source: Option<&AuditSource>) -> Map<String, Value> {
     let mut told = Map::new();
     told.insert("incident_id".into(), fields["id"].clone());
     attribute(&mut told, source.map(|source| (source.audit_id.as_str(), source.writer.as_str())));
@@ -76,7 +76,7 @@ pub fn audit(fields: &Value) -> Map<String, Value> {
 }
 
 /// An action and how often it worked.
-pub fn action(action: &Action, source: Option<&Source>) -> Value {
+pub fn action(action: &Action, source: Option<&AuditSource>) -> Value {
     let mut told = Map::new();
     told.insert("incident_id".into(), action.incident.into());
     attribute(&mut told, source.map(|source| (source.audit_id.as_str(), source.writer.as_str())));
@@ -122,6 +122,10 @@ pub fn clean(text: &str) -> String {
         '\n' | '\t' => true,
         c if c.is_control() => false,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' => false,
+        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2028}' | '\u{2029}' | '\u{2800}' => false,
+        '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0100}'..='\u{e01ef}' => {
+            false
+        }
         '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => false,
         _ => true,
     };
@@ -142,7 +146,7 @@ mod tests {
     #[test]
     fn what_a_writer_wrote_is_untrusted() {
         let fields = json!({"id": 7, "alert_name": "A", "execution_status": "failed", "namespace": null, "why": []});
-        let source = Source { audit_id: "audit-1".into(), writer: "w".into() };
+        let source = AuditSource { audit_id: "audit-1".into(), writer: "w".into() };
         assert_eq!(
             Value::from(incident(&fields, Some(&source))),
             json!({"incident_id": 7, "audit_id": "audit-1", "writer": "w", "execution_status": "failed", "untrusted": {"alert_name": "A"}})

@@ -104,7 +104,10 @@ async fn both_eras_and_every_error() {
     }
     let unknown = send(&service, &message("tools/list", json!({})), &[("mcp-protocol-version", "2030-01-01")]).await;
     assert_eq!(code(&unknown), (400, -32022));
-    assert_eq!(unknown.json()["error"]["data"], json!({"supported": [MODERN], "requested": "2030-01-01"}));
+    assert_eq!(
+        unknown.json()["error"]["data"],
+        json!({"supported": [MODERN, "2025-11-25", "2025-06-18", "2025-03-26"], "requested": "2030-01-01"})
+    );
     let bare = json!({"jsonrpc": "2.0", "id": 7, "method": "server/discover"});
     assert_eq!(code(&send(&service, &bare, &[("mcp-protocol-version", MODERN)]).await), (400, -32602), "no _meta");
     // In the older eras most errors are a 200; what cannot be read is a 400.

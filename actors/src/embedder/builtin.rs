@@ -5,11 +5,11 @@
 
 use super::feature::hash_feature;
 use super::first::FirstReader;
-use super::text::{CODE, DETAIL, Kind, Reader, TURNED, one_form};
-use super::{Embedding, Features, VECTOR_LENGTH, is_concept};
+use super::text::{CODE, DETAIL, Kind, TURNED, TextReader, one_form};
+use super::{Embedding, Features, VECTOR_LENGTH};
 use crate::domain::audit_text::AuditText;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use uuid::Uuid;
 
 /// The id of this embedder's space. It must change whenever a text would get another vector.
@@ -18,11 +18,11 @@ pub const ID: &str = "builtin-2";
 /// The fields: alert name, reasoning, error text, workload, attributes. Each has its weight in the vector, its weight in the exact comparison,
 /// and its usual length in words.
 const FIELDS: [Field; 5] = [
-    Field { in_vector: 0.5, in_comparison: 1.0, usual: 3.0 },
-    Field { in_vector: 1.0, in_comparison: 1.0, usual: 25.0 },
-    Field { in_vector: 0.3, in_comparison: 0.3, usual: 20.0 },
-    Field { in_vector: 0.1, in_comparison: 0.15, usual: 3.0 },
-    Field { in_vector: 0.1, in_comparison: 0.15, usual: 20.0 },
+    Field { in_vector: 0.5, in_comparison: 1.0, usual: 3.0, is_aside: false },
+    Field { in_vector: 1.0, in_comparison: 1.0, usual: 25.0, is_aside: false },
+    Field { in_vector: 0.3, in_comparison: 0.3, usual: 20.0, is_aside: false },
+    Field { in_vector: 0.25, in_comparison: 0.15, usual: 3.0, is_aside: true },
+    Field { in_vector: 0.25, in_comparison: 0.15, usual: 20.0, is_aside: true },
 ];
 /// Constants of BM25: how soon a repeated word stops counting more (`K1`), and how much less a word counts in a long
 /// text (`B`).
@@ -35,6 +35,8 @@ struct Field {
     in_vector: f32,
     in_comparison: f32,
     usual: f32,
+    /// Whether it stands aside of what is told: a workload, attributes.
+    is_aside: bool,
 }
 
 impl Kind {
@@ -62,7 +64,7 @@ type Weights = BTreeMap<String, f32>;
 /// Embeds a text by its words.
 #[derive(Default)]
 pub struct Builtin {
-    reader: Reader,
+    reader: TextReader,
     first: FirstReader,
 }
 
@@ -75,8 +77,8 @@ struct Counts {
 
 /// A query in words.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Written {
-    /// How each word is written that a term stands for. Concepts have none.
+pub struct QueryWords {
+    /// How each word is written that a term stands for; for a concept, the first of its words.
     pub words: HashMap<String, String>,
     /// The terms of words that count by themselves: no concepts, no compounds, no other forms of words.
     pub terms: Vec<String>,
@@ -110,17 +112,16 @@ impl Builtin {
     }
 
     /// The words of a query.
-    pub fn written(&self, text: &AuditText) -> Written {
-        let mut written = Written::default();
+    pub fn written(&self, text: &AuditText) -> QueryWords {
+        let mut written = QueryWords::default();
+        let mut terms = HashSet::new();
         for part in text.parts() {
             let part = one_form(part);
             for feature in self.reader.read(&part) {
-                if feature.kind == Kind::Word && !written.terms.contains(&feature.term) {
+                if feature.kind == Kind::Word && terms.insert(feature.term.clone()) {
                     written.terms.push(feature.term.clone());
                 }
-                if !is_concept(&feature.term) {
-                    written.words.entry(feature.term).or_insert_with(|| feature.written.to_owned());
-                }
+                written.words.entry(feature.term).or_insert_with(|| feature.written.to_owned());
             }
             let loose = self.reader.read_loose(&part).into_iter();
             written.loose.extend(loose.map(|feature| AddedTerm {
@@ -139,12 +140,8 @@ fn embedding(fields: impl IntoIterator<Item = Vec<(String, Kind)>>) -> Option<Em
     let (mut for_vector, mut compared) = (Weights::new(), Weights::new());
     for (features, field) in fields.into_iter().zip(&FIELDS) {
         let counts = Counts::of(features);
-        for (feature, weight) in counts.of_length_one() {
-            *for_vector.entry(feature).or_default() += field.in_vector * weight;
-        }
-        for (feature, weight) in counts.saturated(field.usual) {
-            *compared.entry(feature).or_default() += field.in_comparison * weight;
-        }
+        add(&mut for_vector, counts.of_length_one(), field.in_vector, field.is_aside);
+        add(&mut compared, counts.saturated(field.usual), field.in_comparison, field.is_aside);
     }
     let for_vector = weightiest(for_vector);
     let mut vector = vec![0f32; VECTOR_LENGTH];
@@ -162,6 +159,16 @@ fn embedding(fields: impl IntoIterator<Item = Vec<(String, Kind)>>) -> Option<Em
     compared.retain(|feature, _| for_vector.contains_key(feature));
     let (terms, weights) = compared.into_iter().unzip();
     Some(Embedding { vector, features: Features { terms, weights }, pattern })
+}
+
+/// Adds the features of a field. What stands aside adds nothing to a feature that the text itself has.
+fn add(sum: &mut Weights, features: Weights, part: f32, is_aside: bool) {
+    for (feature, weight) in features {
+        let known = sum.entry(feature).or_default();
+        if !is_aside || *known == 0.0 {
+            *known += part * weight;
+        }
+    }
 }
 
 /// The number of a vector that a feature adds to, and its sign there.
@@ -250,13 +257,13 @@ fn weightiest(features: Weights) -> Weights {
 
 /// The words of a text as the comparison uses them: names are split, words are in lower case and stemmed, and stop words are left out.
 pub fn split_words(text: &str) -> Vec<String> {
-    thread_local!(static READER: Reader = Reader::default());
+    thread_local!(static READER: TextReader = TextReader::default());
     READER.with(|reader| reader.words(&one_form(text)))
 }
 
 /// The terms of the known words that a word is made of, at least two; none if other letters would be left.
 pub fn split_known(word: &str, is_known: impl Fn(&str) -> bool) -> Vec<String> {
-    thread_local!(static READER: Reader = Reader::default());
+    thread_local!(static READER: TextReader = TextReader::default());
     READER.with(|reader| reader.split(word, is_known))
 }
 
@@ -332,7 +339,7 @@ mod tests {
         let this = digest(&|text| embedder.embed(text), &lines);
         assert_eq!(
             (ID, this.as_str()),
-            ("builtin-2", "bf7323167ab01c2ae2c3f2029cff455f392c3f80483f84e9e8179758b40fcab5")
+            ("builtin-2", "a73de01377ac0ede6670749f9b1323cbfe6cc0c01aad326ed8f0899006409ee2")
         );
     }
 
@@ -344,6 +351,16 @@ mod tests {
         };
         assert_eq!(of("web-7d9f8b6c5-xk2lp", 3), of("web-5c4b7d9f88-zzqvw", 17));
         assert_ne!(of("web-7d9f8b6c5-xk2lp", 3).pattern, of("db-7d9f8b6c5-xk2lp", 3).pattern);
+    }
+
+    /// What stands aside adds nothing to what the text says.
+    #[test]
+    fn a_workload_named_in_the_text_changes_nothing() {
+        let told = text("FlangeDrift", "the flange comparator drifted");
+        let workload = |name: &str| AuditText { workload: Some(name.to_owned()), ..told.clone() };
+        let embedder = Builtin::default();
+        assert_eq!(embedder.embed(&workload("deployment/flange")), embedder.embed(&told));
+        assert_ne!(embedder.embed(&workload("deployment/wombat")), embedder.embed(&told));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use super::{Embed, EmbedderActor, Embedding, Written};
+use super::{Embed, EmbedderActor, Embedding, QueryWords};
 use crate::domain::audit_text::AuditText;
 use crate::error::ActorError;
 use actix::prelude::*;
@@ -16,7 +16,7 @@ pub struct EmbedQuery {
 pub struct EmbeddedQuery {
     /// `None` if the text has no feature.
     pub embedding: Option<Arc<Embedding>>,
-    pub written: Written,
+    pub written: QueryWords,
 }
 
 impl Handler<EmbedQuery> for EmbedderActor {

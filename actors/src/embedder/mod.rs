@@ -16,7 +16,9 @@ mod text;
 mod vocabulary;
 
 pub use crate::error::EngineFault;
-pub use builtin::{AddedTerm, Builtin, ID as BUILTIN_ID, Written, is_code, is_plain, split_known, split_words, turned};
+pub use builtin::{
+    AddedTerm, Builtin, ID as BUILTIN_ID, QueryWords, is_code, is_plain, split_known, split_words, turned,
+};
 pub use concepts::is_concept;
 pub use embed::Embed;
 pub use embed_query::{EmbedQuery, EmbeddedQuery};

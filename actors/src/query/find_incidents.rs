@@ -142,8 +142,10 @@ fn statement(message: &FindIncidents) -> ComposedStatement<'_> {
     let clauses = conditions(&message.filter, FactSource::OfIncidents, &mut values);
     let last = Ended { incident: "t", status: "t.execution_status", end: LAST_END };
     let (columns, recurred) = (columns(true), recurred(&last, 4, seen(message)));
+    let is_over = "t.execution_status NOT IN ('pending', 'in_progress')";
+    let ended_at = format!("CASE WHEN {is_over} THEN {LAST_END} END");
     let sql = format!(
-        "-- query.find_incidents\nSELECT {columns}, t.end_time AS ended_at, {recurred} AS recurred\nFROM ({source}) AS t{}",
+        "-- query.find_incidents\nSELECT {columns}, {ended_at} AS ended_at, {recurred} AS recurred\nFROM ({source}) AS t{}",
         where_all(&clauses)
     );
     ComposedStatement { sql, values }

@@ -14,6 +14,7 @@ mod list_incidents;
 mod list_steps;
 mod list_workflows;
 mod pipeline;
+mod read_attempts;
 mod read_sources;
 mod read_texts;
 mod recurrence;
@@ -34,7 +35,8 @@ pub use list_history::ListHistory;
 pub use list_incidents::{IncidentPage, ListIncidents, PageStart};
 pub use list_steps::{ListSteps, Steps};
 pub use list_workflows::{ListWorkflows, Workflow, Workflows};
-pub use read_sources::{ReadSources, Source};
+pub use read_attempts::{AttemptSource, ReadAttempts};
+pub use read_sources::{AuditSource, ReadSources};
 pub use read_texts::{IncidentText, ReadTexts};
 pub use rows::{AuditRecord, RemediationRecord, WorkflowRecord};
 pub use success_rate::{GetSuccessRate, SuccessRate, SuccessRates};
@@ -231,7 +233,7 @@ impl Actor for QueryActor {
 common_handlers!(QueryActor);
 awaited_handlers!(
     QueryActor: DescribeIncident, FindIncidents, GetAudit, GetCounts, GetFacets, GetIncident, GetSuccessRate, GetTimeline, ListAudits,
-    ListHistory, ListIncidents, ListSteps, ListWorkflows, ReadSources, ReadTexts
+    ListHistory, ListIncidents, ListSteps, ListWorkflows, ReadAttempts, ReadSources, ReadTexts
 );
 
 impl Handler<Probe> for QueryActor {

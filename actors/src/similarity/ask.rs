@@ -12,11 +12,11 @@ use crate::db::sqlstate::DatabaseError;
 use crate::domain::audit_text::AuditText;
 use crate::domain::bucket::Bucket;
 use crate::domain::search::{About, Search};
-use crate::embedder::{AddedTerm, EmbedQuery, Embedding, FIRST_ID, Space, Written};
+use crate::embedder::{AddedTerm, EmbedQuery, Embedding, FIRST_ID, QueryWords, Space, is_plain};
 use crate::error::ActorError;
 use crate::query::{DescribeIncident, IncidentDescription};
 use chrono::{DateTime, Utc};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,16 +29,19 @@ pub(super) struct Question {
     /// With the terms that were added; `None` where the text says nothing.
     pub embedding: Option<Arc<Embedding>>,
     pub frequencies: Frequencies,
-    words: Written,
+    words: QueryWords,
     added: Vec<AddedTerm>,
 }
 
 impl Question {
-    /// How many words the text has that say something, and how many of these any pattern has.
+    /// How many words the text has that say something, and how many of these any pattern has. A number that the store has as a code is one.
     pub fn known_terms(&self) -> (usize, usize) {
         let is_there = |term: &str| self.frequencies.by_term.get(term).is_some_and(|patterns| *patterns > 0);
         let known = self.words.terms.iter().filter(|term| is_there(term)).count();
-        (self.words.terms.len(), known)
+        let numbers = self.added.iter().filter(|added| added.form_of.is_none() && !is_plain(&added.term));
+        let numbers: HashSet<&str> =
+            numbers.filter(|added| !added.term.starts_with('!')).map(|added| added.written.as_str()).collect();
+        (self.words.terms.len() + numbers.len(), known + numbers.len())
     }
 
     /// These terms as the text has them written, each word once.
@@ -46,7 +49,8 @@ impl Question {
         let mut written: Vec<String> = Vec::with_capacity(terms.len());
         for term in terms {
             let added = || self.added.iter().find(|added| added.term == term).map(|added| &added.written);
-            let word = self.words.words.get(&term).or_else(added).cloned().unwrap_or(term);
+            let word = self.words.words.get(&term).or_else(added).cloned();
+            let word = word.unwrap_or_else(|| term.trim_start_matches('=').to_owned());
             if !written.contains(&word) {
                 written.push(word);
             }
@@ -82,8 +86,9 @@ impl Parts {
             };
             added_terms(&embedded.written, &frequencies, store.as_deref())
         };
+        let asked: HashSet<&String> = terms.iter().collect();
         let new: Vec<String> =
-            added.iter().filter(|added| !terms.contains(&added.term)).map(|added| added.term.clone()).collect();
+            added.iter().filter(|added| !asked.contains(&added.term)).map(|added| added.term.clone()).collect();
         add_frequencies(&mut connection, &space.id, &new, &mut frequencies).await.map_err(ActorError::VectorStore)?;
         let embedding = match added.is_empty() {
             true => embedded.embedding,

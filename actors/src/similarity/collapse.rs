@@ -17,6 +17,14 @@ pub struct Alike {
     pub outcomes: BTreeMap<Outcome, usize>,
 }
 
+/// Incidents that are alike: the places of the best and of the newest, and the ids of all.
+struct Group {
+    best: usize,
+    newest: usize,
+    alike: Alike,
+    ids: Vec<i64>,
+}
+
 #[derive(PartialEq, Eq, Hash)]
 enum Key<'a> {
     Pattern(usize),
@@ -25,12 +33,17 @@ enum Key<'a> {
     Itself(i64),
 }
 
-/// The incidents that are shown, at most `limit`, best first. Of those that are alike the newest is shown, in the place of the best.
-pub(super) fn collapsed(fitting: Vec<(Scored, FoundIncident)>, collapse: Collapse, limit: usize) -> Vec<Shown> {
+/// The hits, best first. Of incidents that are alike the newest is shown, in the place and with the score of the best; beside each hit are the
+/// ids of all that it stands for.
+pub(super) fn collapsed(fitting: Vec<(Scored, FoundIncident)>, collapse: Collapse) -> Vec<(Shown, Vec<i64>)> {
     if collapse == Collapse::None {
-        return fitting.into_iter().take(limit).map(|(scored, found)| (scored, found, None)).collect();
+        let alone = |(scored, found): (Scored, FoundIncident)| {
+            let ids = vec![found.id];
+            ((scored, found, None), ids)
+        };
+        return fitting.into_iter().map(alone).collect();
     }
-    let (mut places, mut groups): (HashMap<Key<'_>, usize>, Vec<(usize, Alike)>) = (HashMap::new(), Vec::new());
+    let (mut places, mut groups): (HashMap<Key<'_>, usize>, Vec<Group>) = (HashMap::new(), Vec::new());
     for (at, (scored, found)) in fitting.iter().enumerate() {
         let key = match (collapse, &found.alert_name) {
             (Collapse::Alert, Some(name)) => Key::Alert(name),
@@ -38,10 +51,11 @@ pub(super) fn collapsed(fitting: Vec<(Scored, FoundIncident)>, collapse: Collaps
             _ => Key::Pattern(scored.candidate.pattern),
         };
         let place = *places.entry(key).or_insert_with(|| {
-            groups.push((at, Alike::default()));
+            groups.push(Group { best: at, newest: at, alike: Alike::default(), ids: Vec::new() });
             groups.len() - 1
         });
-        let (newest, alike) = &mut groups[place];
+        let Group { newest, alike, ids, .. } = &mut groups[place];
+        ids.push(found.id);
         let time = |at: usize| (fitting[at].0.candidate.action_timestamp, fitting[at].0.candidate.id);
         if time(at) > time(*newest) {
             *newest = at;
@@ -49,11 +63,12 @@ pub(super) fn collapsed(fitting: Vec<(Scored, FoundIncident)>, collapse: Collaps
         alike.alike += 1;
         *alike.outcomes.entry(found.outcome()).or_default() += 1;
     }
-    groups.truncate(limit);
+    let best: Vec<(f64, f64)> = fitting.iter().map(|(scored, _)| (scored.score, scored.candidate.similarity)).collect();
     let mut fitting: Vec<Option<(Scored, FoundIncident)>> = fitting.into_iter().map(Some).collect();
-    let shown = groups.into_iter().filter_map(|(newest, alike)| {
-        let (scored, found) = fitting[newest].take()?;
-        Some((scored, found, Some(alike)))
+    let shown = groups.into_iter().filter_map(|group| {
+        let (mut scored, found) = fitting[group.newest].take()?;
+        (scored.score, scored.candidate.similarity) = best[group.best];
+        Some(((scored, found, Some(group.alike)), group.ids))
     });
     shown.collect()
 }

@@ -2,7 +2,7 @@
 
 use super::Parts;
 use super::ask::Question;
-use super::hit::{Hit, round};
+use super::hit::round;
 use super::plan::{LIMIT, Plan, Reach};
 use super::rank::Wanted;
 use crate::db::pool::Pool;
@@ -23,7 +23,7 @@ pub struct Explanation {
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum ExplainedBy {
-    /// It is shown, in this place (from 1).
+    /// It is shown in this place (from 1), or the hit there stands for it.
     Hit {
         rank: usize,
         score: f64,
@@ -38,7 +38,7 @@ pub enum ExplainedBy {
         similarity: f64,
         min_similarity: f64,
     },
-    /// Others are more alike, or stand for it: its place among all that fit (from 1), and how many hits were asked for.
+    /// Others are more alike: its place among all hits (from 1), and how many were asked for.
     Rank {
         rank: Option<usize>,
         score: Option<f64>,
@@ -54,6 +54,14 @@ pub enum ExplainedBy {
     NotFound,
 }
 
+/// Where an incident stands among the hits, also beyond those that were asked for.
+pub(super) struct HitPlace {
+    /// From 1.
+    pub rank: usize,
+    pub score: f64,
+    pub similarity: f64,
+}
+
 /// All patterns, and as many incidents as a search can hold.
 const FARTHEST: Reach = Reach { patterns: 100_000, incidents: 20_000, enough: None };
 
@@ -64,11 +72,17 @@ impl Parts {
         search: &Search,
         asked: &Question,
         wanted: Option<&Wanted<'_>>,
-        hits: &[Hit],
+        place: Option<HitPlace>,
     ) -> Result<Option<Explanation>, ActorError> {
         let Some(id) = search.explain else { return Ok(None) };
-        let reason = match hits.iter().position(|hit| hit.id == id) {
-            Some(at) => ExplainedBy::Hit { rank: at + 1, score: hits[at].score, similarity: hits[at].similarity },
+        let reason = match place {
+            Some(HitPlace { rank, score, similarity }) if rank <= search.limit => {
+                ExplainedBy::Hit { rank, score: round(score), similarity: round(similarity) }
+            }
+            Some(HitPlace { rank, score, similarity }) => {
+                let (rank, score) = (Some(rank), Some(round(score)));
+                ExplainedBy::Rank { rank, score, similarity: round(similarity), limit: search.limit }
+            }
             None => self.why_not(pool, search, asked, wanted, id).await?,
         };
         Ok(Some(Explanation { id, reason }))

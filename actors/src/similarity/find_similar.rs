@@ -1,6 +1,6 @@
 use super::collapse::collapsed;
 use super::coverage::{Coverage, StoreCounts};
-use super::explain::Explanation;
+use super::explain::{Explanation, HitPlace};
 use super::gather::{Gathered, local};
 use super::hit::Hit;
 use super::plan::{QueryVector, Scope};
@@ -68,7 +68,7 @@ impl Parts {
         };
         let Some(embedding) = asked.embedding.as_deref() else {
             let coverage = coverage(self.count_incidents().await?, true);
-            let explain = self.explain(pool, &search, &asked, None, &[]).await?;
+            let explain = self.explain(pool, &search, &asked, None, None).await?;
             return Ok(Similar { data: Vec::new(), summary: Summary::default(), coverage, explain });
         };
         let wanted = Wanted {
@@ -86,9 +86,17 @@ impl Parts {
             self.sample.borrow_mut().add(query.clone());
         }
         let summary = self.summary(pool, &search, &wanted, &candidates, &fitting).await?;
-        let shown = collapsed(fitting, search.collapse, search.limit);
+        let mut groups = collapsed(fitting, search.collapse);
+        let place = search.explain.and_then(|id| groups.iter().position(|(_, ids)| ids.contains(&id)));
+        let place = place.map(|at| HitPlace {
+            rank: at + 1,
+            score: groups[at].0.0.score,
+            similarity: groups[at].0.0.candidate.similarity,
+        });
+        groups.truncate(search.limit);
+        let shown = groups.into_iter().map(|(shown, _)| shown).collect();
         let data = self.hits(pool, shown, &candidates, &asked, search.include_text).await?;
-        let explain = self.explain(pool, &search, &asked, Some(&wanted), &data).await?;
+        let explain = self.explain(pool, &search, &asked, Some(&wanted), place).await?;
         Ok(Similar { data, summary, coverage: coverage(incidents, is_exhaustive), explain })
     }
 

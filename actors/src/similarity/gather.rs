@@ -22,7 +22,7 @@ const REACHES: [(i64, i64, usize); 3] =
 /// Of incidents that are alike one is shown: so many are looked at to count the others.
 pub(super) const COUNTED: usize = 1_000;
 /// Incidents that are asked for at once.
-const AT_ONCE: usize = 100;
+const AT_ONCE: usize = 250;
 
 /// A candidate and its score.
 pub(super) struct Scored {

@@ -99,7 +99,7 @@ impl Query {
         Likeness { share: f64::min(share, 1.0), cosine: cosine.min(1.0), meaning, meaning_counts: self.meaning_counts }
     }
 
-    /// The words that make a text alike, the weightiest first; the concepts where there is none.
+    /// The terms of the words that make a text alike, the weightiest first; those of concepts where there is none.
     pub fn shared<'f>(&self, features: impl Iterator<Item = (&'f str, f32)>) -> Vec<String> {
         let weigh = |(term, weight)| Some((term, self.features.get(&hash_feature(term))?.share * f64::from(weight)));
         let mut shared: Vec<(&str, f64)> = features.filter_map(weigh).collect();
@@ -107,7 +107,7 @@ impl Query {
         let terms = shared.iter().map(|(term, _)| *term);
         let words: Vec<String> =
             terms.clone().filter(|term| !is_concept(term)).take(SHOWN).map(str::to_owned).collect();
-        if words.is_empty() { terms.take(SHOWN).map(|concept| concept[1..].to_owned()).collect() } else { words }
+        if words.is_empty() { terms.take(SHOWN).map(str::to_owned).collect() } else { words }
     }
 
     /// Whether there is nothing to compare words with.

@@ -4,7 +4,7 @@
 use super::limits::{amount, bare_amount, share};
 use super::list;
 use super::near::{begins_sentence, counts_something, is_percent, next_word};
-use super::tokens::{Token, TokenKind};
+use super::tokens::{TextToken, TokenKind};
 use super::versions::{major_minor, version, version_behind_v};
 
 /// A number that tells.
@@ -31,7 +31,7 @@ pub const CODE: char = '#';
 pub const DETAIL: char = '~';
 
 /// What the token at this place says, if it is a number that tells. `told` are the numbers found before it, by the places of their tokens.
-pub(super) fn number(tokens: &[Token<'_>], at: usize, told: &[(usize, Sort)]) -> Option<Number> {
+pub(super) fn number(tokens: &[TextToken<'_>], at: usize, told: &[(usize, Sort)]) -> Option<Number> {
     let token = &tokens[at];
     match token.kind {
         TokenKind::Version => version_behind_v(tokens, at),
@@ -47,7 +47,7 @@ pub(super) fn number(tokens: &[Token<'_>], at: usize, told: &[(usize, Sort)]) ->
 }
 
 /// The terms that a number would have if it were a code, a version or a limit.
-pub(super) fn possible_terms(token: &Token<'_>) -> Vec<String> {
+pub(super) fn possible_terms(token: &TextToken<'_>) -> Vec<String> {
     let (low, text) = (token.low.as_str(), token.text);
     match token.kind {
         TokenKind::Number if text.contains('.') => {
@@ -60,7 +60,7 @@ pub(super) fn possible_terms(token: &Token<'_>) -> Vec<String> {
 }
 
 /// A number without a point.
-fn plain(tokens: &[Token<'_>], at: usize, told: &[(usize, Sort)]) -> Option<Number> {
+fn plain(tokens: &[TextToken<'_>], at: usize, told: &[(usize, Sort)]) -> Option<Number> {
     let token = &tokens[at];
     if token.after.trim_start().starts_with('%') || next_word(tokens, at).is_some_and(is_percent) {
         return share(tokens, at);
@@ -101,6 +101,28 @@ const CUES: &[(&str, Sort, usize)] = &[
     ("tcp", Sort::Code, 5),
     ("udp", Sort::Code, 5),
     ("codigo", Sort::Code, 10),
+    ("codice", Sort::Code, 10),
+    ("salida", Sort::Exit, 3),
+    ("sortie", Sort::Exit, 3),
+    ("saida", Sort::Exit, 3),
+    ("uscita", Sort::Exit, 3),
+    ("retour", Sort::Exit, 3),
+    ("ruckgabewert", Sort::Exit, 3),
+    ("exitstatus", Sort::Exit, 3),
+    ("выхода", Sort::Exit, 3),
+    ("завершения", Sort::Exit, 3),
+    ("возврата", Sort::Exit, 3),
+    ("ошибки", Sort::Code, 10),
+    ("κωδικο", Sort::Code, 10),
+    ("κωδικοσ", Sort::Code, 10),
+    ("εξοδου", Sort::Exit, 3),
+    ("رمز", Sort::Code, 10),
+    ("برمز", Sort::Code, 10),
+    ("كود", Sort::Code, 10),
+    ("بكود", Sort::Code, 10),
+    ("الخروج", Sort::Exit, 3),
+    ("خروج", Sort::Exit, 3),
+    ("الخطا", Sort::Code, 10),
     ("puerto", Sort::Code, 5),
     ("fehlercode", Sort::Code, 10),
     ("exitcode", Sort::Exit, 3),
@@ -150,7 +172,7 @@ const PHRASES: &str = "\
     response responses status insufficient unavailable";
 
 /// `exit code 137`, `signal: 9`, `HTTP 502`, `port 8443`, `error 1205`, `退出码137`.
-fn by_cue(tokens: &[Token<'_>], at: usize) -> Option<Number> {
+fn by_cue(tokens: &[TextToken<'_>], at: usize) -> Option<Number> {
     let digits = tokens[at].text;
     for back in 1..=4 {
         if begins_sentence(&tokens[at + 1 - back]) {
@@ -199,14 +221,32 @@ fn by_cue(tokens: &[Token<'_>], at: usize) -> Option<Number> {
         }
         let may_stand_between = list::has(GLUE, low) || back == 1 && low == "1.1" || cue.text.len() == 1;
         if !may_stand_between {
+            break;
+        }
+    }
+    exit_before(tokens, at)
+}
+
+/// `exit status of the reporter was 137`: what a shell says of a killed process, somewhere behind a word of exit.
+fn exit_before(tokens: &[TextToken<'_>], at: usize) -> Option<Number> {
+    const EXITS: &[&str] = &["exit", "exits", "exited", "exiting", "terminated", "killed"];
+    let digits = tokens[at].text;
+    if !is_killed(digits) || counts_something(tokens, at) {
+        return None;
+    }
+    for back in 1..=7 {
+        if begins_sentence(&tokens[at + 1 - back]) || tokens[at + 1 - back].before.contains(',') {
             return None;
+        }
+        if EXITS.contains(&tokens.get(at.checked_sub(back)?)?.low.as_str()) {
+            return Some(code(digits, Sort::Exit));
         }
     }
     None
 }
 
 /// `ORA-01555`, `CVE-2021-44228`.
-fn vendor(tokens: &[Token<'_>], at: usize) -> Option<Number> {
+fn vendor(tokens: &[TextToken<'_>], at: usize) -> Option<Number> {
     const VENDORS: &[&str] =
         &["ora", "tns", "pls", "rman", "sql", "sqlcode", "cve", "rfc", "kb", "my", "mysql", "dpi", "jdbc", "adr"];
     let (digits, name) = (tokens[at].text, tokens.get(at.checked_sub(1)?)?);
@@ -232,7 +272,7 @@ const WELL_KNOWN: &str = "\
     11211 15012 15017 15672 16443 26257 26379 27017 27018 30000 50051 61616";
 
 /// `10.0.0.5:5432`, `db.internal:5432`, `localhost:8080`.
-fn port_of_address(tokens: &[Token<'_>], at: usize) -> Option<Number> {
+fn port_of_address(tokens: &[TextToken<'_>], at: usize) -> Option<Number> {
     let (token, host) = (&tokens[at], tokens.get(at.checked_sub(1)?)?);
     if !token.before.ends_with(':') || token.before.len() > 2 {
         return None;
@@ -261,7 +301,7 @@ fn is_lasting_port(digits: &str) -> bool {
 }
 
 /// `502, 503 and 504`: a number of as many digits behind one that tells.
-fn as_before(tokens: &[Token<'_>], at: usize, told: &[(usize, Sort)]) -> Option<Number> {
+fn as_before(tokens: &[TextToken<'_>], at: usize, told: &[(usize, Sort)]) -> Option<Number> {
     let (token, last) = (&tokens[at], told.last()?);
     let is_next = last.0 + 1 == at && matches!(token.before.trim(), "/" | "," | "|" | "or" | "and");
     let is_listed = last.0 + 2 == at
@@ -271,7 +311,7 @@ fn as_before(tokens: &[Token<'_>], at: usize, told: &[(usize, Sort)]) -> Option<
 }
 
 /// `502 Bad Gateway`, `429 Too Many Requests`; some codes and ports need no words around them.
-fn by_phrase(tokens: &[Token<'_>], at: usize) -> Option<Number> {
+fn by_phrase(tokens: &[TextToken<'_>], at: usize) -> Option<Number> {
     let token = &tokens[at];
     let is_port = token.text.len() > 3 && !token.text.ends_with("00") && list::has(WELL_KNOWN, token.text);
     if is_port && !counts_something(tokens, at) && !matches!(token.before, ":" | "-" | "=" | "." | "#") {
@@ -288,7 +328,7 @@ fn by_phrase(tokens: &[Token<'_>], at: usize) -> Option<Number> {
 }
 
 /// Codes that letters and digits make: `40P01`, `E11000`, `0x80070005`; and others behind a word that says so.
-fn mixed(tokens: &[Token<'_>], at: usize) -> Option<Number> {
+fn mixed(tokens: &[TextToken<'_>], at: usize) -> Option<Number> {
     let token = &tokens[at];
     let low = token.low.as_str();
     let bytes = low.as_bytes();
@@ -309,7 +349,19 @@ fn mixed(tokens: &[Token<'_>], at: usize) -> Option<Number> {
     let before = (!begins_sentence(token)).then(|| at.checked_sub(1).map(|place| tokens[place].low.as_str())).flatten();
     let is_cued = matches!(
         before,
-        Some("error" | "code" | "err" | "errno" | "sqlstate" | "hresult" | "status" | "stop" | "bugcheck" | "reason")
+        Some(
+            "error"
+                | "code"
+                | "err"
+                | "errno"
+                | "sqlstate"
+                | "hresult"
+                | "status"
+                | "stop"
+                | "bugcheck"
+                | "reason"
+                | "abend"
+        )
     );
     (is_cued && low.len() <= 10).then(|| Number { term: format!("{CODE}{low}"), sort: Sort::Code })
 }

@@ -9,6 +9,8 @@ use crate::embedder::vocabulary::is_known;
 const SHORTEST: usize = 8;
 const SHORTEST_PART: usize = 3;
 const LONGEST: usize = 40;
+/// A name of as many letters means what its words mean; a shorter one may be a word of its own: a hyperdrive is no disk.
+pub(super) const SURE: usize = 11;
 
 /// The stems of the known words that a word is made of; none if the word itself is known.
 pub(super) fn parts_of(languages: &Languages, word: &str, stem: &str) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Stems of words, by their script and, for Latin letters, by the text's language where that is clear.
 
 use super::fold::fold;
-use super::tokens::{Token, TokenKind};
+use super::tokens::{TextToken, TokenKind};
 use rust_stemmers::{Algorithm, Stemmer};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
@@ -86,7 +86,7 @@ impl Languages {
 
 /// The language of a text in Latin letters, if it is clear and not English. It is told by the words alone: near-copies of a text, which
 /// differ in ids, have the same language.
-pub(super) fn clear(tokens: &[Token<'_>]) -> Option<Lang> {
+pub(super) fn clear(tokens: &[TextToken<'_>]) -> Option<Lang> {
     let words: Vec<&str> = tokens
         .iter()
         .filter(|token| token.kind == TokenKind::Word && token.compound.is_none())
@@ -103,7 +103,7 @@ pub(super) fn clear(tokens: &[Token<'_>]) -> Option<Lang> {
 }
 
 /// Whether one in eight words is a frequent one of English.
-pub(super) fn is_english(tokens: &[Token<'_>]) -> bool {
+pub(super) fn is_english(tokens: &[TextToken<'_>]) -> bool {
     let words = || tokens.iter().filter(|token| token.kind == TokenKind::Word);
     8 * words().filter(|token| ENGLISH.contains(&token.low.as_str())).count() > words().count()
 }

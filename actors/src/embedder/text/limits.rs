@@ -3,17 +3,17 @@
 use super::codes::{HTTP_CODES, Number, Sort, code, detail};
 use super::list;
 use super::near::{begins_sentence, next_word};
-use super::tokens::{Token, is_unit};
+use super::tokens::{TextToken, is_unit};
 
 /// A percentage beside a word of limit. What is measured is seldom a multiple of five, or so near to all.
-pub(super) fn share(tokens: &[Token<'_>], at: usize) -> Option<Number> {
+pub(super) fn share(tokens: &[TextToken<'_>], at: usize) -> Option<Number> {
     let text = tokens[at].text.replace(',', ".");
     let is_round = text.parse::<f64>().is_ok_and(|share| share % 5.0 == 0.0 || (95.0..100.0).contains(&share));
     (is_round && is_limit(tokens, at)).then(|| detail(format!("{text}%")))
 }
 
 /// `512Mi`, beside a word of limit.
-pub(super) fn amount(tokens: &[Token<'_>], at: usize) -> Option<Number> {
+pub(super) fn amount(tokens: &[TextToken<'_>], at: usize) -> Option<Number> {
     let low = tokens[at].low.as_str();
     let digits = low.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = &low[digits.len()..];
@@ -27,7 +27,7 @@ pub(super) fn amount(tokens: &[Token<'_>], at: usize) -> Option<Number> {
 }
 
 /// A number whose unit is the next word, or is not said.
-pub(super) fn bare_amount(tokens: &[Token<'_>], at: usize) -> Option<Number> {
+pub(super) fn bare_amount(tokens: &[TextToken<'_>], at: usize) -> Option<Number> {
     let digits = tokens[at].text;
     let unit =
         next_word(tokens, at).filter(|word| is_unit(word) && *word != "times" && *word != "x").unwrap_or_default();
@@ -42,7 +42,7 @@ fn is_round(digits: &str) -> bool {
 }
 
 /// Whether a word of limit stands beside the number.
-fn is_limit(tokens: &[Token<'_>], at: usize) -> bool {
+fn is_limit(tokens: &[TextToken<'_>], at: usize) -> bool {
     const EITHER: &[&str] =
         &["threshold", "thresholds", "limit", "limits", "quota", "quotas", "objective", "objectives"];
     const BEFORE: &[&str] = &["above", "below", "over", "under", "exceed", "exceeds", "than"];
@@ -62,7 +62,7 @@ fn is_limit(tokens: &[Token<'_>], at: usize) -> bool {
 }
 
 /// Whether the number has a unit of time.
-fn is_time(tokens: &[Token<'_>], at: usize) -> bool {
+fn is_time(tokens: &[TextToken<'_>], at: usize) -> bool {
     let own = tokens[at].low.trim_start_matches(|c: char| !c.is_alphabetic());
     let unit = if own.is_empty() { next_word(tokens, at).unwrap_or_default() } else { own };
     is_unit(unit)

@@ -22,11 +22,11 @@ pub(super) use tokens::split_camel_case;
 
 use super::concepts::{Concepts, FIRST, LATER};
 use codes::Sort;
-use compounds::parts_of;
+use compounds::{SURE, parts_of};
 use language::Languages;
 use negation::Negation;
 use pieces::letter_pairs;
-use tokens::{Token, TokenKind, tokens};
+use tokens::{TextToken, TokenKind, tokens};
 
 /// The kind of a feature. If a feature has two kinds, the one that is later in this list counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,18 +48,21 @@ pub(super) struct Feature<'t> {
 }
 
 /// Reads the features of texts.
-pub(super) struct Reader {
+pub(super) struct TextReader {
     languages: Languages,
     concepts: Concepts,
 }
 
-impl Default for Reader {
+impl Default for TextReader {
     fn default() -> Self {
         let languages = Languages::default();
         let lines = [FIRST, LATER].concat();
-        Reader { concepts: Concepts::new(&lines, |word| languages.stem(word)), languages }
+        TextReader { concepts: Concepts::new(&lines, |word| languages.stem(word)), languages }
     }
 }
+
+/// Words and numbers of a query that may mean more than they say, at most.
+const MOST_LOOSE: usize = 64;
 
 /// What has been read of a text so far.
 struct Reading<'t> {
@@ -69,7 +72,7 @@ struct Reading<'t> {
     told: Vec<(usize, Sort)>,
 }
 
-impl Reader {
+impl TextReader {
     /// The features of a text, in the order of the text; a word that is there twice comes twice.
     pub fn read<'t>(&self, text: &'t str) -> Vec<Feature<'t>> {
         let tokens = tokens(text);
@@ -111,7 +114,8 @@ impl Reader {
         let tokens = tokens(text);
         let mut features = Vec::new();
         let is_any_language = !language::is_english(&tokens) && language::clear(&tokens).is_none();
-        for token in &tokens {
+        // A long text says which language it is in.
+        for token in tokens.iter().take(MOST_LOOSE) {
             match token.kind {
                 TokenKind::Word if is_any_language && token.text.chars().count() > 3 => {
                     let forms = self.languages.forms(token.text);
@@ -145,7 +149,7 @@ impl Reader {
         compounds::split(&self.languages, &fold::fold(word), is_known)
     }
 
-    fn read_word<'t>(&self, token: &Token<'t>, language: Option<whatlang::Lang>, reading: &mut Reading<'t>) {
+    fn read_word<'t>(&self, token: &TextToken<'t>, language: Option<whatlang::Lang>, reading: &mut Reading<'t>) {
         let word = language::without_possessive(&token.low);
         if reading.negation.take(word) {
             return;
@@ -162,8 +166,10 @@ impl Reader {
             add(form, Kind::Form);
         }
         for part in parts_of(&self.languages, word, &stem) {
-            for concept in self.concepts.of(part.trim_start_matches(TURNED)) {
-                add((*concept).to_owned(), Kind::Concept);
+            if word.len() >= SURE {
+                for concept in self.concepts.of(part.trim_start_matches(TURNED)) {
+                    add((*concept).to_owned(), Kind::Concept);
+                }
             }
             add(part, Kind::Form);
         }
@@ -174,7 +180,7 @@ impl Reader {
     }
 
     /// The term of a word; `None` if the word says nothing.
-    fn stem(&self, token: &Token<'_>, word: &str, language: Option<whatlang::Lang>) -> Option<String> {
+    fn stem(&self, token: &TextToken<'_>, word: &str, language: Option<whatlang::Lang>) -> Option<String> {
         if token.kind == TokenKind::Name {
             return Some(word.to_owned());
         }
@@ -195,10 +201,10 @@ impl Reader {
 }
 
 /// Whether it is the month of a date.
-fn is_month(tokens: &[Token<'_>], at: usize) -> bool {
+fn is_month(tokens: &[TextToken<'_>], at: usize) -> bool {
     const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let low = tokens[at].low.as_str();
-    let is_number = |token: Option<&Token<'_>>| {
+    let is_number = |token: Option<&TextToken<'_>>| {
         token.is_some_and(|token| matches!(token.kind, TokenKind::Number | TokenKind::Amount))
     };
     (low.len() == 3 || low.len() > 4 && low != "march")
@@ -207,7 +213,7 @@ fn is_month(tokens: &[Token<'_>], at: usize) -> bool {
         && (is_number(tokens.get(at + 1)) || at.checked_sub(1).is_some_and(|before| is_number(tokens.get(before))))
 }
 
-fn read_number<'t>(tokens: &[Token<'t>], at: usize, reading: &mut Reading<'t>) {
+fn read_number<'t>(tokens: &[TextToken<'t>], at: usize, reading: &mut Reading<'t>) {
     if let Some(number) = codes::number(tokens, at, &reading.told) {
         let written = tokens[at].text;
         let concepts = codes::concepts_of(&number).iter().map(|concept| (*concept).to_owned());

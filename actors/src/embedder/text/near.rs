@@ -1,9 +1,9 @@
 //! What stands beside a token.
 
-use super::tokens::{Token, TokenKind, is_unit};
+use super::tokens::{TextToken, TokenKind, is_unit};
 
 /// Whether the next word says what is counted or measured.
-pub(super) fn counts_something(tokens: &[Token<'_>], at: usize) -> bool {
+pub(super) fn counts_something(tokens: &[TextToken<'_>], at: usize) -> bool {
     let next = tokens.get(at + 1).filter(|next| matches!(next.before, " " | ""));
     next.is_some_and(|next| {
         let low = next.low.as_str();
@@ -14,11 +14,11 @@ pub(super) fn counts_something(tokens: &[Token<'_>], at: usize) -> bool {
     })
 }
 
-pub(super) fn begins_sentence(token: &Token<'_>) -> bool {
+pub(super) fn begins_sentence(token: &TextToken<'_>) -> bool {
     token.before.contains([';', '!', '?', '\n', '。']) || token.before.contains(". ")
 }
 
-pub(super) fn next_word<'a>(tokens: &'a [Token<'_>], at: usize) -> Option<&'a str> {
+pub(super) fn next_word<'a>(tokens: &'a [TextToken<'_>], at: usize) -> Option<&'a str> {
     let next = tokens.get(at + 1)?;
     next.before.chars().all(|c| matches!(c, ' ' | '%')).then_some(next.low.as_str())
 }

@@ -1,6 +1,6 @@
 //! Negation: `not ready`, `cannot connect`, `no space left` mark the word that they turn. The marked word is a feature of its own.
 
-use super::tokens::Token;
+use super::tokens::TextToken;
 use super::{Feature, Kind};
 
 /// Terms of words that are turned begin with this.
@@ -88,7 +88,7 @@ pub(super) struct Negation<'t> {
 
 impl<'t> Negation<'t> {
     /// Goes on to this token: a negation turns nothing beyond its clause.
-    pub fn pass(&mut self, token: &Token<'t>, features: &mut Vec<Feature<'t>>) {
+    pub fn pass(&mut self, token: &TextToken<'t>, features: &mut Vec<Feature<'t>>) {
         if token.before.contains(['.', ',', ';', '!', '?', '\n', '(', ')']) {
             self.end(features);
         }

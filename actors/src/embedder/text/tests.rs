@@ -4,7 +4,7 @@ use super::*;
 
 /// The terms of a text that are no plain words.
 fn marked(text: &str) -> Vec<String> {
-    let features = Reader::default().read(text);
+    let features = TextReader::default().read(text);
     let mut terms: Vec<String> = features
         .into_iter()
         .map(|feature| feature.term)
@@ -15,7 +15,7 @@ fn marked(text: &str) -> Vec<String> {
 }
 
 fn words(text: &str) -> Vec<String> {
-    Reader::default().words(text)
+    TextReader::default().words(text)
 }
 
 #[test]
@@ -45,6 +45,14 @@ fn codes_are_told_by_their_neighbours() {
         ("memory limit of 512Mi", &["~512mi"]),
         ("the objective is 99.9%", &["~99.9%"]),
         ("容器的退出码137", &["#137"]),
+        ("exit status of the reporter was 137", &["#137"]),
+        ("el contenedor terminó con código de salida 137", &["#137"]),
+        ("arrêté avec le code de sortie 137", &["#137"]),
+        ("завершилось с кодом выхода 143", &["#143"]),
+        ("endete mit Rückgabewert 143", &["#143"]),
+        ("με κωδικό εξόδου 137", &["#137"]),
+        ("برمز الخروج 137", &["#137"]),
+        ("ABEND S0C7", &["#s0c7"]),
         // Counts, sizes, times, measured values, ids and addresses tell nothing.
         ("restarted 137 times in 12 minutes, 502 pods", &[]),
         ("usage is 87 %, 93.4% above the threshold of all", &[]),
@@ -98,13 +106,14 @@ fn every_script_has_words() {
     assert_eq!(words("ＨＴＴＰ").len(), 1);
     // The text is clear enough to be told as German, and a form of a word is what German makes of it.
     let german =
-        Reader::default().read("Die Festplatten der Knoten sind voll, deshalb werden keine Daten mehr geschrieben");
+        TextReader::default().read("Die Festplatten der Knoten sind voll, deshalb werden keine Daten mehr geschrieben");
     assert!(german.iter().any(|feature| feature.term == "festplatt" && feature.kind == Kind::Form));
 }
 
 #[test]
 fn names_in_lower_case_are_their_words() {
-    let terms = |text| Reader::default().read(text).into_iter().map(|feature| feature.term).collect::<Vec<_>>();
+    let terms = |text| TextReader::default().read(text).into_iter().map(|feature| feature.term).collect::<Vec<_>>();
+    assert!(!terms("hyperdrive").contains(&"=disk".to_owned()));
     for part in ["imag", "pull", "backoff"] {
         assert!(terms("imagepullbackoff").contains(&part.to_owned()), "{part}");
     }
@@ -114,7 +123,8 @@ fn names_in_lower_case_are_their_words() {
 
 #[test]
 fn what_a_query_may_mean_is_loose() {
-    let loose = |text| Reader::default().read_loose(text).into_iter().map(|feature| feature.term).collect::<Vec<_>>();
+    let loose =
+        |text| TextReader::default().read_loose(text).into_iter().map(|feature| feature.term).collect::<Vec<_>>();
     assert_eq!(loose("pod 53300"), ["#53300", "~53300", "~53300%"]);
     assert!(loose("conexiones rechazadas").contains(&"rechaz".to_owned()));
     assert_eq!(loose("the disk of the node is full"), Vec::<String>::new());

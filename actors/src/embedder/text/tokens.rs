@@ -22,7 +22,7 @@ pub(super) enum TokenKind {
 }
 
 #[derive(Debug)]
-pub(super) struct Token<'t> {
+pub(super) struct TextToken<'t> {
     /// As it is written, without what belongs to other tokens of the same piece.
     pub text: &'t str,
     /// In lower case, without accents.
@@ -44,7 +44,7 @@ pub(super) struct Compound<'t> {
     pub low: String,
 }
 
-pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
+pub(super) fn tokens(text: &str) -> Vec<TextToken<'_>> {
     let pieces = pieces(text);
     let mut tokens = Vec::with_capacity(pieces.len());
     for (at, piece) in pieces.iter().enumerate() {
@@ -64,13 +64,13 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
 /// A run of letters and digits that is longer than this is no word.
 const LONGEST_WORD: usize = 64;
 
-fn token<'t>(piece: &Piece<'t>, text: &'t str, kind: TokenKind) -> Token<'t> {
+fn token<'t>(piece: &Piece<'t>, text: &'t str, kind: TokenKind) -> TextToken<'t> {
     let low = if text.len() == piece.text.len() { piece.low.clone() } else { super::fold::fold(text) };
-    Token { text, low, kind, before: piece.before, after: piece.after, compound: None, ends: None }
+    TextToken { text, low, kind, before: piece.before, after: piece.after, compound: None, ends: None }
 }
 
 /// Splits a piece at its capitals, and a part of it into the letters and the number behind them.
-fn split<'t>(piece: &Piece<'t>, tokens: &mut Vec<Token<'t>>) {
+fn split<'t>(piece: &Piece<'t>, tokens: &mut Vec<TextToken<'t>>) {
     if let Some(kind) = whole(&piece.low) {
         return tokens.push(token(piece, piece.text, kind));
     }
@@ -114,7 +114,7 @@ fn whole(low: &str) -> Option<TokenKind> {
 }
 
 /// Adds the tokens of one part of a name; false if it is nothing that is known.
-fn split_part<'t>(piece: &Piece<'t>, part: &'t str, tokens: &mut Vec<Token<'t>>) -> bool {
+fn split_part<'t>(piece: &Piece<'t>, part: &'t str, tokens: &mut Vec<TextToken<'t>>) -> bool {
     let Some(digit) = part.find(|c: char| c.is_ascii_digit()) else {
         tokens.push(token(piece, part, TokenKind::Word));
         return true;

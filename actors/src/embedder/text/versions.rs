@@ -3,7 +3,7 @@
 use super::codes::{Number, Sort, detail};
 use super::list;
 use super::near::{begins_sentence, counts_something, next_word};
-use super::tokens::{Token, is_unit};
+use super::tokens::{TextToken, is_unit};
 
 /// Products whose name a version follows.
 const PRODUCTS: &str = "\
@@ -21,7 +21,7 @@ const OF_VERSIONS: &[&str] =
     &["version", "versions", "release", "upgrade", "upgraded", "upgrading", "downgrade", "downgraded", "rollback", "v"];
 
 /// `Kubernetes 1.29`, `TLS 1.2`, `HTTP/2`, `PostgreSQL 16`, `from version 1.29 to 1.31`: major and minor.
-pub(super) fn version(tokens: &[Token<'_>], at: usize, told: &[(usize, Sort)]) -> Option<Number> {
+pub(super) fn version(tokens: &[TextToken<'_>], at: usize, told: &[(usize, Sort)]) -> Option<Number> {
     let token = &tokens[at];
     let parts = token.text.split('.').count();
     let is_whole = parts == 1;
@@ -72,7 +72,7 @@ pub(super) fn version(tokens: &[Token<'_>], at: usize, told: &[(usize, Sort)]) -
 }
 
 /// `v1.29.3`, but for the tag of an image.
-pub(super) fn version_behind_v(tokens: &[Token<'_>], at: usize) -> Option<Number> {
+pub(super) fn version_behind_v(tokens: &[TextToken<'_>], at: usize) -> Option<Number> {
     let token = &tokens[at];
     let is_tag = matches!(token.before, ":" | "@" | "-" | "_");
     let of_product = at.checked_sub(1).is_some_and(|place| list::has(PRODUCTS, name_of(&tokens[place])));
@@ -84,6 +84,6 @@ pub(super) fn major_minor(version: &str) -> String {
 }
 
 /// The name that a token ends, or is.
-fn name_of<'a>(token: &'a Token<'_>) -> &'a str {
+fn name_of<'a>(token: &'a TextToken<'_>) -> &'a str {
     token.ends.as_ref().unwrap_or(&token.low)
 }
