@@ -21,11 +21,13 @@ pub struct List {
     pub behind: Vec<Map<String, Value>>,
     /// Whether the items, which stand here with the best first, are told the other way round.
     pub is_turned: bool,
+    /// The name and value of a field that says where the next page begins; behind the last one shown where some are left out.
+    pub cursor: Option<(&'static str, Value)>,
 }
 
 impl List {
     pub fn new(name: &'static str, items: Vec<Value>) -> Self {
-        List { name, items, behind: Vec::new(), is_turned: false }
+        List { name, items, behind: Vec::new(), is_turned: false, cursor: None }
     }
 }
 
@@ -115,7 +117,14 @@ impl Answer {
             if list.is_turned {
                 items.reverse();
             }
-            if *shown < list.items.len() {
+            let is_whole = *shown == list.items.len();
+            if let Some((name, cursor)) = &list.cursor {
+                let behind = shown.checked_sub(1).and_then(|last| list.behind.get(last)?.get("cursor"));
+                if let Some(cursor) = if is_whole { Some(cursor) } else { behind } {
+                    answer.insert((*name).to_owned(), cursor.clone());
+                }
+            }
+            if !is_whole {
                 truncated.insert(format!("{}_left_out", list.name), (list.items.len() - shown).into());
             }
             answer.insert(list.name.into(), items.into());

@@ -78,13 +78,11 @@ pub async fn answer(state: &AppState, arguments: &Arguments) -> Result<Answer, T
         }
         before = encode(place);
     }
+    list.cursor = Some(("older_cursor", json!(older)));
     let mut lists = vec![list];
     lists.extend(summed_up(&summary, &sources));
     let mut fields = Map::new();
     fields.insert("incidents_counted".into(), counted.len().into());
-    if let Some(older) = older {
-        fields.insert("older_cursor".into(), json!(older));
-    }
     Ok(Answer { fields, lists, tool: "get_history", arguments: arguments.given.clone() })
 }
 

@@ -28,7 +28,8 @@ pub async fn answer(state: &AppState, arguments: &Arguments) -> Result<Answer, T
     let mut list = List::new("incidents", told.collect());
     list.behind = page.incidents.iter().map(|incident| cursor(incident.cursor().encode(&filter, order))).collect();
     let next = page.next.map(|next| next.encode(&filter, order));
-    let fields = json!({"total": page.total, "next_cursor": next});
+    list.cursor = Some(("next_cursor", json!(next)));
+    let fields = json!({"total": page.total});
     let fields: Map<String, Value> = fields.as_object().cloned().unwrap_or_default();
     Ok(Answer { fields, lists: vec![list], tool: "list_incidents", arguments: arguments.given.clone() })
 }

@@ -48,9 +48,7 @@ pub async fn answer(state: &AppState, arguments: &Arguments) -> Result<Answer, T
         told.insert("untrusted".into(), untrusted.into());
         Value::from(told)
     });
-    let list = List::new("groups", groups.collect());
-    let next = rates.next.map(|next| next.encode(asked));
-    let fields = json!({"next_cursor": next});
-    let fields = fields.as_object().cloned().unwrap_or_default();
-    Ok(Answer { fields, lists: vec![list], tool: "get_success_rate", arguments: arguments.given.clone() })
+    let mut list = List::new("groups", groups.collect());
+    list.cursor = Some(("next_cursor", json!(rates.next.map(|next| next.encode(asked)))));
+    Ok(Answer { fields: Map::new(), lists: vec![list], tool: "get_success_rate", arguments: arguments.given.clone() })
 }

@@ -281,6 +281,77 @@ async fn what_did_we_do_did_it_hold_and_what_not_to_repeat() {
 
 /// However short an answer must be, it says what it leaves out, and how to get it.
 #[tokio::test]
+async fn each_attempt_has_its_own_audit_and_pages_go_by_attempts() {
+    let (service, _database) = Service::start().await;
+    let (mut audits, mut errors) = (Vec::new(), Vec::new());
+    for request in ["rr-a", "rr-b"] {
+        // Several of one second, and of one flush: the status decides.
+        for attempt in 0..6u32 {
+            let time = format!("{}T10:{attempt:02}:00Z", crate::support::date_ago(2));
+            let begun = json!({"remediationRequestID": request, "alertName": "Flapping", "namespace": "shop", "cluster": "c-1", "actionType": "restart",
+                "targetResource": format!("pod/web-{attempt}"), "status": "in_progress", "createdAt": time});
+            let error = format!("{request} {attempt}: {}", "timed out. ".repeat(20));
+            let ended = json!({"remediationRequestID": request, "status": "failed", "createdAt": time, "executedAt": time, "errorMessage": error,
+                "targetResource": format!("pod/web-{attempt}")});
+            let begun = service.post(Writer::AiAnalysis, &begun);
+            let ended = service.post(Writer::Executor, &ended);
+            let (begun, ended) = tokio::join!(begun, ended);
+            begun.audit_id();
+            audits.push(ended.audit_id());
+            errors.push(error);
+        }
+    }
+    eventually("attempts", async || {
+        let history = call(&service, "get_history", json!({"alert_name": "Flapping", "max_tokens": 20_000})).await;
+        (history["attempts"].as_array()?.len() == 12).then_some(())
+    })
+    .await;
+    for (max_tokens, limit) in [(200, 1), (200, 20), (500, 1), (700, 2), (20_000, 1), (20_000, 2)] {
+        let mut arguments = json!({"alert_name": "Flapping", "max_tokens": max_tokens, "limit": limit});
+        let (mut told, mut pages) = (Vec::new(), 0);
+        loop {
+            pages += 1;
+            assert!(pages < 30, "it ends: {arguments}");
+            let history = call(&service, "get_history", arguments.clone()).await;
+            let page = history["attempts"].as_array().cloned().unwrap_or_default();
+            for attempt in &page {
+                assert!(attempt["writer"].as_str().expect("a writer").contains("executor"), "{attempt}");
+            }
+            told.splice(0..0, page);
+            // A page that has no room for one attempt is asked for again with more.
+            let next = &history["truncated"]["next"]["arguments"];
+            match &history["older_cursor"] {
+                Value::String(cursor) => arguments["cursor"] = json!(cursor),
+                Value::Null if history["attempts"] == json!([]) => arguments["max_tokens"] = next["max_tokens"].clone(),
+                _ => break,
+            }
+        }
+        let by = |name: &str| {
+            told.iter().map(|attempt| attempt[name].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+        };
+        // Incidents newest first behind a cursor: each of the two is told whole, in order.
+        let ids = by("audit_id");
+        assert!(
+            ids == audits || ids == [&audits[6..], &audits[..6]].concat(),
+            "{max_tokens} {limit}: {ids:?} {audits:?}"
+        );
+        for (attempt, id) in told.iter().zip(&ids) {
+            let at = audits.iter().position(|audit| audit == id).expect("one of them");
+            let error = attempt["untrusted"]["error_message"].as_str().expect("an error");
+            assert!(errors[at].starts_with(error.trim_end_matches('…')), "{error}");
+            assert_eq!(attempt["untrusted"]["target_resource"], format!("pod/web-{}", at % 6));
+        }
+    }
+    // A cursor belongs to its question.
+    let first = call(&service, "get_history", json!({"alert_name": "Flapping", "limit": 1})).await;
+    let other = json!({"target": "pod/other", "cursor": first["older_cursor"]});
+    assert!(fault(&service, "get_history", other).await.contains("cursor"));
+    let broken =
+        json!({"alert_name": "Flapping", "cursor": format!("{}~x", first["older_cursor"].as_str().expect("a cursor"))});
+    assert!(fault(&service, "get_history", broken).await.contains("cursor"));
+}
+
+#[tokio::test]
 async fn an_answer_is_as_short_as_asked_and_leaves_nothing_out_unsaid() {
     let (service, database) = Service::start().await;
     let posts = (0..30).map(|n| {
