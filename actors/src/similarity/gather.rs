@@ -50,8 +50,6 @@ impl Parts {
         place: &Place,
     ) -> Result<Gathered, ActorError> {
         let mut plan = self.plan(pool, wanted).await?;
-        let kind = if plan.is_exhaustive() { "exhaustive" } else { "index" };
-        self.metrics.searches_total.with_label_values(&[kind]).inc();
         let is_collapsed = search.collapse != Collapse::None;
         let enough = if is_collapsed { COUNTED } else { search.limit.max(SUMMED_UP) };
         let mut last = None;
@@ -70,7 +68,7 @@ impl Parts {
             let fitting = self.fitting(scored, search, place, enough).await?;
             let is_done = candidates.is_complete || fitting.len() >= enough;
             // What was not found although it may be there was not searched.
-            let is_exhaustive = plan.is_exhaustive() && is_done;
+            let is_exhaustive = candidates.is_exhaustive && is_done;
             last = Some(Gathered { candidates, fitting, is_exhaustive });
             if is_done {
                 break;
@@ -80,7 +78,9 @@ impl Parts {
                 plan = Plan::OfMatching;
             }
         }
-        last.ok_or(ActorError::Internal)
+        let gathered = last.ok_or(ActorError::Internal)?;
+        self.metrics.searches_total.with_label_values(&[gathered.candidates.kind]).inc();
+        Ok(gathered)
     }
 
     pub(super) async fn plan(&self, pool: &Pool, wanted: &Wanted<'_>) -> Result<Plan, ActorError> {

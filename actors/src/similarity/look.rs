@@ -2,7 +2,7 @@
 
 use super::Parts;
 use super::harvest::{Candidate, harvest, harvest_local};
-use super::nearest::{nearest, with_rare_words};
+use super::nearest::{Nearest, nearest, with_rare_words};
 use super::plan::{Plan, Reach};
 use super::rank::{NearPattern, Wanted};
 use super::score::Query;
@@ -20,6 +20,9 @@ pub(super) struct Candidates {
     pub incidents: Vec<Candidate>,
     /// Whether there are no others.
     pub is_complete: bool,
+    /// Whether every pattern was compared, and how.
+    pub is_exhaustive: bool,
+    pub kind: &'static str,
     pub query: Query,
 }
 
@@ -32,7 +35,9 @@ impl Wanted<'_> {
         plan: Plan,
         reach: Reach,
     ) -> Result<Candidates, DatabaseError> {
-        let mut near = nearest(connection, &parts.held, &self.vector, &self.scope, plan, reach).await?;
+        let of = (reach, self.counts.patterns);
+        let found = nearest(connection, &parts.held, &self.vector, &self.scope, plan, of).await?;
+        let Nearest { mut near, plan, in_memory } = found;
         let least = self.scope.min_similarity;
         let is_whole = i64::try_from(near.len()).is_ok_and(|found| found < reach.patterns) && plan.is_exhaustive()
             || near.last().is_some_and(|(_, similarity)| *similarity < least);
@@ -59,6 +64,8 @@ impl Wanted<'_> {
         let mut incidents = harvest_local(connection, self, &patterns, reach).await?;
         let local: HashSet<i64> = incidents.iter().map(|candidate| candidate.id).collect();
         incidents.extend(found.into_iter().filter(|candidate| !local.contains(&candidate.id)));
-        Ok(Candidates { patterns, incidents, is_complete: is_whole && all, query })
+        let is_exhaustive = plan.is_exhaustive();
+        let kind = if in_memory { "memory" } else { plan.kind() };
+        Ok(Candidates { patterns, incidents, is_complete: is_whole && all, is_exhaustive, kind, query })
     }
 }

@@ -86,7 +86,8 @@ pub(super) enum Plan {
 /// until enough of them do, which is the less the more fit.
 const FEW: i64 = 10_000;
 const FEW_SPARSE: i64 = 1_000;
-/// Patterns up to which all are compared: a comparison takes a tenth of the time where vectors have few words.
+/// Patterns up to which the vector store compares all: that takes a tenth of the time where vectors have few words. In memory as many are
+/// compared as are held.
 const SCANNED: i64 = 4_000;
 pub(super) const SCANNED_SPARSE: i64 = 200_000;
 
@@ -119,8 +120,16 @@ impl Plan {
                 return Ok(Plan::OfMatching);
             }
         }
-        let scanned = if is_sparse { SCANNED_SPARSE } else { SCANNED };
-        Ok(if patterns <= scanned { Plan::Scan } else { Plan::Index })
+        Ok(if is_sparse || patterns <= SCANNED { Plan::Scan } else { Plan::Index })
+    }
+
+    /// As a metric has it.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Plan::OfMatching => "matching",
+            Plan::Scan => "scan",
+            Plan::Index => "index",
+        }
     }
 
     /// Whether all patterns of the scope are compared.

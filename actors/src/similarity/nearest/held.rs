@@ -1,19 +1,22 @@
-//! The words' vectors of all patterns of one embedder, held in memory and turned over: a query meets only the patterns that have a number
-//! where it has one, so that a comparison with all of them takes a tenth of what it takes the vector store.
+//! The words' vectors of all patterns of one embedder, held in memory: a query meets only the patterns that have a number where it has one,
+//! so that a comparison with all of them takes a tenth of what it takes the vector store.
 
-use super::super::plan::SCANNED_SPARSE;
+use super::block::{BLOCK, Block, of_length_one};
 use crate::domain::facets::Facets;
-use crate::embedder::VECTOR_LENGTH;
 use bit_vec::BitVec;
+use hashbrown::HashTable;
 use pgvector::SparseVector;
 use std::cell::{Cell, RefCell};
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-/// Memory that held patterns may take, in bytes: some 200,000 of sixty words (docs/reliability.md, "Memory").
-pub(super) const MOST_BYTES: usize = 160 << 20;
+/// Memory that held patterns may take, in bytes: some 1,000,000 of sixty words (docs/reliability.md, "Memory").
+pub(super) const MOST_BYTES: usize = 416 << 20;
+/// What a pattern takes at least.
+const LEAST_BYTES: usize = size_of::<HeldPattern>() + 5;
 
 #[derive(Default)]
 pub(in crate::similarity) struct HeldPatterns {
@@ -35,18 +38,17 @@ pub(super) struct Held {
     /// How many patterns the store has.
     expected: i64,
     patterns: Vec<HeldPattern>,
+    blocks: Vec<Block>,
     /// The places of the patterns that are in the store.
-    places: HashMap<Uuid, u32>,
-    /// For each number of a vector the patterns that have it, by their places.
-    by_number: Vec<Vec<(u32, f32)>>,
+    places: HashTable<u32>,
 }
 
 struct HeldPattern {
+    facets: Bits,
     id: Uuid,
     bucket: i32,
-    length: f64,
-    /// `None` when the pattern is not in the store any more.
-    facets: Option<Bits>,
+    /// Whether the pattern is in the store still.
+    is_there: bool,
 }
 
 /// What is asked of them: of the patterns that have all facets, and are among these where that is said, those that are at least as near
@@ -93,14 +95,15 @@ impl HeldPatterns {
 
 impl Held {
     pub fn new(embedder: &str, expected: i64) -> Self {
+        let most = usize::try_from(expected).unwrap_or(0).min(MOST_BYTES / LEAST_BYTES);
         Held {
             embedder: embedder.to_owned(),
             revisions: HashMap::new(),
             revision: 0,
             expected,
-            patterns: Vec::new(),
-            places: HashMap::new(),
-            by_number: vec![Vec::new(); VECTOR_LENGTH],
+            patterns: Vec::with_capacity(most),
+            blocks: Vec::new(),
+            places: HashTable::new(),
         }
     }
 
@@ -127,95 +130,164 @@ impl Held {
         i64::try_from(self.places.len()).is_ok_and(|held| held >= self.expected)
     }
 
-    /// Whether they are few enough, and most of what is held is in the store. Where they take too much memory, what is reserved for more of
-    /// them is given back first.
+    /// Whether they fit into the memory for them, and most of what is held is in the store. Where they take too much, what is reserved for more
+    /// of them is given back first.
     pub fn is_worth_it(&mut self) -> bool {
         if self.bytes() > MOST_BYTES {
             self.shrink();
         }
-        self.expected <= SCANNED_SPARSE && self.places.len() >= self.patterns.len() / 2 && self.bytes() <= MOST_BYTES
+        let least = usize::try_from(self.expected).unwrap_or(usize::MAX).saturating_mul(LEAST_BYTES);
+        least <= MOST_BYTES && self.places.len() >= self.patterns.len() / 2 && self.bytes() <= MOST_BYTES
     }
 
     pub fn bytes(&self) -> usize {
-        let numbers: usize = self.by_number.iter().map(Vec::capacity).sum();
-        // A place of the table of places has a byte of its own beside key and value.
-        let place = size_of::<(Uuid, u32)>() + 1;
-        numbers * size_of::<(u32, f32)>()
+        self.blocks.iter().map(Block::bytes).sum::<usize>()
             + self.patterns.capacity() * size_of::<HeldPattern>()
-            + self.places.capacity() * place * 8 / 7
+            + self.places.allocation_size()
     }
 
     /// Gives back the memory that was reserved while the patterns were read.
     pub fn shrink(&mut self) {
-        self.by_number.iter_mut().for_each(Vec::shrink_to_fit);
         self.patterns.shrink_to_fit();
-        self.places.shrink_to_fit();
+        let patterns = &self.patterns;
+        self.places.shrink_to_fit(|place| hash(patterns[*place as usize].id));
     }
 
-    /// Takes over all that the store has of some buckets, as of these revisions. A pattern's words never change.
-    pub fn replace(
-        &mut self,
-        buckets: &[i32],
-        patterns: Vec<(i32, Uuid, SparseVector, Bits)>,
-        revisions: &HashMap<i32, i64>,
-    ) {
+    pub fn has(&self, id: Uuid) -> bool {
+        self.place(id).is_some()
+    }
+
+    fn place(&self, id: Uuid) -> Option<usize> {
+        self.places.find(hash(id), |place| self.patterns[*place as usize].id == id).map(|place| *place as usize)
+    }
+
+    /// Takes over all that the store has of some buckets, as of these revisions: the facets of each pattern, and what is said by those that
+    /// were not held before. What a pattern says never changes.
+    pub fn replace(&mut self, buckets: &[i32], read: BucketsRead, revisions: &HashMap<i32, i64>) {
         let buckets: HashSet<i32> = buckets.iter().copied().collect();
         for bucket in &buckets {
             let revision = revisions.get(bucket).copied().unwrap_or(0);
             let before = self.revisions.insert(*bucket, revision).unwrap_or(0);
             self.revision += revision - before;
         }
-        for pattern in self.patterns.iter_mut().filter(|pattern| buckets.contains(&pattern.bucket)) {
-            pattern.facets = None;
-        }
-        for (bucket, id, words, facets) in patterns {
-            match self.places.get(&id).and_then(|place| self.patterns.get_mut(*place as usize)) {
-                Some(known) => known.facets = Some(facets),
-                None => self.add(bucket, id, &words, facets),
+        let gone = self.patterns.iter_mut().filter(|pattern| buckets.contains(&pattern.bucket));
+        gone.for_each(|pattern| pattern.is_there = false);
+        for (id, facets) in read.facets {
+            if let Some(place) = self.place(id) {
+                let known = &mut self.patterns[place];
+                (known.is_there, known.facets) = (true, facets);
             }
         }
+        for (bucket, id, words, facets) in read.new {
+            self.add(bucket, id, &words, facets);
+        }
         let patterns = &self.patterns;
-        self.places.retain(|_, place| patterns[*place as usize].facets.is_some());
+        self.places.retain(|place| patterns[*place as usize].is_there);
     }
 
     pub fn add(&mut self, bucket: i32, id: Uuid, words: &SparseVector, facets: Bits) {
-        let place = u32::try_from(self.patterns.len()).expect("no more than SCANNED_SPARSE and those that are gone");
-        for (number, weight) in words.indices().iter().zip(words.values()) {
-            if let Some(patterns) = usize::try_from(*number).ok().and_then(|number| self.by_number.get_mut(number)) {
-                patterns.push((place, *weight));
-            }
+        let place = u32::try_from(self.patterns.len()).expect("MOST_BYTES holds fewer");
+        if self.blocks.last().is_none_or(Block::is_full) {
+            self.blocks.push(Block::default());
         }
-        self.patterns.push(HeldPattern { id, bucket, length: length(words), facets: Some(facets) });
-        self.places.insert(id, place);
+        if let Some(block) = self.blocks.last_mut() {
+            block.add(words);
+        }
+        self.patterns.push(HeldPattern { facets, id, bucket, is_there: true });
+        let patterns = &self.patterns;
+        self.places.insert_unique(hash(id), place, |place| hash(patterns[*place as usize].id));
     }
 
     fn nearest(&self, asked: &Asked<'_>) -> Vec<(Uuid, f64)> {
-        let mut products = vec![0f64; self.patterns.len()];
-        for (number, value) in asked.words.indices().iter().zip(asked.words.values()) {
-            let patterns = usize::try_from(*number).ok().and_then(|number| self.by_number.get(number));
-            for (place, weight) in patterns.into_iter().flatten() {
-                products[*place as usize] += f64::from(*value) * f64::from(*weight);
+        let (words, bits) = (of_length_one(asked.words), packed(asked.facets.bits()));
+        let fits = |place: usize| {
+            let pattern = &self.patterns[place];
+            pattern.is_there && pattern.facets.iter().zip(bits).all(|(has, asked)| asked & !has == 0)
+        };
+        let mut among: Option<Vec<usize>> =
+            asked.among.as_ref().map(|ids| ids.iter().filter_map(|id| self.place(*id)).collect());
+        if let Some(places) = &mut among {
+            places.sort_unstable();
+        }
+        let mut among = among.as_deref();
+        let mut best = Best { patterns: &self.patterns, most: asked.most, least: asked.least, found: Vec::new() };
+        let mut cosines = Vec::new();
+        for (at, block) in self.blocks.iter().enumerate() {
+            let (begin, end) = (at * BLOCK, at * BLOCK + block.patterns());
+            let of_block = among.map(|places| places.split_at(places.partition_point(|place| *place < end)));
+            if of_block.is_some_and(|(of_this, _)| of_this.is_empty()) {
+                continue;
+            }
+            block.compare(&words, &mut cosines);
+            let mut take = |place: usize| {
+                let similarity = f64::from(cosines[place - begin]).clamp(0.0, 1.0);
+                if similarity >= best.least && fits(place) {
+                    best.take(place, similarity);
+                }
+            };
+            match of_block {
+                None => (begin..end).for_each(&mut take),
+                Some((of_this, rest)) => {
+                    of_this.iter().copied().for_each(&mut take);
+                    among = Some(rest);
+                }
             }
         }
-        let (length, bits) = (length(asked.words), packed(asked.facets.bits()));
-        let near = |place: usize| {
-            let pattern = &self.patterns[place];
-            let fits = pattern.facets.as_ref()?.iter().zip(bits).all(|(has, asked)| asked & !has == 0);
-            let similarity = (products[place] / (length * pattern.length)).clamp(0.0, 1.0);
-            (fits && similarity >= asked.least).then_some((pattern.id, similarity))
-        };
-        let mut near: Vec<(Uuid, f64)> = match &asked.among {
-            None => (0..self.patterns.len()).filter_map(near).collect(),
-            Some(ids) => ids.iter().filter_map(|id| near(*self.places.get(id)? as usize)).collect(),
-        };
-        let order = |a: &(Uuid, f64), b: &(Uuid, f64)| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0));
-        if near.len() > asked.most {
-            near.select_nth_unstable_by(asked.most, order);
-            near.truncate(asked.most);
-        }
-        near.sort_unstable_by(order);
-        near
+        best.sorted()
     }
+}
+
+/// The nearest of the patterns that were taken.
+struct Best<'a> {
+    patterns: &'a [HeldPattern],
+    most: usize,
+    /// No other can be among them any more.
+    least: f64,
+    found: Vec<(usize, f64)>,
+}
+
+impl Best<'_> {
+    fn take(&mut self, place: usize, similarity: f64) {
+        self.found.push((place, similarity));
+        // Those that are too far are dropped now and then.
+        if self.found.len() >= self.most.saturating_mul(4).max(BLOCK) {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.found.len() > self.most {
+            let order = order(self.patterns);
+            self.found.select_nth_unstable_by(self.most, order);
+            self.found.truncate(self.most);
+            let farthest = self.found.iter().map(|(_, similarity)| *similarity).min_by(f64::total_cmp);
+            self.least = farthest.unwrap_or(self.least).max(self.least);
+        }
+    }
+
+    fn sorted(mut self) -> Vec<(Uuid, f64)> {
+        self.cut();
+        self.found.sort_unstable_by(order(self.patterns));
+        self.found.iter().map(|(place, similarity)| (self.patterns[*place].id, *similarity)).collect()
+    }
+}
+
+/// Nearest first; of two as near by their ids.
+fn order(patterns: &[HeldPattern]) -> impl Fn(&(usize, f64), &(usize, f64)) -> Ordering {
+    |a, b| b.1.total_cmp(&a.1).then_with(|| patterns[a.0].id.cmp(&patterns[b.0].id))
+}
+
+/// What was read of some buckets.
+#[derive(Default)]
+pub(super) struct BucketsRead {
+    pub facets: Vec<(Uuid, Bits)>,
+    /// Of those that are not held: the bucket, the id, what it says, and the facets.
+    pub new: Vec<(i32, Uuid, SparseVector, Bits)>,
+}
+
+/// An id is a digest.
+fn hash(id: Uuid) -> u64 {
+    id.as_u64_pair().0 ^ id.as_u64_pair().1.rotate_left(32)
 }
 
 pub(super) fn packed(facets: &BitVec) -> Bits {
@@ -224,15 +296,23 @@ pub(super) fn packed(facets: &BitVec) -> Bits {
     bits
 }
 
-fn length(words: &SparseVector) -> f64 {
-    words.values().iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::filter::tests::filter;
+    use crate::embedder::VECTOR_LENGTH;
     use fastrand::Rng;
+
+    fn hold(
+        held: &mut Held,
+        buckets: &[i32],
+        patterns: Vec<(i32, Uuid, SparseVector, Bits)>,
+        revisions: HashMap<i32, i64>,
+    ) {
+        let facets = patterns.iter().map(|(_, id, _, facets)| (*id, *facets)).collect();
+        let new = patterns.into_iter().filter(|(_, id, ..)| !held.has(*id)).collect();
+        held.replace(buckets, BucketsRead { facets, new }, &revisions);
+    }
 
     fn words(random: &mut Rng) -> SparseVector {
         let mut vector = vec![0f32; VECTOR_LENGTH];
@@ -260,7 +340,7 @@ mod tests {
             .map(|n| (0, Uuid::from_u128(n), words(&mut random), packed(facets[usize::from(n % 3 == 0)].bits())))
             .collect();
         let mut held = Held::new("x", 500);
-        held.replace(&[0], patterns.clone(), &HashMap::from([(0, 1)]));
+        hold(&mut held, &[0], patterns.clone(), HashMap::from([(0, 1)]));
         assert!(held.is_whole());
         for (n, filter) in [(0, None), (1, None), (2, Some(0)), (3, Some(1))] {
             let query = words(&mut random);
@@ -275,7 +355,7 @@ mod tests {
             let near = held.nearest(&asked);
             assert_eq!(near.len(), 20, "{n}");
             for (found, there) in near.iter().zip(&all) {
-                assert!(found.0 == there.0 && (found.1 - there.1).abs() < 1e-9, "{n}: {found:?} {there:?}");
+                assert!(found.0 == there.0 && (found.1 - there.1).abs() < 1e-6, "{n}: {found:?} {there:?}");
             }
             asked.most = 1_000;
             assert_eq!(held.nearest(&asked).len(), all.iter().filter(|(_, similarity)| *similarity >= 0.1).count());
@@ -298,13 +378,13 @@ mod tests {
         let found = |held: &Held, facets: &Facets| {
             ids(held.nearest(&Asked { words: &query, facets, among: None, least: 0.5, most: 9 }))
         };
-        held.replace(&[1, 2], vec![one.clone(), two.clone(), three.clone()], &HashMap::from([(1, 1), (2, 1)]));
+        hold(&mut held, &[1, 2], vec![one.clone(), two.clone(), three.clone()], HashMap::from([(1, 1), (2, 1)]));
         assert_eq!(found(&held, &none), [one.1, two.1, three.1]);
         assert_eq!(found(&held, &prod), [two.1, three.1]);
-        held.replace(&[1], vec![(1, one.1, query.clone(), bits)], &HashMap::from([(1, 2), (2, 1)]));
+        hold(&mut held, &[1], vec![(1, one.1, query.clone(), bits)], HashMap::from([(1, 2), (2, 1)]));
         assert_eq!(found(&held, &prod), [one.1, three.1], "one has more facts, two is gone");
         assert!(!held.is_whole() && held.revision() == 3);
-        held.replace(&[1], vec![one.clone(), two.clone()], &HashMap::from([(1, 3), (2, 1)]));
+        hold(&mut held, &[1], vec![one.clone(), two.clone()], HashMap::from([(1, 3), (2, 1)]));
         assert_eq!(found(&held, &none), [one.1, two.1, three.1]);
         assert_eq!(found(&held, &prod), [two.1, three.1], "nothing of before is left");
         assert!(held.is_whole());

@@ -1,7 +1,7 @@
 //! Keeps the held patterns up with the vector store. How often each bucket has changed is counted in the transactions that change it: a search
 //! sees what was committed before it, whichever service wrote it.
 
-use super::held::{Bits, Held, HeldPatterns, packed};
+use super::held::{Bits, BucketsRead, Held, HeldPatterns, packed};
 use crate::db::connection::Connection;
 use crate::db::pool::Pool;
 use crate::db::sqlstate::DatabaseError;
@@ -22,15 +22,15 @@ use uuid::Uuid;
 /// Between two readings of all patterns, where they cannot be held or something is amiss.
 const BETWEEN_LOADS: Duration = Duration::from_secs(60);
 /// How long a reading may take: all patterns, or what has changed.
-const LOAD: Duration = Duration::from_secs(30);
+const LOAD: Duration = Duration::from_secs(120);
 const CATCH_UP: Duration = Duration::from_secs(10);
-/// Buckets that are read again at once: of 200,000 patterns these have 12,500.
-const AT_ONCE: usize = 64;
-/// Changed buckets that a search reads itself; where there are more, it asks the vector store meanwhile.
+/// Patterns that are read again at once.
+const AT_ONCE: usize = 12_500;
+/// Patterns of changed buckets that a search reads itself; where there are more, it asks the vector store meanwhile.
 pub(super) const OF_A_SEARCH: usize = 4 * AT_ONCE;
 
-/// Catches up with what was committed before this was called, and says whether all patterns of the embedder are held. Where more than
-/// `most` buckets have changed, nothing is read, and they are not.
+/// Catches up with what was committed before this was called, and says whether all patterns of the embedder are held. Where buckets have
+/// changed that have more than `most` patterns, nothing is read, and they are not.
 pub(super) async fn catch_up(
     connection: &mut Connection,
     patterns: &HeldPatterns,
@@ -57,8 +57,8 @@ pub(super) async fn catch_up(
     Ok(patterns.of(embedder, |held| held.is_whole()).unwrap_or(false))
 }
 
-/// Reads the buckets again whose count of changes is another; `false` where these are more than `most`. What has been read stays, also
-/// where time runs out before all is read: the next refresh goes on from there.
+/// Reads the buckets again whose count of changes is another; `false` where these have more than `most` patterns. What has been read stays,
+/// also where time runs out before all is read: the next refresh goes on from there.
 async fn refresh(
     tx: &mut Transaction<'_>,
     patterns: &HeldPatterns,
@@ -72,14 +72,17 @@ async fn refresh(
         let of_either = known.keys().chain(revisions.keys());
         let changed: HashSet<i32> = of_either.filter(|at| known.get(at) != revisions.get(at)).copied().collect();
         let changed: Vec<i32> = changed.into_iter().collect();
-        if changed.len() > most {
+        if changed.len() > buckets_of(most, expected) {
             return Ok(false);
         }
-        for buckets in changed.chunks(AT_ONCE) {
-            let mut rows = Vec::new();
-            read(tx, embedder, buckets, |pattern| rows.push(pattern)).await?;
+        for buckets in changed.chunks(buckets_of(AT_ONCE, expected)) {
+            let facets = read_facets(tx, embedder, buckets).await?;
+            let is_new = |(id, _): &&(Uuid, Bits)| patterns.of(embedder, |held| !held.has(*id)).unwrap_or(false);
+            let ids: Vec<Uuid> = facets.iter().filter(is_new).map(|(id, _)| *id).collect();
+            let mut new = Vec::new();
+            read(tx, embedder, buckets, Some(&ids), |pattern| new.push(pattern)).await?;
             // The revisions were read before the patterns: what changed in between is read once more.
-            patterns.of(embedder, |held| held.replace(buckets, rows, &revisions));
+            patterns.of(embedder, |held| held.replace(buckets, BucketsRead { facets, new }, &revisions));
         }
     }
     patterns.of(embedder, |held| held.expect(expected));
@@ -99,8 +102,9 @@ async fn load(connection: &mut Connection, patterns: &HeldPatterns, embedder: &s
         }
         let revisions = revisions(tx, embedder).await?;
         let all: Vec<i32> = (0..BUCKETS).filter_map(|bucket| i32::try_from(bucket).ok()).collect();
-        for buckets in all.chunks(AT_ONCE) {
-            read(tx, embedder, buckets, |(bucket, id, words, facets)| held.add(bucket, id, &words, facets)).await?;
+        for buckets in all.chunks(buckets_of(AT_ONCE, expected)) {
+            read(tx, embedder, buckets, None, |(bucket, id, words, facets)| held.add(bucket, id, &words, facets))
+                .await?;
             if !held.is_worth_it() {
                 return Ok(None);
             }
@@ -128,16 +132,37 @@ async fn revisions(tx: &mut Transaction<'_>, embedder: &str) -> Result<HashMap<i
     Ok(rows.iter().map(|row| (row.get("bucket"), row.get("revision"))).collect())
 }
 
-/// Reads the patterns of some buckets, one after the other.
+/// How many buckets have so many patterns, of all that there are; one at least.
+fn buckets_of(patterns: usize, all: i64) -> usize {
+    let buckets = usize::try_from(BUCKETS).unwrap_or(usize::MAX);
+    patterns.saturating_mul(buckets) / usize::try_from(all).unwrap_or(0).max(buckets) + 1
+}
+
+/// Reads which facets the patterns of some buckets have.
+async fn read_facets(tx: &mut Transaction<'_>, embedder: &str, buckets: &[i32]) -> Result<Vec<(Uuid, Bits)>, Error> {
+    let statement = tx.prepare(include_str!("read_facets.sql")).await?;
+    let rows = tx.client().query(&statement, &[&embedder, &buckets]).await?;
+    Ok(rows.iter().map(|row| (row.get("pattern"), packed(&row.get::<_, BitVec>("facets")))).collect())
+}
+
+/// Reads the patterns of some buckets, or those of them that have these ids, one after the other.
 async fn read(
     tx: &mut Transaction<'_>,
     embedder: &str,
     buckets: &[i32],
+    ids: Option<&[Uuid]>,
     mut take: impl FnMut((i32, Uuid, SparseVector, Bits)),
 ) -> Result<(), Error> {
-    let statement = tx.prepare(include_str!("read_patterns.sql")).await?;
+    if ids.is_some_and(<[Uuid]>::is_empty) {
+        return Ok(());
+    }
+    let statement = match ids {
+        None => tx.prepare(include_str!("read_patterns.sql")).await?,
+        Some(_) => tx.prepare(include_str!("read_new_patterns.sql")).await?,
+    };
+    let mut params: Vec<&(dyn ToSql + Sync)> = vec![&embedder, &buckets];
+    params.extend(ids.as_ref().map(|ids| ids as &(dyn ToSql + Sync)));
     let client = tx.client();
-    let params: [&(dyn ToSql + Sync); 2] = [&embedder, &buckets];
     let mut rows = pin!(client.query_raw(&statement, params).await?);
     while let Some(row) = rows.try_next().await? {
         let facets: BitVec = row.get("facets");

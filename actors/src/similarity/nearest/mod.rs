@@ -1,5 +1,6 @@
 //! The patterns nearest to a vector: compared in memory where all patterns are held there, else by the vector store, by one of three plans.
 
+mod block;
 mod held;
 mod in_store;
 mod keep_up;
@@ -8,7 +9,7 @@ pub(super) use held::HeldPatterns;
 pub(super) use in_store::{nearest_in_store, with_rare_words};
 pub(super) use keep_up::hold_patterns;
 
-use super::plan::{Plan, QueryVector, Reach, Scope};
+use super::plan::{Plan, QueryVector, Reach, SCANNED_SPARSE, Scope};
 use crate::db::connection::Connection;
 use crate::db::sqlstate::DatabaseError;
 use held::Asked;
@@ -17,19 +18,30 @@ use uuid::Uuid;
 /// Patterns and their similarities, 0…1, nearest first.
 pub(super) type Near = Vec<(Uuid, f64)>;
 
-/// The patterns nearest to the vector.
+/// What was found, and how.
+pub(super) struct Nearest {
+    pub near: Near,
+    pub plan: Plan,
+    /// Whether the patterns were compared in memory.
+    pub in_memory: bool,
+}
+
+/// The patterns nearest to the vector, of so many that the store has.
 pub(super) async fn nearest(
     connection: &mut Connection,
     held: &HeldPatterns,
     vector: &QueryVector<'_>,
     scope: &Scope,
     plan: Plan,
-    reach: Reach,
-) -> Result<Near, DatabaseError> {
-    match nearest_held(connection, held, vector, scope, plan, reach).await? {
-        Some(near) => Ok(near),
-        None => nearest_in_store(connection, vector, scope, plan, reach.patterns).await,
+    (reach, patterns): (Reach, i64),
+) -> Result<Nearest, DatabaseError> {
+    if let Some(near) = nearest_held(connection, held, vector, scope, plan, reach).await? {
+        return Ok(Nearest { near, plan, in_memory: true });
     }
+    let is_too_slow = plan == Plan::Scan && patterns > SCANNED_SPARSE;
+    let plan = if is_too_slow { Plan::Index } else { plan };
+    let near = nearest_in_store(connection, vector, scope, plan, reach.patterns).await?;
+    Ok(Nearest { near, plan, in_memory: false })
 }
 
 /// As [`nearest`], in memory; `None` where the patterns are not held.
