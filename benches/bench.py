@@ -3,7 +3,7 @@
 
 A ratio is only true on a quiet machine. So every pair is printed with the share of the processor that other processes used,
 and a pair with more than 6 % does not count. The usual run is `bench.py --rows 1000000`. The parts are write, connections, search,
-searches (the same patterns in more and more audits), list, total, rates, retention and sizes.
+searches (the same patterns in more and more audits), patterns (up to a million different texts), list, total, rates, retention and sizes.
 """
 
 import argparse
@@ -59,6 +59,7 @@ class Service:
         assert ready
         listening = self.line("listening")
         self.base = f"http://{listening['listen_addr']}"
+        self.metrics = f"http://{listening['metrics_addr']}/metrics"
         tokens = (folder / "tokens.csv").read_text().splitlines()
         self.token = next(line.split(",")[0] for line in tokens if ":aianalysis" in line)
         command = Path(f"/proc/{self.postmaster()}/cmdline").read_bytes().split(b"\0")
@@ -127,6 +128,10 @@ class Service:
             if part:
                 used[part] += (int(stat[11]) + int(stat[12])) / hertz
         return used
+
+    def metric(self, name: str) -> float:
+        lines = urllib.request.urlopen(self.metrics).read().decode().splitlines()
+        return next((float(line.split()[1]) for line in lines if line.split()[0] == name), 0.0)
 
     def memory(self) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -354,6 +359,23 @@ def measure_searches(service: Service, args, parts: list[str]):
             say(f"recall, {texts.kind()}", texts.recall())
 
 
+def patterns_part(service: Service, args):
+    """Searches among texts of which none is like another."""
+    texts = searches.Texts(service, args.seconds)
+    for patterns in (200_000, 1_000_000):
+        texts.grow_patterns_to(patterns)
+        while service.metric("datastorage_held_patterns") < texts.count("embedding_patterns"):
+            time.sleep(1)
+        texts.ask(1)
+        for name, filters in searches.FILTERS.items():
+            runs = [texts.ask(1, filters) for _ in range(args.rounds)]
+            p50, p99 = (statistics.median(run[percentile] for run in runs) for percentile in ("p50", "p99"))
+            say(f"one searcher, {texts.kind()}, {name}", f"p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+        held = service.metric("datastorage_held_patterns_bytes") / service.metric("datastorage_held_patterns")
+        say(f"memory, {texts.kind()}", f"{service.memory():.0f} MB, {held:.0f} bytes a pattern held")
+        say(f"recall, {texts.kind()}", texts.recall())
+
+
 TOTALS = ["", "alert_name=Alert7", "status=failed", "alert_name=Alert7&namespace=ns-7", "severity=high&cluster=cluster-3",
           "alert_name=Alert7&namespace=ns-7&status=failed", "namespace=ns-1&namespace=ns-2&severity=low&severity=high",
           "since={week}", "since={half}&until={week}", "namespace=ns-7&since={half}", "alert_name=Alert7&status=failed&since={half}&until={week}"]
@@ -453,6 +475,10 @@ def main():
         if {"search", "searches"} & set(parts):
             with serving(data) as service:
                 measure_searches(service, args, parts)
+            shutil.rmtree(data)
+        if "patterns" in parts:
+            with serving(data) as service:
+                patterns_part(service, args)
             shutil.rmtree(data)
         sizes = [size for size in (10_000, 100_000, 1_000_000, 10_000_000) if size < args.rows and "sizes" in parts]
         for rows in [*sizes, args.rows] if {"list", "total", "rates", "retention", "sizes"} & set(parts) else ():

@@ -5,7 +5,9 @@ import time
 import urllib.request
 from pathlib import Path
 
-FAMILIES = Path(__file__).resolve().parent.parent / "tests/data/recall.tsv"
+ROOT = Path(__file__).resolve().parent.parent
+FAMILIES = ROOT / "tests/data/recall.tsv"
+SENTENCES = ROOT / "benches/words/sentences.txt"
 APPLICATIONS = "200"
 FILTERS = {
     "no filter": {},
@@ -46,6 +48,16 @@ class Texts:
         while (missing := audits - self.count("audit_embeddings")) > 0:
             seconds = max(1, min(30, missing // 6_000))
             self.service.wrk("post_texts.lua", "/", 64, seconds, self.service.token, str(time.time()), str(FAMILIES), APPLICATIONS)
+            while self.count("embedding_outbox"):
+                time.sleep(0.2)
+        self.service.psql("VACUUM ANALYZE")
+
+    def grow_patterns_to(self, patterns: int):
+        """With texts of which none is like another. Without the index, which takes an hour to grow and is not asked: patterns are held."""
+        self.service.psql("DROP INDEX IF EXISTS idx_embedding_patterns_hnsw")
+        while (missing := patterns - self.count("embedding_patterns")) > 0:
+            seconds = max(1, min(30, missing // 6_000))
+            self.service.wrk("post_patterns.lua", "/", 64, seconds, self.service.token, str(time.time()), str(SENTENCES))
             while self.count("embedding_outbox"):
                 time.sleep(0.2)
         self.service.psql("VACUUM ANALYZE")

@@ -9,6 +9,7 @@ pub use auth::{AuthConfig, Tokens};
 pub use settings::{Settings, VARIABLES};
 
 use crate::mcp::McpConfig;
+use crate::middleware::cors::CorsOrigins;
 use crate::tls::TlsFiles;
 use data_storage_actors::db::DatabaseConfig;
 use data_storage_actors::domain::time::TimeWindow;
@@ -133,6 +134,8 @@ pub struct Config {
     pub max_connections: usize,
     pub embedder: EmbedderConfig,
     pub recurrence_window: Duration,
+    /// Origins whose pages may use the service.
+    pub cors: CorsOrigins,
     /// Who may use `/mcp`; `None` if it is taken away.
     pub mcp: Option<McpConfig>,
     pub log_format: LogFormat,
@@ -185,6 +188,7 @@ impl Config {
             },
             max_connections: read.or("MAX_CONNECTIONS", &s.max_connections, "8192", permits),
             recurrence_window: read.or("RECURRENCE_WINDOW", &s.recurrence_window, "24h", duration),
+            cors: read.cors(s),
             mcp: read.mcp(s, embedded),
             embedder: read.embedder(s),
             log_format: read.or("LOG_FORMAT", &s.log_format, "auto", |text| match text {
@@ -205,6 +209,12 @@ impl Config {
     pub fn limits(&self, permits: usize) -> Limits {
         Limits { permits, permit_wait: self.permit_wait, deadline: self.request_deadline }
     }
+}
+
+/// A list with commas.
+fn names(value: &Option<String>) -> Vec<String> {
+    let names = given(value).into_iter().flat_map(|text| text.split(',')).map(str::trim);
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// The value of a setting. An empty value counts as not given.
@@ -287,18 +297,29 @@ impl Reader {
         }))
     }
 
+    fn cors(&mut self, s: &Settings) -> CorsOrigins {
+        CorsOrigins(self.origins("CORS_ORIGINS", &s.cors_origins, &["*"]))
+    }
+
+    /// Origins of pages, or one of these words.
+    fn origins(&mut self, variable: &'static str, value: &Option<String>, words: &[&str]) -> Vec<String> {
+        let origins = names(value);
+        let is_origin = |origin: &str| {
+            let host = origin.split_once("://").map_or("", |(_, host)| host);
+            !host.is_empty() && !host.contains('/') && origin.is_ascii()
+        };
+        if origins.iter().any(|origin| !is_origin(origin) && !words.contains(&origin.as_str())) {
+            self.fault(variable, "must be a list like https://console.example:8443, without a path");
+        }
+        origins
+    }
+
     /// Embedded, the service is one of a laptop: a page of a foreign name that leads here must not reach it.
     fn mcp(&mut self, s: &Settings, embedded: bool) -> Option<McpConfig> {
         let is_on =
             self.or("MCP", &s.mcp, "true", |text| text.parse::<bool>().map_err(|_| "must be true or false".into()));
-        let list = |value: &Option<String>| -> Vec<String> {
-            let names = given(value).into_iter().flat_map(|text| text.split(',')).map(str::trim);
-            names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
-        };
-        let (origins, mut hosts) = (list(&s.mcp_allowed_origins), list(&s.mcp_allowed_hosts));
-        if origins.iter().any(|origin| !origin.contains("://")) {
-            self.fault("MCP_ALLOWED_ORIGINS", "must be a list like https://console.example:8443");
-        }
+        let origins = self.origins("MCP_ALLOWED_ORIGINS", &s.mcp_allowed_origins, &[]);
+        let mut hosts = names(&s.mcp_allowed_hosts);
         if hosts.iter().any(|host| host.contains('/')) {
             self.fault("MCP_ALLOWED_HOSTS", "must be a list like memory.example:8080");
         }

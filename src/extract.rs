@@ -2,9 +2,10 @@
 //! body.
 
 use crate::middleware::request::Caller;
+use crate::middleware::{Coding, Unreadable, coding_of, decompressed};
 use crate::problem::{Problem, ProblemKind};
 use crate::state::AppState;
-use actix_web::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::{HttpMessage, HttpRequest, web};
 use bytes::BytesMut;
 use data_storage_actors::auth::{Token, peer_key};
@@ -68,13 +69,13 @@ fn bearer_token(request: &HttpRequest) -> Result<Token, Problem> {
 }
 
 /// The body of a POST, and its share of the memory of all bodies. The body must be JSON by its media type, not longer
-/// than allowed, and sent in time.
+/// than allowed, also where it is compressed and what comes out counts, and sent in time.
 pub async fn json_body<'a>(
     state: &'a AppState,
     request: &HttpRequest,
     mut payload: web::Payload,
 ) -> Result<(BytesMut, SemaphorePermit<'a>), Problem> {
-    check_media_type(request)?;
+    let coding = check_media_type(request)?;
     let too_large = || {
         let detail = format!("The body may have {} bytes", state.max_body_bytes);
         Problem::new(ProblemKind::PayloadTooLarge, detail).closing()
@@ -83,7 +84,9 @@ pub async fn json_body<'a>(
     if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > state.max_body_bytes)) {
         return Err(too_large());
     }
-    let length = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(state.max_body_bytes);
+    // What comes out of a compressed body is not known before.
+    let announced = announced.filter(|_| coding.is_none()).and_then(|length| usize::try_from(length).ok());
+    let length = announced.unwrap_or(state.max_body_bytes);
     let room = body_room(state, length).await?;
     let read = async {
         let mut body = BytesMut::new();
@@ -98,7 +101,14 @@ pub async fn json_body<'a>(
         Ok(body)
     };
     match timeout(left(), read).await {
-        Ok(body) => Ok((body?, room)),
+        Ok(body) => match coding {
+            None => Ok((body?, room)),
+            Some(coding) => match decompressed(coding, &body?, state.max_body_bytes) {
+                Ok(body) => Ok((BytesMut::from(&body[..]), room)),
+                Err(Unreadable::TooLarge) => Err(too_large()),
+                Err(_) => Err(Invalid::body(format!("the body is not valid {}", coding.name())).into()),
+            },
+        },
         Err(_) => Err(Problem::new(ProblemKind::RequestTimeout, "The body took too long to arrive").closing()),
     }
 }
@@ -120,8 +130,8 @@ async fn body_room(state: &AppState, length: usize) -> Result<SemaphorePermit<'_
     }
 }
 
-/// Accepts `application/json` and `application/…+json`, in UTF-8, and not encoded.
-fn check_media_type(request: &HttpRequest) -> Result<(), Problem> {
+/// Accepts `application/json` and `application/…+json`, in UTF-8, as it is or in a coding that is read.
+fn check_media_type(request: &HttpRequest) -> Result<Option<Coding>, Problem> {
     let unsupported = |detail: &str| Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
     let header = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = header.split(';').map(str::trim);
@@ -137,10 +147,10 @@ fn check_media_type(request: &HttpRequest) -> Result<(), Problem> {
             return unsupported("The charset must be utf-8");
         }
     }
-    match request.headers().get(CONTENT_ENCODING) {
-        Some(coding) if coding != "identity" => unsupported("The body must not be encoded"),
-        _ => Ok(()),
-    }
+    coding_of(request.headers()).map_err(|_| {
+        Problem::new(ProblemKind::UnsupportedMediaType, "The Content-Encoding may be gzip, zstd or identity")
+            .of_codings()
+    })
 }
 
 /// The circumstances of a write: the writer, the key, the time.

@@ -11,6 +11,7 @@ mod health;
 mod mcp;
 mod middleware;
 mod migrations;
+pub mod openapi;
 pub mod problem;
 mod routes;
 pub mod startup;

@@ -4,7 +4,7 @@
 use crate::mcp;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use actix_web::{HttpResponse, ResponseError};
 use data_storage_actors::domain::invalid::Invalid;
@@ -90,6 +90,8 @@ pub struct Problem {
     pub field: Option<Cow<'static, str>>,
     /// Methods for the `Allow` header.
     allow: Option<&'static str>,
+    /// Whether the codings that are read are named.
+    names_codings: bool,
     /// The limit that was exceeded.
     exceeded: Option<Box<Exceeded>>,
     /// Whether the connection is closed after the answer, because the rest of the request is not worth reading.
@@ -116,11 +118,26 @@ struct Body<'a> {
 
 impl Problem {
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Problem { kind, detail: detail.into(), field: None, allow: None, exceeded: None, close: false, cause: None }
+        Problem {
+            kind,
+            detail: detail.into(),
+            field: None,
+            allow: None,
+            names_codings: false,
+            exceeded: None,
+            close: false,
+            cause: None,
+        }
     }
 
-    pub fn not_found() -> Self {
-        Self::new(ProblemKind::NotFound, "There is nothing at this path")
+    /// Of a path, or a thing that is not there.
+    pub fn missing(what: impl fmt::Display) -> Self {
+        Self::new(ProblemKind::NotFound, format!("There is no {what}"))
+    }
+
+    /// Names the codings in which a body may come.
+    pub fn of_codings(self) -> Self {
+        Problem { names_codings: true, ..self }
     }
 
     pub fn method_not_allowed(allow: &'static str) -> Self {
@@ -201,6 +218,9 @@ impl Problem {
             let seconds = exceeded.wait.as_secs() + 1;
             headers.push((RETRY_AFTER, seconds.into()));
             headers.extend(rate_limit(exceeded.per_second, 0, seconds));
+        }
+        if self.names_codings {
+            headers.push((ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd")));
         }
         if let Some(allow) = self.allow {
             headers.push((ALLOW, HeaderValue::from_static(allow)));

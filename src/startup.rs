@@ -4,7 +4,7 @@ use crate::actors::Actors;
 use crate::config::{CONNECTIONS_CEILING, Config, DatabaseConfigs};
 use crate::connection;
 use crate::health::Health;
-use crate::middleware::request::{known_method, request};
+use crate::middleware::request::{normal, plain, request};
 use crate::migrations::{migrate_audit, migrate_vector, refused};
 use crate::routes;
 use crate::state::AppState;
@@ -110,6 +110,7 @@ impl Application {
             recurrence_window: config.recurrence_window,
             auth_reads: config.auth.reads,
             open_reads: RateLimit::new(config.auth.open_reads_per_peer, "Too many reads", "peer"),
+            cors: config.cors.clone(),
             mcp: config.mcp.clone(),
             health: Arc::new(Health::default()),
             draining: AtomicBool::new(false),
@@ -258,7 +259,7 @@ fn serve_api(
             .app_data(state.clone())
             .wrap(from_fn(request))
             .wrap(requests.clone())
-            .wrap(from_fn(known_method))
+            .wrap(from_fn(normal))
             .configure(routes::configure)
     })
     .workers(workers)
@@ -288,7 +289,9 @@ fn serve_metrics(
         let registry = registry.clone();
         App::new()
             .app_data(state.clone())
-            .route("/metrics", web::get().to(move || metrics_text(registry.clone())))
+            .wrap(from_fn(plain))
+            .wrap(from_fn(normal))
+            .service(routes::get("/metrics", web::to(move || metrics_text(registry.clone()))))
             .configure(routes::configure_health)
             .configure(routes::configure_debug)
     })

@@ -3,6 +3,7 @@
 use crate::actors::Actors;
 use crate::health::Health;
 use crate::mcp::McpConfig;
+use crate::middleware::cors::CorsOrigins;
 use data_storage_actors::auth::RateLimit;
 use data_storage_actors::domain::time::{Clock, TimeWindow};
 use data_storage_actors::embedder::Spaces;
@@ -34,6 +35,8 @@ pub struct AppState {
     /// Whether reads need a token. If they do not, `open_reads` limits how often a peer may read.
     pub auth_reads: bool,
     pub open_reads: Option<RateLimit<IpAddr>>,
+    /// Origins whose pages may use the service.
+    pub cors: CorsOrigins,
     /// Who may use `/mcp`; `None` if it is taken away.
     pub mcp: Option<McpConfig>,
     pub health: Arc<Health>,

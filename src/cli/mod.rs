@@ -30,7 +30,7 @@ enum Command {
     /// Make the vector of every audit that has text and none
     Reindex(reindex::ReindexOptions),
     /// Print the OpenAPI document of the REST API
-    Openapi,
+    Openapi(openapi::OpenApiOptions),
 }
 
 #[derive(Debug, clap::Args)]
@@ -45,7 +45,7 @@ struct Options {
 /// Runs a command to its end.
 pub fn run(cli: Cli) -> ExitCode {
     let options = match &cli.command {
-        Command::Openapi => return openapi::run(),
+        Command::Openapi(options) => return openapi::run(options),
         Command::Check(check) => &check.options,
         Command::Reindex(reindex) => &reindex.options,
         Command::Serve(options) | Command::Migrate(options) => options,
@@ -72,7 +72,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Migrate(_) => migrate::run(config).await,
             Command::Check(check) => check::run(config, check.totals, check.repair, wrong_tokens).await,
             Command::Reindex(reindex) => reindex::run(config, reindex.no_wait).await,
-            Command::Openapi => Ok(()), // returned above
+            Command::Openapi(_) => Ok(()), // returned above
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,

@@ -1,11 +1,31 @@
 //! `data-storage openapi`
 
+use crate::openapi::{DOCUMENT, in_3_0};
 use std::process::ExitCode;
 
-/// The reviewed document.
-pub const DOCUMENT: &str = include_str!("../../docs/openapi.json");
+#[derive(Debug, clap::Args)]
+pub struct OpenApiOptions {
+    /// Version of the OpenAPI specification
+    #[arg(long, value_name = "VERSION", default_value = "3.1")]
+    oas: OpenApiVersion,
+}
 
-pub fn run() -> ExitCode {
-    print!("{DOCUMENT}");
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum OpenApiVersion {
+    #[value(name = "3.1")]
+    Newer,
+    /// For generators that do not read 3.1
+    #[value(name = "3.0")]
+    Older,
+}
+
+pub fn run(options: &OpenApiOptions) -> ExitCode {
+    print!(
+        "{}",
+        match options.oas {
+            OpenApiVersion::Newer => DOCUMENT,
+            OpenApiVersion::Older => in_3_0(),
+        }
+    );
     ExitCode::SUCCESS
 }

@@ -119,6 +119,8 @@ settings! {
     retention_months = "RETENTION_MONTHS";
     /// Most connections from clients [default: 8192]
     max_connections = "MAX_CONNECTIONS";
+    /// Origins of pages that may use the API, comma-separated, like https://console.example.com; *: any [default: none]
+    cors_origins = "CORS_ORIGINS";
     /// Whether agents may use the service at /mcp: true or false [default: true]
     mcp = "MCP";
     /// Origins of pages that may use /mcp, comma-separated [default: none]

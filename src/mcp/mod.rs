@@ -104,7 +104,7 @@ fn refused(problem: &Problem, id: &Value, correlation_id: &str) -> HttpResponse 
 /// Checks where a request comes from, and whether it may read.
 async fn admit(state: &AppState, request: &HttpRequest) -> Result<(), Problem> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let Some(config) = &state.mcp else { return Err(Problem::not_found()) };
+    let Some(config) = &state.mcp else { return Err(Problem::missing("path /mcp")) };
     let forbidden = |detail: &str| Err(Problem::new(ProblemKind::AuthorizationFailed, detail));
     if request.headers().contains_key(ORIGIN) && !header(ORIGIN).is_some_and(|origin| config.is_origin(origin)) {
         return forbidden("This Origin may not use this service");

@@ -1,14 +1,15 @@
 //! Wraps the handling of every request: gives the request its id, bounds its head, gives every error and every panic
 //! the one shape of errors, and logs one line.
 
+use super::answer::finished;
 use crate::connection::{self, SHORT, Socket};
 use crate::problem::{Problem, ProblemKind, rate_limit};
 use crate::state::AppState;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::ErrorInternalServerError;
-use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::{Method, Uri};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
 use bytes::Bytes;
@@ -63,14 +64,17 @@ pub async fn request(
     let trace = trace.as_ref().and_then(|header| TraceParent::parse(header.as_bytes()));
     let peer = request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
     request.extensions_mut().insert(id.clone());
+    let headers = request.headers().clone();
     let asked = Asked { id: &id, method: method.as_str(), peer: &peer, trace, started };
 
-    let (mut answer, route, caller, call) = if head_size(&request) > MAX_HEAD {
+    let (answer, route, caller, call) = if head_size(&request) > MAX_HEAD {
         let problem = Problem::new(ProblemKind::HeadersTooLarge, "The head of a request may have 32 KiB").closing();
         (request.into_response(problem.render(&path, &id.0)).map_into_boxed_body(), None, None, None)
     } else if turned_away {
         let problem = Problem::new(ProblemKind::ServiceUnavailable, "The service is stopping").closing();
         (request.into_response(problem.render(&path, &id.0)).map_into_boxed_body(), None, None, None)
+    } else if state.cors.is_preflight(&method, &headers) {
+        (request.into_response(HttpResponse::NoContent().finish()), None, None, None)
     } else {
         let socket = request.conn_data::<Socket>().cloned();
         let gone = async {
@@ -105,6 +109,8 @@ pub async fn request(
             }
         }
     };
+    let mut answer = finished(answer).await;
+    state.cors.allow(&method, &headers, answer.headers_mut());
     let room = match answer_room(&state, &answer).await {
         Ok(room) => room,
         Err(problem) => {
@@ -176,16 +182,38 @@ const METHODS: [Method; 9] = [
     Method::TRACE,
 ];
 
-/// Runs before everything that looks at the method. A client may send any word as its method, and each word would make
-/// a metric series of its own.
-pub async fn known_method<B: MessageBody + 'static>(
+/// Runs before everything that looks at the method or the path. A client may send any word as its method, and each word would make
+/// a metric series of its own. A slash at the end of a path says nothing.
+pub async fn normal<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     if !METHODS.contains(request.method()) {
         request.head_mut().method = Method::TRACE;
     }
+    if let Some(uri) = without_slash(request.uri()) {
+        request.match_info_mut().get_mut().update(&uri);
+        request.head_mut().uri = uri;
+    }
     next.call(request).await
+}
+
+fn without_slash(uri: &Uri) -> Option<Uri> {
+    let path = uri.path().strip_suffix('/').filter(|path| !path.is_empty())?;
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(match uri.query() {
+        Some(query) => format!("{path}?{query}").parse().ok()?,
+        None => path.parse().ok()?,
+    });
+    Uri::from_parts(parts).ok()
+}
+
+/// What answers of the port of the metrics pass through.
+pub async fn plain(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    Ok(finished(next.call(request).await?.map_into_boxed_body()).await)
 }
 
 /// Gives errors their full body. Other answers pass unchanged.

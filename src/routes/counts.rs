@@ -18,10 +18,11 @@ use data_storage_actors::query::GetCounts;
 pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     admit_read(&state, &request).await?;
     let (message, asked) = parse(&request, (state.clock)()).map_err(|invalid| counted(&state, invalid))?;
-    let limit = message.limit;
+    let (limit, is_head) = (message.limit, message.after.is_none());
     let counts = state.actors.query.read(message).await?;
     let pagination = WalkPagination::new(limit, counts.next, asked);
-    Ok(HttpResponse::Ok().json(Walked { data: counts.entries, pagination }))
+    let next = pagination.next_cursor.clone();
+    Ok(super::page(HttpResponse::Ok().json(Walked { data: counts.entries, pagination }), is_head, next))
 }
 
 /// The question, and its fingerprint.

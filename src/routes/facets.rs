@@ -1,6 +1,6 @@
 //! `GET /api/v1/incidents/facets`
 
-use super::counted;
+use super::{counted, revisable};
 use crate::extract::admit_read;
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -26,7 +26,7 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
     let message = parse(&request, (state.clock)()).map_err(|invalid| counted(&state, invalid))?;
     let facets = state.actors.query.read(message).await?;
     let data = facets.into_iter().filter_map(|facet| Some((facet.fact.filter?, facet))).collect();
-    Ok(HttpResponse::Ok().json(Body { data }))
+    Ok(revisable(HttpResponse::Ok().json(Body { data })))
 }
 
 fn parse(request: &HttpRequest, now: DateTime<Utc>) -> Result<GetFacets, Invalid> {

@@ -1,6 +1,6 @@
 //! `GET /api/v1/incidents/{id}`
 
-use super::counted;
+use super::{counted, missing, revisable};
 use crate::extract::{admit_read, assembly, path_id};
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -14,8 +14,8 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
     let id = path_id(&request).and_then(|id| Parameters::parse(request.query_string(), &[]).end().map(|()| id));
     let id = id.map_err(|invalid| counted(&state, invalid))?;
     let turn = assembly(&state).await?;
-    let incident = state.actors.query.read(GetIncident { id }).await?;
+    let incident = state.actors.query.read(GetIncident { id }).await.map_err(missing(format_args!("incident {id}")))?;
     let mut answer = HttpResponse::Ok().json(incident);
     answer.extensions_mut().insert(turn);
-    Ok(answer)
+    Ok(revisable(answer))
 }

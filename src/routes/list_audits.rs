@@ -16,13 +16,14 @@ use data_storage_actors::query::ListAudits;
 pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     admit_read(&state, &request).await?;
     let message = parse(&request, (state.clock)()).map_err(|invalid| counted(&state, invalid))?;
-    let (asked, limit) = (message.filter.fingerprint(), message.limit);
+    let (asked, limit, is_head) = (message.filter.fingerprint(), message.limit, message.after.is_none());
     let turn = assembly(&state).await?;
     let page = state.actors.query.read(message).await?;
     let pagination = WalkPagination::new(limit, page.next, asked);
+    let next = pagination.next_cursor.clone();
     let mut answer = HttpResponse::Ok().json(Walked { data: page.audits, pagination });
     answer.extensions_mut().insert(turn);
-    Ok(answer)
+    Ok(super::page(answer, is_head, next))
 }
 
 fn parse(request: &HttpRequest, now: DateTime<Utc>) -> Result<ListAudits, Invalid> {

@@ -32,13 +32,14 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
         PageStart::Offset(offset) => offset,
         PageStart::After(_) => 0,
     };
+    let is_head = matches!(message.start, PageStart::Offset(0));
     let page = state.actors.query.read(message).await?;
+    let next = page.next.map(|cursor| cursor.encode(&filter, order));
     let body = page.body(|| {
-        let next_cursor = page.next.map(|cursor| cursor.encode(&filter, order));
-        let pagination = Pagination { limit, offset, total: page.total, has_more: page.next.is_some(), next_cursor };
-        body(&page.incidents, &pagination)
+        let (has_more, next_cursor) = (page.next.is_some(), next.clone());
+        body(&page.incidents, &Pagination { limit, offset, total: page.total, has_more, next_cursor })
     });
-    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
+    Ok(super::page(HttpResponse::Ok().content_type(ContentType::json()).body(body), is_head, next))
 }
 
 /// About how many bytes an incident takes.

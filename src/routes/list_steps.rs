@@ -34,7 +34,7 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
     let shown = i64::try_from(page.steps.len()).unwrap_or(i64::MAX);
     let has_more = offset.saturating_add(shown) < page.total && shown > 0;
     let pagination = Pagination { limit, offset, total: page.total, has_more };
-    Ok(HttpResponse::Ok().json(Answer { data: page.steps, pagination }))
+    Ok(super::page(HttpResponse::Ok().json(Answer { data: page.steps, pagination }), offset == 0, None))
 }
 
 fn parse(request: &HttpRequest) -> Result<ListSteps, Invalid> {

@@ -16,10 +16,11 @@ use data_storage_actors::query::ListWorkflows;
 pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     admit_read(&state, &request).await?;
     let message = parse(&request, (state.clock)()).map_err(|invalid| counted(&state, invalid))?;
-    let (asked, limit) = (message.filter.fingerprint(), message.limit);
+    let (asked, limit, is_head) = (message.filter.fingerprint(), message.limit, message.after.is_none());
     let page = state.actors.query.read(message).await?;
     let pagination = WalkPagination::new(limit, page.next, asked);
-    Ok(HttpResponse::Ok().json(Walked { data: page.workflows, pagination }))
+    let next = pagination.next_cursor.clone();
+    Ok(super::page(HttpResponse::Ok().json(Walked { data: page.workflows, pagination }), is_head, next))
 }
 
 fn parse(request: &HttpRequest, now: DateTime<Utc>) -> Result<ListWorkflows, Invalid> {

@@ -3,12 +3,15 @@
 mod counts;
 #[cfg(debug_assertions)]
 mod debug_panic;
+mod docs;
+mod document;
 mod facets;
 mod get_audit;
 mod get_incident;
 mod health;
 mod health_live;
 mod health_ready;
+mod home;
 mod list_audits;
 mod list_incidents;
 mod list_steps;
@@ -22,14 +25,16 @@ mod write_remediation_audit;
 mod write_workflow_audit;
 
 use crate::mcp;
+use crate::middleware::answer::{NextPage, Revisable};
 use crate::problem::Problem;
 use crate::state::AppState;
 use actix_web::guard::{Any, Get, Head, Post};
-use actix_web::{HttpResponse, Resource, Route, web};
+use actix_web::{HttpRequest, HttpResponse, Resource, Route, web};
 use data_storage_actors::domain::invalid::Invalid;
 use data_storage_actors::error::ActorError;
 use data_storage_actors::pg_writer::Written;
 use serde::Serialize;
+use std::fmt;
 
 /// All paths of the REST API and health.
 pub fn configure(app: &mut web::ServiceConfig) {
@@ -48,8 +53,14 @@ pub fn configure(app: &mut web::ServiceConfig) {
         .service(get("/api/v1/audits/{id}", web::to(get_audit::handle)))
         .service(get("/api/v1/workflows/{id}/steps", web::to(list_steps::handle)))
         .configure(configure_health)
+        .service(get("/", web::to(home::handle)))
+        .service(get("/openapi.json", web::to(document::newer)))
+        .service(get("/openapi-3.0.json", web::to(document::older)))
         .service(post(mcp::PATH, web::to(mcp::handle)))
-        .default_service(web::to(async || Err::<HttpResponse, _>(Problem::not_found())));
+        .default_service(web::to(nothing));
+    for service in docs::services() {
+        app.service(service);
+    }
 }
 
 /// The path that only tests use: `POST /debug/panic/{actor}`. Release builds do not have it.
@@ -68,7 +79,39 @@ pub fn configure_health(app: &mut web::ServiceConfig) {
         .service(get("/health/ready", web::to(health_ready::handle)));
 }
 
-fn get(path: &str, handler: Route) -> Resource {
+async fn nothing(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Err(Problem::missing(format_args!("path {}", shortened(request.path()))))
+}
+
+/// What a client asked for, short enough to be said back.
+fn shortened(text: &str) -> &str {
+    text.char_indices().nth(100).map_or(text, |(at, _)| &text[..at])
+}
+
+/// Names what is not there.
+fn missing(what: impl fmt::Display) -> impl FnOnce(ActorError) -> Problem {
+    move |error| match error {
+        ActorError::NotFound => Problem::missing(what),
+        error => error.into(),
+    }
+}
+
+/// Lets clients ask again by the `ETag`.
+fn revisable(mut answer: HttpResponse) -> HttpResponse {
+    answer.extensions_mut().insert(Revisable);
+    answer
+}
+
+/// A page of a list: its head may be asked for again by the `ETag`, and its `Link` leads on.
+fn page(answer: HttpResponse, is_head: bool, next: Option<String>) -> HttpResponse {
+    let mut answer = if is_head { revisable(answer) } else { answer };
+    if let Some(next) = next {
+        answer.extensions_mut().insert(NextPage(next));
+    }
+    answer
+}
+
+pub fn get(path: &str, handler: Route) -> Resource {
     resource(path, "GET, HEAD", handler.guard(Any(Get()).or(Head())))
 }
 

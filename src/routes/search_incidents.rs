@@ -7,7 +7,7 @@ use crate::state::AppState;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use data_storage_actors::domain::parameters::Parameters;
-use data_storage_actors::domain::search::Search;
+use data_storage_actors::domain::search::{About, Search};
 use data_storage_actors::error::ActorError;
 use data_storage_actors::similarity::{FindSimilar, Similar};
 use std::sync::atomic::Ordering;
@@ -32,5 +32,9 @@ pub fn check_store(state: &AppState) -> Result<(), ActorError> {
 /// Searches, once the vector store is migrated.
 pub async fn find(state: &AppState, search: Search) -> Result<Similar, Problem> {
     check_store(state)?;
-    state.actors.similarity.read(FindSimilar(search)).await.map_err(|error| refused(state, error))
+    let about = search.about.clone();
+    state.actors.similarity.read(FindSimilar(search)).await.map_err(|error| match (error, about) {
+        (ActorError::NotFound, About::Incident(id)) => Problem::missing(format_args!("incident {id}")),
+        (error, _) => refused(state, error),
+    })
 }

@@ -31,9 +31,13 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
     let message = message.map_err(|invalid| counted(&state, invalid))?;
     let group_by: Vec<&'static str> = message.group_by.iter().map(|dimension| dimension.name).collect();
     let (asked, limit) = (question(message.filter.fingerprint(), &group_by), message.limit);
+    let is_head = message.after.is_none();
     let rates = state.actors.query.read(message).await?;
     let pagination = WalkPagination::new(limit, rates.next, asked);
-    Ok(HttpResponse::Ok().json(Body { data: rates.groups, group_by, has_more: pagination.has_more, pagination }))
+    let next = pagination.next_cursor.clone();
+    let answer =
+        HttpResponse::Ok().json(Body { data: rates.groups, group_by, has_more: pagination.has_more, pagination });
+    Ok(super::page(answer, is_head, next))
 }
 
 fn parse(request: &HttpRequest, recurrence_window: Duration, now: DateTime<Utc>) -> Result<GetSuccessRate, Invalid> {

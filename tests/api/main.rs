@@ -6,6 +6,7 @@ mod support;
 
 mod attempts;
 mod bad_requests;
+mod conventions;
 mod embedders;
 mod facts;
 mod go_clients;

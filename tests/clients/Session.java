@@ -7,7 +7,7 @@ import org.openapitools.client.api.AuditsApi;
 import org.openapitools.client.api.IncidentsApi;
 import org.openapitools.client.api.SearchApi;
 import org.openapitools.client.api.StatisticsApi;
-import org.openapitools.client.model.IncidentList;
+import org.openapitools.client.model.IncidentListResponse;
 import org.openapitools.client.model.RemediationAudit;
 import org.openapitools.client.model.Search;
 
@@ -31,16 +31,16 @@ public class Session {
         Set<Long> seen = new HashSet<>();
         String cursor = null;
         do {
-            IncidentList page = incidents.listIncidents(List.of("JavaAlert"), null, null, null, null, null, null, null, null, null, "1h", null,
-                null, 10L, 0L, true, cursor, null);
+            IncidentListResponse page = incidents.listIncidents(List.of("JavaAlert"), null, null, null, null, null, null, null, null, null, "1h", null,
+                null, 10L, 0L, true, cursor, null, null);
             check(page.getPagination().getTotal() == COUNT, page);
             page.getData().forEach(incident -> check(seen.add(incident.getId()), incident));
             cursor = page.getPagination().getNextCursor();
         } while (cursor != null);
         check(seen.size() == COUNT, seen);
-        check(incidents.getIncident(seen.iterator().next(), null).getAudits().size() == 1, seen);
+        check(incidents.getIncidentByID(seen.iterator().next(), null, null).getAudits().size() == 1, seen);
         long total = new StatisticsApi(client).getSuccessRates("alert_name,day", List.of("JavaAlert"), null, null, null, null, null, null, null,
-            null, null, null, null, 100L, null, null).getData().stream().mapToLong(group -> group.getN()).sum();
+            null, null, null, null, 100L, null, null, null).getData().stream().mapToLong(group -> group.getN()).sum();
         check(total == COUNT, total);
         check(new SearchApi(client).searchIncidents(new Search().query("slow requests"), null).getCoverage().getIncidents() >= COUNT, "searched");
         System.out.println("java: ok");

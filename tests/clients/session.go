@@ -66,7 +66,7 @@ func main() {
 	}
 	must(len(seen) == count, seen)
 	for id := range seen {
-		incident, _, err := api.IncidentsAPI.GetIncident(ctx, id).Execute()
+		incident, _, err := api.IncidentsAPI.GetIncidentByID(ctx, id).Execute()
 		check(err)
 		must(len(incident.Audits) == 1 && incident.Audits[0].RemediationRecord != nil, incident)
 		break

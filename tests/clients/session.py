@@ -4,7 +4,7 @@ import sys
 
 from data_storage_service_client import AuthenticatedClient
 from data_storage_service_client.api.audits import list_audits, write_remediation_audit
-from data_storage_service_client.api.incidents import get_incident, list_incidents
+from data_storage_service_client.api.incidents import get_incident_by_id, list_incidents
 from data_storage_service_client.api.search import search_incidents
 from data_storage_service_client.api.statistics import get_facets, get_success_rates
 from data_storage_service_client.models import AuditType, RemediationAudit, Search
@@ -31,7 +31,7 @@ while True:
     if not cursor:
         break
 assert len(seen) == len(set(seen)) == COUNT, seen
-incident = get_incident.sync(seen[0], client=client)
+incident = get_incident_by_id.sync(seen[0], client=client)
 assert incident.conflicts == [] and len(incident.audits) == 1, incident
 assert len(list_audits.sync(client=client, limit=5, type_=AuditType.REMEDIATION).data) == 5
 rates = get_success_rates.sync(client=client, group_by="alert_name,day", alert_name=["PythonAlert"])

@@ -31,6 +31,7 @@ fn close(schema: &mut Value) {
 /// describe.
 pub fn check(method: &Method, path: &str, answer: &Answer) {
     let path = path.split('?').next().unwrap_or_default();
+    let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
     if *method == Method::HEAD || path.starts_with("/debug") || path == "/metrics" {
         return;
     }
