@@ -40,6 +40,8 @@ class Texts:
 
     def __init__(self, service, seconds: int):
         self.service, self.seconds = service, seconds
+        while not self.service.psql("SELECT to_regclass('idx_embedding_patterns_hnsw')"):
+            time.sleep(0.2)
 
     def count(self, table: str) -> int:
         return int(self.service.psql(f"SELECT count(*) FROM {table}"))

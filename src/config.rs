@@ -6,7 +6,7 @@ mod settings;
 mod values;
 
 pub use auth::{AuthConfig, Tokens};
-pub use settings::{Settings, VARIABLES};
+pub use settings::{Settings, VARIABLES, headings};
 
 use crate::mcp::McpConfig;
 use crate::middleware::cors::CorsOrigins;

@@ -19,3 +19,4 @@ mod state;
 mod systemd;
 pub mod telemetry;
 mod tls;
+mod visible;

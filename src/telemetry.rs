@@ -20,7 +20,7 @@ pub fn init(format: LogFormat, level: &str) {
     };
     // An error means that a log is installed already.
     let _ = if pretty {
-        builder.with_ansi(are_colours_wanted()).with_target(false).try_init()
+        builder.with_ansi(wants_colours(&std::io::stderr())).with_target(false).try_init()
     } else {
         builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
     };
@@ -33,8 +33,8 @@ pub fn init(format: LogFormat, level: &str) {
 
 /// Colours are for a terminal that knows them, and for those who did not say no (<https://no-color.org>).
 #[allow(clippy::disallowed_methods)] // conventions of terminals, not settings of the service
-fn are_colours_wanted() -> bool {
+pub fn wants_colours(stream: &impl IsTerminal) -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    std::io::stderr().is_terminal() && !refused && !is_dumb
+    stream.is_terminal() && !refused && !is_dumb
 }

@@ -11,6 +11,7 @@ use data_storage_actors::db::{ConnectError, DatabaseConfig, connect};
 use data_storage_actors::domain::time::format_rfc3339;
 use data_storage_actors::migrate::{Schema, refuse_distributed};
 use data_storage_actors::totals::{compare, repair};
+use serde_json::json;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Duration;
@@ -25,6 +26,9 @@ pub struct CheckOptions {
     /// Correct totals that are wrong, beside live traffic
     #[arg(long, requires = "totals")]
     pub repair: bool,
+    /// Print the parts as JSON
+    #[arg(long, conflicts_with = "totals")]
+    pub json: bool,
     #[command(flatten)]
     pub options: super::Options,
 }
@@ -32,11 +36,11 @@ pub struct CheckOptions {
 /// Says of each part whether it works, or compares the totals. Fails when a part does not work, or a total is wrong.
 ///
 /// `tokens`: why the tokens cannot be used, where that was found out already.
-pub async fn run(config: Config, totals: bool, repair: bool, tokens: Vec<ConfigError>) -> Result<(), CommandError> {
+pub async fn run(config: Config, options: &CheckOptions, tokens: Vec<ConfigError>) -> Result<(), CommandError> {
     let (databases, embedded) = databases::open(&config).await?;
-    let result = match totals {
-        true => check_totals(&databases, repair).await,
-        false => check_parts(&config, &databases, embedded.as_ref(), tokens).await,
+    let result = match options.totals {
+        true => check_totals(&databases, options.repair).await,
+        false => check_parts(&config, &databases, embedded.as_ref(), tokens, options.json).await,
     };
     if let Some(embedded) = embedded {
         embedded.stop(PATIENCE).await;
@@ -49,17 +53,18 @@ async fn check_parts(
     databases: &DatabaseConfigs,
     embedded: Option<&Embedded>,
     wrong_tokens: Vec<ConfigError>,
+    as_json: bool,
 ) -> Result<(), CommandError> {
-    let (mut tried, mut failed) = (0, 0);
+    let (mut tried, mut failed) = (Vec::new(), 0);
     let mut say = |part: &str, result: Result<String, String>| {
-        tried += 1;
-        match result {
+        failed += usize::from(result.is_err());
+        match &result {
+            _ if as_json => {}
             Ok(found) => println!("ok      {part}: {found}"),
-            Err(fault) => {
-                failed += 1;
-                println!("FAILED  {part}: {fault}");
-            }
+            Err(fault) => println!("FAILED  {part}: {fault}"),
         }
+        let is_ok = result.is_ok();
+        tried.push(json!({"part": part, "ok": is_ok, "detail": result.unwrap_or_else(|fault| fault)}));
     };
     let connections = config.pools.sum();
     let store = StoreIdentity::default();
@@ -102,7 +107,10 @@ async fn check_parts(
         };
         say(part, bound);
     }
-    if failed > 0 { Err(format!("{failed} of {tried} parts do not work").into()) } else { Ok(()) }
+    if as_json {
+        println!("{:#}", json!({"ok": failed == 0, "parts": tried}));
+    }
+    if failed > 0 { Err(format!("{failed} of {} parts do not work", tried.len()).into()) } else { Ok(()) }
 }
 
 /// Whether a database belongs to the store of the write database, as far as both have a name.

@@ -7,6 +7,7 @@ use super::search::{incidents_of, summed_up};
 use super::tell;
 use super::tools::ToolError;
 use crate::state::AppState;
+use crate::visible::visible;
 use data_storage_actors::domain::cursor::{Cursor, Order};
 use data_storage_actors::domain::filter::IncidentFilter;
 use data_storage_actors::domain::invalid::Invalid;
@@ -117,7 +118,7 @@ fn attempts(found: &FoundIncident, ends: &[AttemptSource]) -> Vec<Value> {
         }
         let mut own = |name: &str, text: Option<&str>| {
             if let Some(text) = text {
-                untrusted.insert(name.into(), tell::clean(text).into());
+                untrusted.insert(name.into(), visible(text).into());
             }
         };
         own("action_type", attempt.action_type.as_deref());

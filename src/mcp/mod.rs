@@ -18,6 +18,7 @@ use crate::extract::{admit_read, json_body};
 use crate::middleware::request::{McpCall, RequestId};
 use crate::problem::{Problem, ProblemKind};
 use crate::state::AppState;
+use crate::visible::visible;
 use actix_web::http::header::{HOST, ORIGIN};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
@@ -156,7 +157,7 @@ async fn answer(
         ("tools/list", true) => json!({"tools": tools::list(), "ttlMs": TTL_MS, "cacheScope": "public"}),
         ("tools/call", _) => call(state, request, message.params).await?,
         (method, _) => {
-            let method: String = tell::clean(method).chars().take(100).collect();
+            let method: String = visible(method).chars().take(100).collect();
             return Err(Fault::new(METHOD_NOT_FOUND, format!("there is no method {method}")));
         }
     };
@@ -173,7 +174,7 @@ async fn call(state: &AppState, request: &HttpRequest, mut params: Map<String, V
         Some(_) => return Err(Fault::new(INVALID_PARAMS, "arguments must be an object")),
     };
     let Some(tool) = tools::NAMES.into_iter().find(|tool| *tool == name) else {
-        let name: String = tell::clean(&name).chars().take(100).collect();
+        let name: String = visible(&name).chars().take(100).collect();
         return Err(Fault::new(INVALID_PARAMS, format!("there is no tool {name}")));
     };
     if let Some(call) = request.extensions_mut().get_mut::<McpCall>() {
@@ -194,7 +195,7 @@ async fn call(state: &AppState, request: &HttpRequest, mut params: Map<String, V
                 let id = request.extensions().get::<RequestId>().map(|id| id.0.to_string()).unwrap_or_default();
                 problem.log(&id);
             }
-            let words: String = tell::clean(&words).chars().take(300).collect();
+            let words: String = visible(&words).chars().take(300).collect();
             let bytes = words.len();
             (status, json!({"content": [{"type": "text", "text": words}], "isError": true}), bytes)
         }

@@ -1,6 +1,7 @@
 //! How an answer tells what is stored. What people or machines wrote is data: it stands under `untrusted` alone, with its writer and audit
 //! beside it, and without characters that are not seen.
 
+use crate::visible::visible;
 use data_storage_actors::query::AuditSource;
 use data_storage_actors::similarity::Action;
 use serde_json::{Map, Value, json};
@@ -85,14 +86,14 @@ pub fn action(action: &Action, source: Option<&AuditSource>) -> Value {
     told.insert("failed".into(), action.failed.into());
     told.insert("recurred".into(), action.recurred.into());
     told.insert("interval".into(), json!(action.interval));
-    told.insert("untrusted".into(), json!({"action_type": clean(&action.action_type)}));
+    told.insert("untrusted".into(), json!({"action_type": visible(&action.action_type)}));
     told.into()
 }
 
 /// Says who wrote it.
 pub fn attribute(told: &mut Map<String, Value>, source: Option<(&str, &str)>) {
     told.insert("audit_id".into(), json!(source.map(|(audit_id, _)| audit_id)));
-    told.insert("writer".into(), json!(source.map(|(_, writer)| clean(writer))));
+    told.insert("writer".into(), json!(source.map(|(_, writer)| visible(writer))));
 }
 
 fn snake_case(name: &str) -> String {
@@ -106,42 +107,19 @@ fn snake_case(name: &str) -> String {
     snake
 }
 
+/// A value whose texts are [`visible`].
 pub fn clean_value(value: &Value) -> Value {
     match value {
-        Value::String(text) => clean(text).into(),
+        Value::String(text) => visible(text).into(),
         Value::Array(values) => values.iter().map(clean_value).collect(),
-        Value::Object(members) => members.iter().map(|(name, value)| (clean(name), clean_value(value))).collect(),
+        Value::Object(members) => members.iter().map(|(name, value)| (visible(name), clean_value(value))).collect(),
         other => other.clone(),
     }
-}
-
-/// A text without characters that are not seen, or that change how others are seen: control characters but newline and tab, and those for the
-/// direction of text, of no width, and tags.
-pub fn clean(text: &str) -> String {
-    let is_seen = |c: &char| match *c {
-        '\n' | '\t' => true,
-        c if c.is_control() => false,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' => false,
-        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2028}' | '\u{2029}' | '\u{2800}' => false,
-        '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0100}'..='\u{e01ef}' => {
-            false
-        }
-        '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => false,
-        _ => true,
-    };
-    text.chars().filter(is_seen).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_not_seen_is_not_there() {
-        let text = "a\u{0}b\u{1b}[31m\u{202e}c\u{200b}d\u{e0041}e\u{feff}\n\tf\u{85}";
-        assert_eq!(clean(text), "ab[31mcde\n\tf");
-        assert_eq!(clean_value(&json!({"x\u{200d}": ["y\u{2066}", 1]})), json!({"x": ["y", 1]}));
-    }
 
     #[test]
     fn what_a_writer_wrote_is_untrusted() {

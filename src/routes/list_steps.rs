@@ -1,6 +1,6 @@
 //! `GET /api/v1/workflows/{workflowID}/steps`
 
-use super::counted;
+use super::{counted, missing, shortened};
 use crate::extract::{MAX_ID, admit_read, path_name};
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -29,7 +29,8 @@ pub async fn handle(state: Data<AppState>, request: HttpRequest) -> Result<HttpR
     admit_read(&state, &request).await?;
     let message = parse(&request).map_err(|invalid| counted(&state, invalid))?;
     let (limit, offset) = (message.limit, message.offset);
-    let page = state.actors.query.read(message).await?;
+    let none = missing(format!("workflow {}", shortened(&message.workflow_id)));
+    let page = state.actors.query.read(message).await.map_err(none)?;
     // A page of very long steps has fewer steps than its limit.
     let shown = i64::try_from(page.steps.len()).unwrap_or(i64::MAX);
     let has_more = offset.saturating_add(shown) < page.total && shown > 0;

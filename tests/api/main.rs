@@ -6,6 +6,7 @@ mod support;
 
 mod attempts;
 mod bad_requests;
+mod command_line;
 mod conventions;
 mod embedders;
 mod facts;
