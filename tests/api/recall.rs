@@ -173,3 +173,47 @@ async fn why_an_incident_is_a_hit_or_not() {
     let nobody = search(&service, json!({"query": "replication", "explain": 999_999})).await;
     assert_eq!(nobody["explain"], json!({"id": 999_999, "reason": "not_found"}));
 }
+
+/// The report of an executor names a workload and has no text. What else happened to the workload is no answer, nor is it in the summary.
+#[tokio::test]
+async fn a_shared_workload_is_no_shared_failure() {
+    let (service, database) = Service::start().await;
+    let told = [
+        (
+            "killed",
+            "checkout",
+            "checkout exits with code 137 after each start: its limit is too low",
+            "increase_memory_limit",
+        ),
+        (
+            "elsewhere",
+            "search",
+            "search exits with code 137 after each start: its limit is too low",
+            "increase_memory_limit",
+        ),
+        ("slow", "checkout", "the queue of database connections grows without bound", "scale"),
+        ("image", "checkout", "the tag is not in the registry", "rollback"),
+    ];
+    for (request, app, reasoning, action) in told {
+        post(&service, request, reasoning).await;
+        let report = json!({"remediationRequestID": request, "actionType": action, "status": "completed",
+            "targetResource": format!("deployment/{app}"), "executedAt": crate::support::now()});
+        service.post(Writer::Executor, &report).await.audit_id();
+    }
+    embedded(&service, &database, 4).await;
+    let found = search(&service, json!({"query": "checkout is killed with exit code 137"})).await;
+    assert_eq!(requests(&found)[..2], ["killed", "elsewhere"], "{found}");
+    assert!(words(&found).contains(&"137") && words(&found).contains(&"checkout"), "{found}");
+    let worked: Vec<&str> = found["summary"]["worked"]
+        .as_array()
+        .expect("actions")
+        .iter()
+        .map(|action| action["action_type"].as_str().expect("text"))
+        .collect();
+    assert_eq!(worked, ["increase_memory_limit"], "{found}");
+    // By its workload alone an incident is found still.
+    let found = search(&service, json!({"query": "checkout"})).await;
+    let mut all = requests(&found);
+    all.sort_unstable();
+    assert_eq!(all, ["image", "killed", "slow"], "{found}");
+}

@@ -9,3 +9,4 @@ mod deploy;
 mod examples;
 mod openapi;
 mod pages;
+mod sessions;

@@ -130,22 +130,6 @@ fn toolchain_and_workflows_agree() {
     }
 }
 
-/// The curl commands of the README against a service, at its address.
-#[tokio::test]
-async fn the_readmes_commands_work() {
-    let (service, _database) = crate::support::Service::start().await;
-    let readme = file("README.md");
-    let commands: Vec<&str> = readme.lines().filter(|line| line.starts_with("curl ")).collect();
-    assert!(commands.len() >= 4);
-    for command in commands {
-        let command = command
-            .replace("127.0.0.1:8080", &service.address.to_string())
-            .replace("127.0.0.1:9090", &service.metrics_address.to_string());
-        let output = std::process::Command::new("sh").args(["-c", &format!("{command} -f")]).output().expect("a shell");
-        assert!(output.status.success() && !output.stdout.is_empty(), "{command}: {output:?}");
-    }
-}
-
 /// Metrics that the operators' page names are there.
 #[tokio::test]
 async fn the_operators_metrics_exist() {

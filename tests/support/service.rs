@@ -47,7 +47,7 @@ pub struct Service {
     pub metrics_address: SocketAddr,
     log: Arc<Mutex<Vec<Value>>>,
     pub client: Client,
-    _tokens: tempfile::NamedTempFile,
+    tokens: tempfile::NamedTempFile,
 }
 
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl Service {
             metrics_address: ([0, 0, 0, 0], 0).into(),
             log,
             client: Client::builder().build().expect("a client"),
-            _tokens: tokens,
+            tokens,
         };
         let listening = service.logged("listening").await;
         let address = |name: &str| listening[name].as_str().expect(name).parse().expect(name);
@@ -154,6 +154,11 @@ impl Service {
             (health["parts"]["vector_write_database"]["migrated"] == true).then_some(())
         })
         .await;
+    }
+
+    /// The file of its tokens.
+    pub fn tokens(&self) -> &std::path::Path {
+        self.tokens.path()
     }
 
     /// The first line of the log with this message, once it is there.

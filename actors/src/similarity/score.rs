@@ -8,6 +8,8 @@ use std::collections::HashMap;
 /// What is asked, ready to be compared: rare words weigh more.
 pub struct Query {
     features: ByFeature<Weight>,
+    /// Whether it has no more than light words.
+    is_light: bool,
     meaning: Option<Meaning>,
     /// How much it counts what texts mean.
     meaning_counts: f64,
@@ -20,6 +22,8 @@ pub struct Profile {
     weights: Box<[f32]>,
     /// The square of its length, were its words as common among the patterns as they are when operators talk.
     squared: f64,
+    /// Whether it has no more than light words: a workload, an attribute.
+    is_light: bool,
     meaning: Option<Meaning>,
 }
 
@@ -65,7 +69,7 @@ impl Query {
             })
             .collect();
         let whole: f64 = words.iter().map(|(weight, count, _)| weight * count).sum();
-        let counted = words.iter().filter(|(weight, ..)| *weight >= LIGHT);
+        let counted = words.iter().filter(|(weight, ..)| itself.is_light || *weight >= LIGHT);
         let length = counted.map(|(weight, _, stretch)| weight * weight * stretch).sum::<f64>().sqrt();
         let weights = itself.features.iter().zip(words).map(|(hash, (weight, count, stretch))| {
             let weight = Weight {
@@ -79,7 +83,7 @@ impl Query {
         let words_asked: f64 =
             features.iter().filter(|(term, _)| is_plain(term)).map(|(_, weight)| f64::from(weight)).sum();
         let meaning_counts = MEANING * HALF / (HALF + words_asked);
-        Query { features: weights.collect(), meaning: itself.meaning, meaning_counts }
+        Query { features: weights.collect(), is_light: itself.is_light, meaning: itself.meaning, meaning_counts }
     }
 
     /// How alike a text is.
@@ -90,8 +94,12 @@ impl Query {
                 let weight = f64::from(weight);
                 share += asked.share * weight;
                 product += asked.cosine * weight;
-                squared += if weight < LIGHT { 0.0 } else { asked.squared * weight * weight };
+                squared += if weight < LIGHT && !text.is_light { 0.0 } else { asked.squared * weight * weight };
             }
+        }
+        // A workload alone is hardly a text: beside a query with words it is as long as a whole word.
+        if text.is_light && !self.is_light {
+            squared = squared.max(1.0);
         }
         let meaning =
             self.meaning.as_ref().map(|asked| text.meaning.as_ref().map_or(0.0, |told| asked.cosine(told).max(0.0)));
@@ -124,8 +132,10 @@ impl Profile {
     /// Of a text's features, by their hashes, and weights.
     pub fn new(features: impl Iterator<Item = (u64, f32)>) -> Self {
         let (features, weights): (Vec<u64>, Vec<f32>) = features.unzip();
-        let mut profile = Profile { features: features.into(), weights: weights.into(), squared: 0.0, meaning: None };
-        let counted = profile.hashed().filter(|(_, weight)| f64::from(*weight) >= LIGHT);
+        let is_light = weights.iter().all(|weight| f64::from(*weight) < LIGHT);
+        let mut profile =
+            Profile { features: features.into(), weights: weights.into(), squared: 0.0, is_light, meaning: None };
+        let counted = profile.hashed().filter(|(_, weight)| is_light || f64::from(*weight) >= LIGHT);
         profile.squared = counted.map(|(hash, weight)| f64::from(weight).powi(2) * usual_stretch(hash)).sum();
         profile.meaning = Meaning::of(profile.hashed().filter(|(_, weight)| f64::from(*weight) >= LIGHT));
         profile
@@ -255,6 +265,25 @@ mod tests {
                 assert!(part == features || score(&part) < itself - 1e-3, "{length}: {excerpt:?}");
             }
         }
+    }
+
+    /// The report of an executor names a workload and has no text: it is no answer to what happened there.
+    #[test]
+    fn a_workload_alone_is_hardly_a_text() {
+        let embed = |text: &AuditText| Builtin::default().embed(text).expect("features").features;
+        let workload = Some("checkout".to_owned());
+        let alone = embed(&AuditText { workload, ..AuditText::default() });
+        let text = Some("checkout exits with code 137 after each start".to_owned());
+        let told = embed(&AuditText { reasoning: text, ..AuditText::default() });
+        let frequencies = Frequencies { patterns: 200, by_term: HashMap::from([("checkout".to_owned(), 9)]) };
+        let score_of = |query: &Features, text: &Features| {
+            score(&Query::new(query, &frequencies).compare(&Profile::new(text.hashed())), 0.0, true)
+        };
+        let asked = embed(&AuditText { reasoning: Some("checkout exit code 137".to_owned()), ..AuditText::default() });
+        let (part, whole) = (score_of(&asked, &alone), score_of(&asked, &told));
+        assert!(part > 0.0 && part < 0.5 * whole, "{part} {whole}");
+        // The same workload is the same text, where there is no other.
+        assert!((score_of(&alone, &alone) - 1.0).abs() < 1e-6);
     }
 
     #[test]
