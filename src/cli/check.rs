@@ -1,6 +1,6 @@
 //! `data-storage check`
 
-use super::{CommandError, PATIENCE, databases, tokens};
+use super::{CommandError, PATIENCE, databases, say, tokens};
 use crate::config::{Config, ConfigError, DatabaseConfigs};
 use crate::embedded::Embedded;
 use crate::tls::Tls;
@@ -56,7 +56,7 @@ async fn check_parts(
     as_json: bool,
 ) -> Result<(), CommandError> {
     let (mut tried, mut failed) = (Vec::new(), 0);
-    let mut say = |part: &str, result: Result<String, String>| {
+    let mut tell = |part: &str, result: Result<String, String>| {
         failed += usize::from(result.is_err());
         match &result {
             _ if as_json => {}
@@ -77,27 +77,27 @@ async fn check_parts(
             Ok(found) => check_store(database, side, &store, &databases.write).await.map(|()| found),
             Err(fault) => Err(fault),
         };
-        say(part, checked);
+        tell(part, checked);
     }
     if wrong_tokens.is_empty() {
         let tokens = tokens::open(config, embedded).map(|(_, file)| match file {
             Some(file) => file.display().to_string(),
             None => "reviewed by the Kubernetes API".to_owned(),
         });
-        say("tokens", tokens.map_err(|error| error.to_string()));
+        tell("tokens", tokens.map_err(|error| error.to_string()));
     }
     for fault in wrong_tokens {
-        say("tokens", Err(fault.to_string()));
+        tell("tokens", Err(fault.to_string()));
     }
     if let Some(cluster) = &config.auth.cluster {
-        say("Kubernetes API", check_cluster(cluster, matches!(config.auth.access, AccessRules::Rbac { .. })).await);
+        tell("Kubernetes API", check_cluster(cluster, matches!(config.auth.access, AccessRules::Rbac { .. })).await);
     }
     if let Some(engine) = config.embedder.engine() {
         let answer = engine.check().await.map(|()| format!("{} answers", engine.space().id));
-        say("embedder", answer.map_err(|error| error.to_string()));
+        tell("embedder", answer.map_err(|error| error.to_string()));
     }
     if let Some(files) = &config.tls {
-        say("TLS", Tls::load(files.clone()).map(|_| files.cert.display().to_string()));
+        tell("TLS", Tls::load(files.clone()).map(|_| files.cert.display().to_string()));
     }
     for (part, address) in [("LISTEN_ADDR", config.listen_addr), ("METRICS_ADDR", config.metrics_addr)] {
         let bound = match TcpListener::bind(address) {
@@ -105,10 +105,10 @@ async fn check_parts(
             Err(error) if error.kind() == ErrorKind::AddrInUse => who_answers(address).await,
             Err(error) => Err(format!("{address} cannot be bound: {error}")),
         };
-        say(part, bound);
+        tell(part, bound);
     }
     if as_json {
-        println!("{:#}", json!({"ok": failed == 0, "parts": tried}));
+        say(format!("{:#}\n", json!({"ok": failed == 0, "parts": tried})))?;
     }
     if failed > 0 { Err(format!("{failed} of {} parts do not work", tried.len()).into()) } else { Ok(()) }
 }

@@ -1,8 +1,7 @@
 //! `data-storage completions` and `data-storage man`
 
-use super::{CommandError, command};
+use super::{CommandError, command, say};
 use clap_complete::Shell;
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -23,16 +22,19 @@ pub fn completions(options: &CompletionsOptions) -> Result<(), CommandError> {
     clap_complete::generate(options.shell, &mut command(), "data-storage", &mut script);
     // For bash the hyphen of the program's name is written in two ways, which do not meet: <https://github.com/clap-rs/clap/issues/6421>.
     let script = String::from_utf8(script)?.replace("data__subcmd__storage", "data__storage");
-    Ok(io::stdout().write_all(script.as_bytes())?)
+    say(script)
 }
 
 pub fn man(options: &ManOptions) -> Result<(), CommandError> {
     match &options.dir {
-        None => clap_mangen::Man::new(command()).render(&mut io::stdout())?,
+        None => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(command()).render(&mut page)?;
+            say(page)
+        }
         Some(folder) => {
             std::fs::create_dir_all(folder)?;
-            clap_mangen::generate_to(command(), folder)?;
+            Ok(clap_mangen::generate_to(command(), folder)?)
         }
     }
-    Ok(())
 }

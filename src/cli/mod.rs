@@ -13,6 +13,7 @@ mod tokens;
 use crate::config::{Config, ConfigErrors, Settings, headings};
 use clap::{CommandFactory, FromArgMatches};
 use remote::RemoteCommand;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 const VERSION: &str = concat!(
@@ -100,7 +101,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> ExitCode {
     let options = match &cli.command {
-        Command::Openapi(options) => return openapi::run(options),
+        Command::Openapi(options) => return ended(openapi::run(options)),
         Command::Completions(options) => return ended(manual::completions(options)),
         Command::Man(options) => return ended(manual::man(options)),
         Command::Remote(command) => {
@@ -144,6 +145,15 @@ fn ended(result: Result<(), CommandError>) -> ExitCode {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Prints a text. Whoever reads may have had enough, like `head`: that is no fault.
+fn say(text: impl AsRef<[u8]>) -> Result<(), CommandError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `data-storage openapi`
 
+use super::{CommandError, say};
 use crate::openapi::{DOCUMENT, in_3_0};
-use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub struct OpenApiOptions {
@@ -19,13 +19,9 @@ enum OpenApiVersion {
     Older,
 }
 
-pub fn run(options: &OpenApiOptions) -> ExitCode {
-    print!(
-        "{}",
-        match options.oas {
-            OpenApiVersion::Newer => DOCUMENT,
-            OpenApiVersion::Older => in_3_0(),
-        }
-    );
-    ExitCode::SUCCESS
+pub fn run(options: &OpenApiOptions) -> Result<(), CommandError> {
+    say(match options.oas {
+        OpenApiVersion::Newer => DOCUMENT,
+        OpenApiVersion::Older => in_3_0(),
+    })
 }

@@ -244,6 +244,14 @@ fn shells_and_manuals_know_the_commands() {
     let completed = text(&completed.stdout) + &text(&completed.stderr);
     assert_eq!(completed.trim(), "show similar search");
 
+    // Who reads a part of it is told nothing of broken pipes.
+    let program = env!("CARGO_BIN_EXE_data-storage");
+    for command in ["openapi", "man", "completions zsh"] {
+        let script = format!("{program} {command} | head -c 10; echo \" ${{PIPESTATUS[0]}}\"");
+        let part = Command::new("bash").args(["-c", &script]).output().expect("bash runs");
+        assert!(part.stdout.ends_with(b" 0\n") && part.stderr.is_empty(), "{command}: {part:?}");
+    }
+
     assert!(text(&run(&["man"]).stdout).contains(".TH data-storage 1"));
     let folder = tempfile::tempdir().expect("a folder");
     assert!(run(&["man", "--dir", folder.path().to_str().expect("UTF-8")]).status.success());

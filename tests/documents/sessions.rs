@@ -97,7 +97,7 @@ fn lasting(text: &str) -> Vec<String> {
         (r#"("(id|took_ms)": ?)\d+"#, "${1}N"),
         (r"\b\d{3,}\b", "N"),
         (r"[A-Za-z0-9_-]{30,}", "CURSOR"),
-        (r"\b[0-9a-f]{7,12}\b of TIME", "COMMIT"),
+        (r"commit [0-9a-f]{7,12} of TIME", "COMMIT"),
     ]
     .map(|(pattern, to)| (Regex::new(pattern).expect("a pattern"), to));
     let lines = text.lines().map(|line| {

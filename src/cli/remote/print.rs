@@ -1,13 +1,13 @@
 //! How answers look: tables that fit a terminal, aligned columns in a pipe, JSON or YAML.
 
-use crate::cli::CommandError;
+use crate::cli::{CommandError, say};
 use crate::telemetry::wants_colours;
 use crate::visible::visible;
 use chrono::{DateTime, SecondsFormat};
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
 use data_storage_actors::domain::time::system_clock;
 use serde_json::Value;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum OutputFormat {
@@ -48,12 +48,7 @@ pub fn print(format: OutputFormat, answer: &Value, table: impl FnOnce() -> Strin
         OutputFormat::Json => format!("{answer:#}"),
         OutputFormat::Yaml => serde_saphyr::to_string(answer)?.trim_end().to_owned(),
     };
-    let mut out = io::stdout().lock();
-    match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
-        // Whoever reads may have had enough, like `head`.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
-    }
+    say(text.trim_end().to_owned() + "\n")
 }
 
 /// Entries as a table. On a terminal it is as wide as that at most, and long cells are folded; in a pipe each entry is a line.
