@@ -13,6 +13,7 @@ mod facts;
 mod go_clients;
 mod health_and_metrics;
 mod idempotency;
+mod import;
 mod incident_facts;
 mod list_incidents;
 mod mcp;

@@ -88,7 +88,7 @@ async fn the_read_database() {
 #[tokio::test]
 async fn the_vector_database() {
     let (service, database, ways) = start().await;
-    let mut posted = 1;
+    let (mut posted, mut fallbacks) = (1, 0.0);
     for way in BAD {
         ways.vector.set(way);
         for _ in 0..10 {
@@ -103,6 +103,12 @@ async fn the_vector_database() {
         })
         .await;
         eventually("degraded", async || (service.read("/health").await["status"] == "degraded").then_some(())).await;
+        // Before the store is good again: on a busy machine the first try may come late.
+        eventually("a try has failed", async || {
+            let failed = service.metrics().await["datastorage_fallback_mode_total"];
+            (failed > fallbacks).then(|| fallbacks = failed)
+        })
+        .await;
         ways.vector.set(Way::Open);
         eventually("made up for", async || {
             let waiting = database.number("SELECT count(*) FROM embedding_outbox").await;
@@ -112,5 +118,4 @@ async fn the_vector_database() {
         .await;
     }
     assert_eq!(database.number("SELECT count(*) FROM audit_embeddings").await, posted, "none twice");
-    assert!(service.metrics().await["datastorage_fallback_mode_total"] >= 1.0);
 }

@@ -158,7 +158,7 @@ impl Worker {
         while let Err(failed) = self.write(jobs).await {
             self.count(&failed, jobs.len());
             if is_first {
-                if matches!(failed, Failed::VectorStore) {
+                if matches!(failed, Failed::VectorStore | Failed::TooMuch) {
                     self.metrics.fallback_mode_total.inc();
                 }
                 tracing::warn!(

@@ -2,12 +2,14 @@
 
 mod audits;
 mod filters;
+mod import;
 mod incidents;
 mod print;
 mod stats;
 mod workflows;
 
 pub use audits::AuditsCommand;
+pub use import::ImportOptions;
 pub use incidents::IncidentsCommand;
 pub use stats::StatsOptions;
 pub use workflows::WorkflowsCommand;
@@ -21,10 +23,10 @@ use std::time::Duration;
 /// Where the service is when nobody says it.
 const HERE: &str = "http://127.0.0.1:8080";
 
-/// Where the service is, who asks, and how the answer is shown.
+/// Where the service is, and who asks.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Service")]
-pub struct RemoteOptions {
+pub struct ServiceOptions {
     /// URL of the service
     #[arg(long, env = "DATA_STORAGE_URL", default_value = HERE, value_name = "URL")]
     url: String,
@@ -34,6 +36,14 @@ pub struct RemoteOptions {
     /// File that holds the token; of a list of tokens the first is taken
     #[arg(long, env = "DATA_STORAGE_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<String>,
+}
+
+/// Which service is asked, and how the answer is shown.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Service")]
+pub struct RemoteOptions {
+    #[command(flatten)]
+    service: ServiceOptions,
     /// How the answer is printed
     #[arg(long, short, default_value = "table", value_name = "FORMAT")]
     output: OutputFormat,
@@ -55,6 +65,11 @@ pub type Query = Vec<(&'static str, String)>;
 
 impl Remote {
     pub fn new(options: &RemoteOptions) -> Result<Self, CommandError> {
+        Ok(Remote { output: options.output, ..Remote::of(&options.service)? })
+    }
+
+    /// One whose answers are not shown.
+    pub fn of(options: &ServiceOptions) -> Result<Self, CommandError> {
         // Empty means not given, as with each setting.
         let given = |value: &Option<String>| value.clone().filter(|value| !value.trim().is_empty());
         let token = match (given(&options.token), given(&options.token_file)) {
@@ -67,16 +82,15 @@ impl Remote {
         };
         let client = reqwest::Client::builder().timeout(LONGEST).build()?;
         let url = if options.url.is_empty() { HERE } else { options.url.trim_end_matches('/') }.to_owned();
-        Ok(Remote { client, url, token: token.filter(|token| !token.is_empty()), output: options.output })
+        Ok(Remote { client, url, token: token.filter(|token| !token.is_empty()), output: OutputFormat::Table })
     }
 
     pub async fn get(&self, path: &str, query: &Query) -> Result<Value, CommandError> {
-        self.ask(self.client.request(Method::GET, format!("{}{path}", self.url)).query(query)).await
+        self.ask(self.request(Method::GET, path).query(query)).await
     }
 
     pub async fn post(&self, path: &str, body: Vec<u8>, headers: &[(&str, &str)]) -> Result<Value, CommandError> {
-        let request = self.client.request(Method::POST, format!("{}{path}", self.url)).body(body);
-        let request = request.header("Content-Type", "application/json");
+        let request = self.request(Method::POST, path).body(body).header("Content-Type", "application/json");
         self.ask(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }
 
@@ -101,11 +115,15 @@ impl Remote {
         Ok(whole)
     }
 
-    async fn ask(&self, request: RequestBuilder) -> Result<Value, CommandError> {
-        let request = match &self.token {
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
-        };
+        }
+    }
+
+    async fn ask(&self, request: RequestBuilder) -> Result<Value, CommandError> {
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
         let text = answer.text().await.map_err(|error| self.unreachable(&error))?;
@@ -148,6 +166,7 @@ pub async fn run(command: &RemoteCommand) -> Result<(), CommandError> {
         RemoteCommand::Audits(command) => command.run().await,
         RemoteCommand::Workflows(command) => command.run().await,
         RemoteCommand::Stats(options) => options.run().await,
+        RemoteCommand::Import(options) => options.run().await,
     }
 }
 
@@ -165,6 +184,9 @@ pub enum RemoteCommand {
     /// How often, and how well: success rates, or counts over time
     #[command(after_help = stats::EXAMPLES)]
     Stats(StatsOptions),
+    /// Take over the tables of the Go service from a dump
+    #[command(after_help = import::EXAMPLES)]
+    Import(ImportOptions),
 }
 
 /// How many entries, and from where.
