@@ -3,7 +3,7 @@
 
 A ratio is only true on a quiet machine. So every pair is printed with the share of the processor that other processes used,
 and a pair with more than 6 % does not count. The usual run is `bench.py --rows 1000000`. The parts are write, connections, search,
-searches (the same patterns in more and more audits), patterns (up to a million different texts), list, total, rates, retention and sizes.
+searches (the same patterns in more and more audits), patterns (up to a million different texts), list, codings, total, rates, retention and sizes.
 """
 
 import argparse
@@ -329,6 +329,20 @@ def list_part(service: Service, args):
     say("memory after lists", f"{service.memory():.0f} MB")
 
 
+def codings_part(service: Service, args):
+    """Pages of 1,000 packed, beside the same pages as they are."""
+    path = "/api/v1/incidents?limit=1000"
+    for coding in ("zstd", "gzip", "br"):
+        request = urllib.request.Request(service.base + path, headers={"Accept-Encoding": coding})
+        with urllib.request.urlopen(request) as answer:
+            size = len(answer.read())
+        pairs = [[service.wrk("get_each.lua", path, 8, args.seconds, way)["rate"] for way in ("identity", coding)] for _ in range(args.rounds)]
+        ratios = sorted(packed / plain for plain, packed in pairs)
+        say(f"list limit=1000, each its own, 8 connections, {coding} to identity",
+            f"{statistics.median(ratios):.2f}× ({ratios[0]:.2f}–{ratios[-1]:.2f}), {size / 1000:.0f} KB a page, "
+            f"{statistics.median(packed for _, packed in pairs):.0f}/s")
+
+
 def sizes_part(service: Service, args, rows: int):
     """The latency of a page at this size of the table."""
     for kind, script in (("the same page", "get.lua"), ("each its own", "get_each.lua")):
@@ -456,7 +470,7 @@ def main():
     parser.add_argument("--combinations", type=int, default=5_000, help="of alert, severity, action, namespace, cluster and environment")
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--parts", default="write,connections,search,list,total,rates,retention,sizes")
+    parser.add_argument("--parts", default="write,connections,search,list,codings,total,rates,retention,sizes")
     parser.add_argument("--report", type=Path, help="append a table to this page")
     args = parser.parse_args()
     if not shutil.which("wrk"):
@@ -481,7 +495,7 @@ def main():
                 patterns_part(service, args)
             shutil.rmtree(data)
         sizes = [size for size in (10_000, 100_000, 1_000_000, 10_000_000) if size < args.rows and "sizes" in parts]
-        for rows in [*sizes, args.rows] if {"list", "total", "rates", "retention", "sizes"} & set(parts) else ():
+        for rows in [*sizes, args.rows] if {"list", "codings", "total", "rates", "retention", "sizes"} & set(parts) else ():
             with serving(data, EMBEDDER="off") as service:
                 if rows == args.rows:
                     say("idle memory", f"{service.memory():.0f} MB")
@@ -490,6 +504,8 @@ def main():
                     sizes_part(service, args, rows)
                 if "list" in parts and rows == args.rows:
                     list_part(service, args)
+                if "codings" in parts and rows == args.rows:
+                    codings_part(service, args)
                 if "total" in parts and rows == args.rows:
                     total_part(service, args)
                 if "rates" in parts and rows == args.rows:

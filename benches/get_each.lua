@@ -1,9 +1,14 @@
 -- wrk: asks for another page with every request, so that no request can share another's execution.
+-- Argument, if any: the coding of the answers.
 local counter, thread_number = 0, 0
 
 function setup(thread)
    thread:set("number", thread_number)
    thread_number = thread_number + 1
+end
+
+function init(args)
+   if args[1] then wrk.headers["Accept-Encoding"] = args[1] end
 end
 
 function request()

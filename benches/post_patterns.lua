@@ -3,6 +3,7 @@
 local counter, thread_number = 0, 0
 local token, run
 local sentences = {}
+local actions = {"scale", "restart", "rollback", "drain"}
 
 function setup(thread)
    thread:set("number", thread_number)
@@ -22,9 +23,10 @@ function request()
    local told = {}
    for n = 1, 4 do told[n] = sentences[math.random(#sentences)] end
    local body = string.format(
-      '{"remediationRequestID":"rr-%s-%d-%d","alertName":"Alert%d","namespace":"ns-%d","cluster":"cluster-%d","actionType":"restart",' ..
-      '"status":"completed","reasoning":"%s","createdAt":"%s"}',
-      run, number, counter, math.random(100), math.random(50), math.random(4), table.concat(told, " "),
+      '{"remediationRequestID":"rr-%s-%d-%d","alertName":"Alert%d","namespace":"ns-%d","cluster":"cluster-%d","actionType":"%s",' ..
+      '"status":"%s","reasoning":"%s","createdAt":"%s"}',
+      run, number, counter, math.random(100), math.random(50), math.random(4), actions[math.random(4)],
+      math.random(4) == 1 and "failed" or "completed", table.concat(told, " "),
       os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() - math.random(8000000)))
    return wrk.format("POST", "/api/v1/audit/remediation", nil, body)
 end

@@ -82,7 +82,7 @@ class Texts:
                 continue
             where = " AND ".join(f"f.{COLUMNS[key]} = '{value}'" for key, value in filters.items()) or "true"
             for id in self.service.psql("SELECT incident_id FROM incident_facts ORDER BY md5(incident_id::text) LIMIT 3").split():
-                tenth = float(self.service.psql(TENTH.format(id=id, where=where)).split()[-1])
+                tenth = float(self.service.psql(TENTH.format(id=id, where=where)).split()[-1])  # behind the words of SET
                 body = json.dumps({"incident_id": int(id), "limit": 100, "filters": filters}).encode()
                 request = urllib.request.Request(f"{self.service.base}/api/v1/incidents/search", body, {"Content-Type": "application/json"})
                 hits = json.load(urllib.request.urlopen(request))["data"]

@@ -203,6 +203,16 @@ async fn events_become_the_audits_of_their_requests() {
     let whole = service.read(&format!("/api/v1/incidents/{}", incident["id"])).await;
     assert_eq!(whole["reasoning"], "the limit is too low");
     assert_eq!(whole["audits"].as_array().map(Vec::len), Some(4), "{whole}");
+    // A later dump tells what the request was about all along: its rows are there still.
+    source
+        .client
+        .execute("UPDATE audit_events SET event_data = event_data || '{\"signal_name\": \"Other\"}' WHERE event_type LIKE 'gateway%'", &[])
+        .await
+        .expect("an update");
+    dump(&source, &file, &["--data-only"]);
+    let output = import(&service, &[file.to_str().expect("UTF-8"), "--cluster", "c-9"]).await;
+    assert_eq!(said(&output), "0 rows posted, 4 were there already, 2 are of no remediation\n");
+    assert_eq!(service.incident_of("rr-9").await["alert_name"], "OOMKilled");
     totals_are_exact(&database).await;
 }
 

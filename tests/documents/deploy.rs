@@ -2,6 +2,7 @@
 //! `REQUIRE_TOOLS` is set that is a failure.
 
 use crate::pages::file;
+use std::path::Path;
 use std::process::Command;
 
 /// Whether the tool is there.
@@ -105,4 +106,24 @@ fn settings_of_the_samples_exist() {
         count += 1;
     }
     assert!(count >= 2);
+}
+
+/// What compose starts: the service with settings that there are, behind a database that is healthy, on this machine's loopback alone.
+#[test]
+fn compose_file() {
+    let file: serde_json::Value = serde_saphyr::from_str(&file("deploy/compose.yaml")).expect("YAML");
+    let service = &file["services"]["data-storage"];
+    for (name, value) in service["environment"].as_object().expect("settings") {
+        assert!(data_storage::config::VARIABLES.contains(&name.as_str()), "{name}: {value}");
+    }
+    for port in service["ports"].as_array().expect("ports") {
+        assert!(port.as_str().is_some_and(|port| port.starts_with("127.0.0.1:")), "{port}");
+    }
+    let container = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("deploy")
+        .join(service["build"]["context"].as_str().expect("a folder"));
+    assert!(container.join(service["build"]["dockerfile"].as_str().expect("a file")).exists());
+    let database = service["depends_on"].as_object().and_then(|on| on.keys().next()).expect("a database");
+    assert!(file["services"][database]["healthcheck"].is_object());
+    assert_eq!(service["depends_on"][database]["condition"], "service_healthy");
 }

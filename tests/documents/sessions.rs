@@ -66,7 +66,7 @@ impl Session {
     }
 }
 
-/// A command of a page, which may go on behind a `\`, and what the page shows of its output.
+/// A command of a page, which may go on behind a `\` or in a quotation, and what the page shows of its output.
 struct Step {
     command: String,
     shown: Vec<String>,
@@ -82,7 +82,9 @@ fn steps(block: &str) -> Vec<Step> {
             let step = steps.last_mut().expect("a block begins with a command");
             if goes_on { step.command += &format!("\n{line}") } else { step.shown.push(line.to_owned()) }
         }
-        goes_on = line.ends_with('\\') && (goes_on || line.starts_with("$ "));
+        let is_command = goes_on || line.starts_with("$ ");
+        let is_quoted = |step: &Step| step.command.matches('\'').count() % 2 == 1;
+        goes_on = is_command && (line.ends_with('\\') || steps.last().is_some_and(is_quoted));
     }
     steps
 }
@@ -151,6 +153,11 @@ async fn compare(page: &str) {
 #[tokio::test]
 async fn readme() {
     compare("README.md").await;
+}
+
+#[tokio::test]
+async fn api() {
+    compare("docs/api.md").await;
 }
 
 #[tokio::test]

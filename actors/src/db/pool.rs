@@ -217,7 +217,7 @@ impl Manager {
             "SELECT set_config('synchronous_commit', 'on', false) \
              WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write'); \
              SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; \
-             SET enable_mergejoin = off; SET lock_timeout = {}; SET statement_timeout = {}",
+             SET enable_mergejoin = off; SET max_parallel_workers_per_gather = 0; SET lock_timeout = {}; SET statement_timeout = {}",
             LOCK_TIMEOUT.as_millis(),
             statement_timeout.map_or(0, |timeout| timeout.as_millis())
         );

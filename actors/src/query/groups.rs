@@ -10,6 +10,7 @@ use tokio_postgres::Row;
 
 /// All incidents of the filter are read: the switches of the connection are for a few rows.
 pub(super) const READ_MANY: &str = "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; \
+                                    SET LOCAL max_parallel_workers_per_gather TO DEFAULT; \
                                     SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL work_mem = '32MB'";
 
 /// The dimensions as columns `d1`, `d2` … of a list, each behind a comma.

@@ -163,7 +163,7 @@ impl Profile {
 /// By what a word that is not asked for stretches the square of a text's length: the square of its rarity is its idf when operators talk,
 /// as a part of the most.
 fn usual_stretch(hash: u64) -> f64 {
-    f64::from(rarity(hash)).powf(2.0 + 4.0 * IDF)
+    f64::from(rarity(hash)).powi(USUAL)
 }
 
 /// The text's part of the score: what words say, and what texts mean. A model has the latter in its vectors; vectors that are hashed words
@@ -178,6 +178,8 @@ pub fn score(likeness: &Likeness, similarity: f64, hashed: bool) -> f64 {
 
 /// The exponent of a word's idf in the cosine, on both sides.
 const IDF: f64 = 0.5;
+/// The exponent of a word's rarity where that stands for its idf too, a fourth power: 2 + 4 × [`IDF`].
+const USUAL: i32 = 4;
 /// How much it counts among the words what part of the query a text has; the rest is how close the two are.
 const SHARE: f64 = 0.15;
 /// A feature of less weight does not lengthen a text: what a workload or an attribute adds may make a text more alike, and never less. So

@@ -197,6 +197,8 @@ fn begun(audit: &Value) -> Option<Value> {
         fields.remove(of_the_end);
     }
     fields.insert("status".into(), "in_progress".into());
+    let source = format!("{}#begin", audit["importedFrom"].as_str()?);
+    fields.insert("importedFrom".into(), source.into());
     Some(fields.into())
 }
 

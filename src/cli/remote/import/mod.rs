@@ -8,6 +8,7 @@ use crate::cli::{CommandError, say};
 use audit::{Known, Table};
 use dump::DumpError;
 use indicatif::{ProgressBar, ProgressStyle};
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 use reqwest::header::RETRY_AFTER;
 use serde_json::Value;
 use std::fs::File;
@@ -199,10 +200,13 @@ enum Posted {
 /// Posts an audit, again and again while the service is away or busy. An error is one that the other rows would meet too.
 async fn post(remote: &Remote, audit: &Value) -> Result<Posted, String> {
     let body = audit.to_string();
+    // A row is there once, also where a later dump tells more of what it is about.
+    let key = utf8_percent_encode(audit["importedFrom"].as_str().unwrap_or_default(), CONTROLS).to_string();
     let begun = Instant::now();
     loop {
         let request = remote.request(reqwest::Method::POST, "/api/v1/audit/remediation");
-        let answer = request.header("Content-Type", "application/json").body(body.clone()).send().await;
+        let request = request.header("Content-Type", "application/json").header("Idempotency-Key", &key);
+        let answer = request.body(body.clone()).send().await;
         let (reason, wait) = match answer {
             Ok(answer) if answer.status().is_success() => {
                 let is_there = answer.headers().contains_key("Idempotent-Replayed");
@@ -214,6 +218,7 @@ async fn post(remote: &Remote, audit: &Value) -> Result<Posted, String> {
                 let problem: Value = serde_json::from_str(&answer.text().await.unwrap_or_default()).unwrap_or_default();
                 let detail = problem["detail"].as_str().unwrap_or("no reason is given").to_owned();
                 match status {
+                    422 => return Ok(Posted::There),
                     401 | 403 | 404 => return Err(format!("{detail} ({status})")),
                     408 | 429 | 500.. => (detail, wait.unwrap_or(1)),
                     _ => return Ok(Posted::Refused(detail)),
