@@ -1,5 +1,5 @@
 use super::collapse::collapsed;
-use super::coverage::{Coverage, StoreCounts};
+use super::coverage::{CountsAge, Coverage, StoreCounts};
 use super::explain::{Explanation, HitPlace};
 use super::gather::{Gathered, local};
 use super::hit::Hit;
@@ -17,6 +17,7 @@ use crate::error::ActorError;
 use crate::query::{ListIncidents, PageStart};
 use actix::prelude::*;
 use serde::Serialize;
+use std::rc::Rc;
 
 /// Asks for incidents that are alike, best first.
 #[derive(Message)]
@@ -44,7 +45,7 @@ impl Handler<FindSimilar> for SimilarityActor {
 }
 
 impl Parts {
-    async fn find(&self, pool: &Pool, search: Search) -> Result<Similar, ActorError> {
+    async fn find(self: &Rc<Self>, pool: &Pool, search: Search) -> Result<Similar, ActorError> {
         let off = ActorError::Unavailable("there is no embedder: EMBEDDER is off");
         let space = self.settings.spaces.as_ref().ok_or(off)?.searched()?;
         let counts = self.counts(pool, &space).await?;
@@ -100,13 +101,29 @@ impl Parts {
         Ok(Similar { data, summary, coverage: coverage(incidents, is_exhaustive), explain })
     }
 
-    async fn counts(&self, pool: &Pool, space: &Space) -> Result<StoreCounts, ActorError> {
+    /// The counts of the store; where it takes long to take them anew, those of a moment ago.
+    async fn counts(self: &Rc<Self>, pool: &Pool, space: &Space) -> Result<StoreCounts, ActorError> {
         let known = self.counts.borrow().clone();
-        if known.are_fresh(&space.id) {
-            return Ok(known);
+        match known.age(&space.id) {
+            CountsAge::Fresh => Ok(known),
+            CountsAge::Due => {
+                if !self.is_counting.replace(true) {
+                    let (parts, pool, id) = (self.clone(), pool.clone(), space.id.clone());
+                    actix::spawn(async move {
+                        // Where the store does not answer, a later search waits and is told.
+                        _ = parts.count(&pool, &id).await;
+                        parts.is_counting.set(false);
+                    });
+                }
+                Ok(known)
+            }
+            CountsAge::Old => self.count(pool, &space.id).await,
         }
+    }
+
+    async fn count(&self, pool: &Pool, space: &str) -> Result<StoreCounts, ActorError> {
         let mut connection = pool.get().await.map_err(ActorError::VectorStore)?;
-        let take = StoreCounts::take(&mut connection, &space.id, Bucket::of("").get());
+        let take = StoreCounts::take(&mut connection, space, Bucket::of("").get());
         let counts = take.await.map_err(ActorError::VectorStore)?;
         *self.counts.borrow_mut() = counts.clone();
         Ok(counts)

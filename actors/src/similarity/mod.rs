@@ -46,7 +46,7 @@ use check_recall::Sample;
 use coverage::StoreCounts;
 use features::KnownFeatures;
 use nearest::{HeldPatterns, hold_patterns};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -73,6 +73,8 @@ struct Parts {
     metrics: Metrics,
     clock: Clock,
     counts: RefCell<StoreCounts>,
+    /// Whether they are being taken anew beside the searches.
+    is_counting: Cell<bool>,
     sample: RefCell<Sample>,
     known: KnownFeatures,
     held: HeldPatterns,
@@ -95,6 +97,7 @@ impl SimilarityActor {
             metrics,
             clock,
             counts: RefCell::default(),
+            is_counting: Cell::default(),
             sample: RefCell::default(),
             known: KnownFeatures::default(),
             held: HeldPatterns::default(),

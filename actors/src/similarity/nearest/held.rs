@@ -237,6 +237,9 @@ impl Held {
     }
 }
 
+/// As many are gathered before those that are too far are dropped.
+const FEWEST_TO_CUT: usize = 1_000;
+
 /// The nearest of the patterns that were taken.
 struct Best<'a> {
     patterns: &'a [HeldPattern],
@@ -250,7 +253,7 @@ impl Best<'_> {
     fn take(&mut self, place: usize, similarity: f64) {
         self.found.push((place, similarity));
         // Those that are too far are dropped now and then.
-        if self.found.len() >= self.most.saturating_mul(4).max(BLOCK) {
+        if self.found.len() >= self.most.saturating_mul(2).max(FEWEST_TO_CUT) {
             self.cut();
         }
     }
