@@ -145,7 +145,8 @@ metrics! {
     outbox_set_aside_rows: IntGauge = "datastorage_outbox_set_aside_rows";
     /// Age of the oldest row in the outbox.
     outbox_lag_seconds: IntGauge = "datastorage_outbox_lag_seconds";
-    /// Searches, by kind: all patterns were compared (exhaustive), or the index was asked (index).
+    /// Searches, by kind: all patterns were compared in memory (memory) or by the vector store (scan), those of the incidents that fit a filter by the
+    /// vector store (matching), or the index was asked (index).
     searches_total: IntCounterVec = "datastorage_searches_total" ["kind"];
     /// Share of the true ten nearest patterns that the index finds, over the last queries that were compared.
     search_recall_ratio: Gauge = "datastorage_search_recall_ratio";

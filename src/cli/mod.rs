@@ -11,6 +11,7 @@ mod serve;
 mod tokens;
 
 use crate::config::{Config, ConfigErrors, Settings, headings};
+use crate::visible::visible;
 use clap::{CommandFactory, FromArgMatches};
 use remote::RemoteCommand;
 use std::io::{self, Write};
@@ -142,7 +143,8 @@ fn ended(result: Result<(), CommandError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            // It may have words of others.
+            eprintln!("{}", visible(&error.to_string()));
             ExitCode::FAILURE
         }
     }

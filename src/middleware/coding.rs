@@ -14,7 +14,7 @@ pub enum Coding {
     Brotli,
 }
 
-/// What each takes for a page of 1,000 incidents: docs/performance.md.
+/// How they were chosen: docs/performance.md, "Packed answers".
 const GZIP_LEVEL: u32 = 1;
 const ZSTD_LEVEL: i32 = 1;
 const BROTLI_QUALITY: u32 = 1;

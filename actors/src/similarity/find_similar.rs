@@ -107,17 +107,24 @@ impl Parts {
         match known.age(&space.id) {
             CountsAge::Fresh => Ok(known),
             CountsAge::Due => {
-                if !self.is_counting.replace(true) {
-                    let (parts, pool, id) = (self.clone(), pool.clone(), space.id.clone());
-                    actix::spawn(async move {
+                let (parts, pool, id) = (self.clone(), pool.clone(), space.id.clone());
+                actix::spawn(async move {
+                    if let Ok(_counting) = parts.counting.try_lock() {
                         // Where the store does not answer, a later search waits and is told.
                         _ = parts.count(&pool, &id).await;
-                        parts.is_counting.set(false);
-                    });
-                }
+                    }
+                });
                 Ok(known)
             }
-            CountsAge::Old => self.count(pool, &space.id).await,
+            CountsAge::Old => {
+                let _counting = self.counting.lock().await;
+                let known = self.counts.borrow().clone();
+                match known.age(&space.id) {
+                    // Another search has taken them meanwhile.
+                    CountsAge::Fresh => Ok(known),
+                    _ => self.count(pool, &space.id).await,
+                }
+            }
         }
     }
 

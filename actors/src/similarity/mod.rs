@@ -46,9 +46,10 @@ use check_recall::Sample;
 use coverage::StoreCounts;
 use features::KnownFeatures;
 use nearest::{HeldPatterns, hold_patterns};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 #[derive(Clone)]
 pub struct SimilaritySettings {
@@ -73,8 +74,8 @@ struct Parts {
     metrics: Metrics,
     clock: Clock,
     counts: RefCell<StoreCounts>,
-    /// Whether they are being taken anew beside the searches.
-    is_counting: Cell<bool>,
+    /// Held by whoever takes them anew.
+    counting: Mutex<()>,
     sample: RefCell<Sample>,
     known: KnownFeatures,
     held: HeldPatterns,
@@ -97,7 +98,7 @@ impl SimilarityActor {
             metrics,
             clock,
             counts: RefCell::default(),
-            is_counting: Cell::default(),
+            counting: Mutex::default(),
             sample: RefCell::default(),
             known: KnownFeatures::default(),
             held: HeldPatterns::default(),

@@ -16,6 +16,7 @@ pub use workflows::WorkflowsCommand;
 
 use super::CommandError;
 use print::OutputFormat;
+use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use std::time::Duration;
@@ -28,7 +29,7 @@ const HERE: &str = "http://127.0.0.1:8080";
 #[command(next_help_heading = "Service")]
 pub struct ServiceOptions {
     /// URL of the service
-    #[arg(long, env = "DATA_STORAGE_URL", default_value = HERE, value_name = "URL")]
+    #[arg(long, env = "DATA_STORAGE_URL", hide_env_values = true, default_value = HERE, value_name = "URL")]
     url: String,
     /// Bearer token, instead of a file
     #[arg(long, env = "DATA_STORAGE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
@@ -80,7 +81,7 @@ impl Remote {
             }
             (None, None) => None,
         };
-        let client = reqwest::Client::builder().timeout(LONGEST).build()?;
+        let client = reqwest::Client::builder().timeout(LONGEST).redirect(Policy::none()).build()?;
         let url = if options.url.is_empty() { HERE } else { options.url.trim_end_matches('/') }.to_owned();
         Ok(Remote { client, url, token: token.filter(|token| !token.is_empty()), output: OutputFormat::Table })
     }

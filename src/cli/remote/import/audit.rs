@@ -1,7 +1,10 @@
 //! What an audit says that a row of the Go service's tables becomes.
 
 use super::dump::Row;
-use chrono::{DateTime, SecondsFormat};
+use chrono::{DateTime, Datelike, SecondsFormat};
+use data_storage_actors::domain::severity::Severity;
+use data_storage_actors::domain::status::Status;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -69,6 +72,9 @@ impl Known {
         match table {
             Table::ActionTraces => {
                 let Some(request) = own("correlation_id") else { return };
+                let signal = self.signals.entry(request.clone()).or_default();
+                signal.name = signal.name.take().or(own("signal_name")).or(own("alert_name"));
+                signal.cluster = signal.cluster.take().or(own("cluster_name"));
                 self.has_several.entry(request).and_modify(|several| *several = true).or_insert(false);
             }
             Table::ActionHistories => {
@@ -80,6 +86,9 @@ impl Known {
                 }
             }
             Table::AuditEvents => {
+                if !is_of_remediation(row.get("event_type").unwrap_or_default()) {
+                    return;
+                }
                 let Some(request) = own("correlation_id") else { return };
                 let data = json_of(row.get("event_data"));
                 let signal = self.signals.entry(request).or_default();
@@ -102,13 +111,13 @@ impl Known {
     }
 
     /// The audits of a row in their order; none where the row is not of a remediation.
-    pub fn audits(&self, table: Table, row: &Row) -> Result<Vec<Value>, String> {
+    pub fn audits(&self, table: Table, row: &Row) -> Result<Vec<Audit>, String> {
         match table {
             Table::ActionTraces => {
                 let audit = self.trace(row)?;
                 // Each trace is an attempt, and an attempt begins with a status that is not final.
                 let request = row.get("correlation_id").unwrap_or_default();
-                let begin = self.has_several.get(request).filter(|several| **several).and_then(|_| begun(&audit));
+                let begin = self.has_several.get(request).filter(|several| **several).and_then(|_| audit.begun());
                 Ok(begin.into_iter().chain([audit]).collect())
             }
             Table::AuditEvents if is_of_remediation(row.get("event_type").unwrap_or_default()) => {
@@ -118,14 +127,15 @@ impl Known {
         }
     }
 
-    fn trace(&self, row: &Row) -> Result<Value, String> {
+    fn trace(&self, row: &Row) -> Result<Audit, String> {
         let labels = json_of(row.get("signal_labels").or(row.get("alert_labels")));
         let resource = row.get("action_history_id").and_then(|id| self.resources.get(self.histories.get(id)?));
         let (namespace, target) = resource.map(|(namespace, target)| (namespace.clone(), target.clone())).unzip();
-        let mut audit = Audit::new(row, &["action_timestamp", "correlation_id", "action_id", "embedding"]);
+        let mut audit = Making::new(row, &["action_timestamp", "correlation_id", "action_id", "embedding"]);
         audit.set("remediationRequestID", row.get("correlation_id").or(row.get("action_id")));
         audit.take("alertName", &["signal_name", "alert_name", "incident_type"]);
-        audit.take_word("severity", &["signal_severity", "alert_severity", "incident_severity"], SEVERITIES);
+        let is_severity = |word: &str| Severity::parse(word).is_some();
+        audit.take_if("severity", &["signal_severity", "alert_severity", "incident_severity"], is_severity);
         audit.take("namespace", &["namespace"]);
         audit.set("namespace", namespace.flatten());
         audit.set("namespace", member(&labels, &["namespace"]));
@@ -140,34 +150,39 @@ impl Known {
         audit.take("modelUsed", &["model_used"]);
         audit.take("reasoning", &["model_reasoning"]);
         audit.take("errorMessage", &["execution_error"]);
-        audit.take_number("confidence", "model_confidence");
-        audit.take_number("durationMs", "execution_duration_ms");
-        audit.take_word("status", &["execution_status"], &[OPEN, FINAL].concat());
+        audit.take_number("confidence", "model_confidence", is_share);
+        audit.take_number("durationMs", "execution_duration_ms", is_duration);
+        audit.take_if("status", &["execution_status"], |word| Status::parse(word).is_some());
         let began = time(row.get("action_timestamp").ok_or("it has no action_timestamp")?)?;
-        if audit.fields.contains_key("status") {
-            let started = row.get("execution_start_time").map(time).transpose()?;
-            audit.set("executedAt", Some(started.unwrap_or_else(|| began.clone())));
+        let status = audit.fields.get("status").and_then(Value::as_str).and_then(Status::parse);
+        let started = row.get("execution_start_time").and_then(|text| time(text).ok());
+        // What waits has not begun, whatever it is to begin at.
+        let began_at = started.or_else(|| status.filter(|status| *status != Status::Pending).map(|_| began.clone()));
+        if status.is_some() {
+            audit.set("executedAt", began_at);
         }
+        // What is under way may be imported again when it has ended.
+        let state = status.filter(|status| !status.is_final()).map(|status| format!("#{}", status.as_str()));
+        let id = row.get("action_id").or(row.get("id")).unwrap_or_default();
+        let source = format!("resource_action_traces/{id}@{began}{}", state.unwrap_or_default());
         audit.set("createdAt", Some(began));
-        let source = format!("resource_action_traces/{}", row.get("action_id").or(row.get("id")).unwrap_or_default());
         Ok(audit.end(source, &self.cluster))
     }
 
-    fn event(&self, row: &Row) -> Result<Value, String> {
+    fn event(&self, row: &Row) -> Result<Audit, String> {
         let kind = row.get("event_type").unwrap_or_default();
         let request = row.get("correlation_id");
         let signal = request.and_then(|request| self.signals.get(request));
         let data = json_of(row.get("event_data"));
-        let mut audit = Audit::new(row, &["event_timestamp", "event_date", "correlation_id"]);
+        let mut audit = Making::new(row, &["event_timestamp", "event_date", "correlation_id"]);
         audit.set("remediationRequestID", request);
         audit.set("alertName", signal.and_then(|signal| signal.name.clone()));
         audit.set("namespace", signal.and_then(|signal| signal.namespace.clone()));
         audit.take("namespace", &["namespace"]);
         audit.set("cluster", signal.and_then(|signal| signal.cluster.clone()));
         audit.take("cluster", &["cluster_id", "cluster_name"]);
-        audit.take_word("severity", &["severity"], SEVERITIES);
-        let severity = member(&data, &["severity"]).map(|word| word.to_lowercase());
-        audit.set("severity", severity.filter(|word| SEVERITIES.contains(&word.as_str())));
+        // The column is how grave the event is, not the alert.
+        audit.set("severity", member(&data, &["severity"]).filter(|word| Severity::parse(word).is_some()));
         audit.set("actionType", member(&data, &["action_type"]));
         audit.set("targetResource", member(&data, &["target_resource"]));
         let resource = member(&data, &["resource_kind"]).zip(member(&data, &["resource_name"]));
@@ -179,32 +194,20 @@ impl Known {
         audit.take("errorMessage", &["error_message"]);
         audit.set("errorMessage", member(&data, &["failure_message"]));
         audit.set("errorMessage", member(&data["error_details"], &["message"]));
-        if let Some(confidence @ Value::Number(_)) = data.get("confidence") {
+        audit.set("errorMessage", member(&data, &["failure_reason"]));
+        if let Some(confidence) = data.get("confidence").filter(|number| is_share(number)) {
             audit.fields.insert("confidence".into(), confidence.clone());
         }
-        audit.take_number("durationMs", "duration_ms");
-        audit.set("status", status_of(kind));
+        audit.take_number("durationMs", "duration_ms", is_duration);
+        audit.set("status", status_of(kind, row.get("event_action"), row.get("event_outcome"), &data));
         audit.set("createdAt", Some(time(row.get("event_timestamp").ok_or("it has no event_timestamp")?)?));
         Ok(audit.end(format!("audit_events/{}", row.get("event_id").unwrap_or_default()), &self.cluster))
     }
 }
 
-/// Of an attempt that has ended, its beginning.
-fn begun(audit: &Value) -> Option<Value> {
-    let status = audit["status"].as_str()?.to_lowercase();
-    let mut fields = audit.as_object().filter(|_| FINAL.contains(&status.as_str()))?.clone();
-    for of_the_end in ["executedAt", "durationMs", "errorMessage"] {
-        fields.remove(of_the_end);
-    }
-    fields.insert("status".into(), "in_progress".into());
-    let source = format!("{}#begin", audit["importedFrom"].as_str()?);
-    fields.insert("importedFrom".into(), source.into());
-    Some(fields.into())
-}
-
 /// Parts of the cluster that tell of remediations, as the first word of their events' types.
 fn is_of_remediation(kind: &str) -> bool {
-    let part = kind.split('.').next().unwrap_or_default();
+    let (part, rest) = kind.split_once('.').unwrap_or((kind, ""));
     let parts = [
         "gateway",
         "signalprocessing",
@@ -215,72 +218,95 @@ fn is_of_remediation(kind: &str) -> bool {
         "remediation",
         "workflowexecution",
         "workflow",
-        "notification",
         "webhook",
         "effectiveness",
     ];
-    // Of the parts themselves, not of what they remedy.
-    let own = ["auth.", "config.", "ratelimit.", "session."];
-    parts.contains(&part) && !own.iter().any(|of| kind[part.len()..].trim_start_matches('.').starts_with(of))
+    // Of the parts themselves, of messages about a remediation, and of signals that became none.
+    let others = ["auth.", "catalog.", "config.", "ratelimit.", "session.", "notification.", "crd.failed"];
+    parts.contains(&part) && !others.iter().any(|of| rest.starts_with(of))
 }
 
 /// The status that an event gives to its request. An event that only says how one part got on gives none.
-fn status_of(kind: &str) -> Option<&'static str> {
-    Some(match kind {
-        "workflowexecution.workflow.started" | "workflowexecution.execution.started" => "in_progress",
-        "workflowexecution.workflow.completed" | "orchestrator.lifecycle.completed" => "completed",
-        "workflowexecution.workflow.failed" | "orchestrator.lifecycle.failed" => "failed",
-        "orchestrator.approval.rejected" => "cancelled",
-        _ => return None,
-    })
+fn status_of(kind: &str, action: Option<&str>, outcome: Option<&str>, data: &Value) -> Option<&'static str> {
+    let is = |member: &str, words: &[&str]| {
+        data[member].as_str().is_some_and(|text| words.iter().any(|word| word.eq_ignore_ascii_case(text)))
+    };
+    match kind {
+        "workflowexecution.workflow.started" | "workflowexecution.execution.started" => Some("in_progress"),
+        "workflowexecution.workflow.completed" => Some("completed"),
+        "workflowexecution.workflow.failed" | "orchestrator.lifecycle.failed" => Some("failed"),
+        "orchestrator.approval.rejected" => Some("cancelled"),
+        // The orchestrator writes so when it tidies up, long after the end.
+        "orchestrator.lifecycle.completed" if action == Some("retention_cleanup") => None,
+        "orchestrator.lifecycle.completed" if outcome == Some("failure") || is("outcome", &["failed"]) => {
+            Some("failed")
+        }
+        "orchestrator.lifecycle.completed" if is("crd_outcome", &["ManualReviewRequired", "Inconclusive"]) => None,
+        "orchestrator.lifecycle.completed" => Some("completed"),
+        _ => None,
+    }
 }
 
-/// Words that the API takes. Others stay among the attributes.
-const SEVERITIES: &[&str] = &[
-    "critical",
-    "page",
-    "emergency",
-    "fatal",
-    "high",
-    "error",
-    "major",
-    "medium",
-    "warning",
-    "warn",
-    "low",
-    "info",
-    "none",
-    "minor",
-];
-const OPEN: &[&str] =
-    &["pending", "queued", "blocked", "waiting", "in_progress", "in-progress", "executing", "running", "processing"];
-const FINAL: &[&str] = &[
-    "completed",
-    "success",
-    "succeeded",
-    "failed",
-    "error",
-    "timeout",
-    "timedout",
-    "cancelled",
-    "canceled",
-    "skipped",
-    "aborted",
-    "rolled_back",
-    "rolled-back",
-];
+/// What the API takes as a confidence.
+fn is_share(number: &Value) -> bool {
+    number.as_f64().is_some_and(|share| (0.0..=1.0).contains(&share))
+}
+
+/// What the API takes as milliseconds.
+fn is_duration(number: &Value) -> bool {
+    number.as_i64().is_some_and(|millis| (0..=i64::MAX / 1_000_000).contains(&millis))
+}
+
+/// An audit, ready to be posted.
+pub struct Audit {
+    fields: Map<String, Value>,
+    /// Attributes as JSON, whose numbers keep all their digits.
+    raw: Vec<(String, String)>,
+    /// The row that it was made of.
+    source: String,
+}
+
+impl Audit {
+    pub fn request(&self) -> &str {
+        self.fields["remediationRequestID"].as_str().unwrap_or_default()
+    }
+
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    pub fn body(&self) -> String {
+        let mut body = Value::Object(self.fields.clone()).to_string();
+        body.pop();
+        for (name, json) in &self.raw {
+            body += &format!(",{}:{json}", Value::from(name.as_str()));
+        }
+        body + &format!(",\"importedFrom\":{}}}", Value::from(self.source.as_str()))
+    }
+
+    /// Of an attempt that has ended, its beginning.
+    fn begun(&self) -> Option<Audit> {
+        Status::parse(self.fields.get("status")?.as_str()?).filter(|status| status.is_final())?;
+        let mut fields = self.fields.clone();
+        for of_the_end in ["executedAt", "durationMs", "errorMessage"] {
+            fields.remove(of_the_end);
+        }
+        fields.insert("status".into(), "in_progress".into());
+        Some(Audit { fields, raw: self.raw.clone(), source: format!("{}#begin", self.source) })
+    }
+}
 
 /// An audit that is being made of a row: what no field takes becomes an attribute.
-struct Audit<'r> {
+struct Making<'r> {
     row: &'r Row,
     fields: Map<String, Value>,
     /// Columns that are no attributes.
     taken: Vec<&'static str>,
 }
 
-impl<'r> Audit<'r> {
+impl<'r> Making<'r> {
     fn new(row: &'r Row, taken: &[&'static str]) -> Self {
-        Audit { row, fields: Map::new(), taken: taken.to_vec() }
+        Making { row, fields: Map::new(), taken: taken.to_vec() }
     }
 
     /// Sets a field that has no value yet, where one is known.
@@ -296,11 +322,7 @@ impl<'r> Audit<'r> {
         self.take_if(field, columns, |_| true);
     }
 
-    /// As [`take`](Self::take), if the value is one of these words.
-    fn take_word(&mut self, field: &str, columns: &[&'static str], words: &[&str]) {
-        self.take_if(field, columns, |value| words.contains(&value.to_lowercase().as_str()));
-    }
-
+    /// As [`take`](Self::take), if it is what is meant.
     fn take_if(&mut self, field: &str, columns: &[&'static str], is_meant: impl Fn(&str) -> bool) {
         let is_free = !self.fields.contains_key(field);
         let mut found = columns.iter().filter_map(|column| Some((*column, self.row.get(column)?)));
@@ -311,35 +333,47 @@ impl<'r> Audit<'r> {
         }
     }
 
-    fn take_number(&mut self, field: &str, column: &'static str) {
-        if let Some(number @ Value::Number(_)) = self.row.get(column).map(|value| json_of(Some(value))) {
+    fn take_number(&mut self, field: &str, column: &'static str, is_meant: fn(&Value) -> bool) {
+        if let Some(number) = self.row.get(column).map(|value| json_of(Some(value))).filter(is_meant) {
             self.fields.insert(field.to_owned(), number);
             self.taken.push(column);
         }
     }
 
-    /// The audit, with the rest of the row as attributes.
-    fn end(mut self, source: String, cluster: &str) -> Value {
+    /// The audit, with the rest of the row as attributes. Their names begin in a way in which no field of the API does.
+    fn end(mut self, source: String, cluster: &str) -> Audit {
+        self.set("remediationRequestID", Some(source.as_str()));
         self.set("alertName", Some("unknown"));
         self.set("namespace", Some("unknown"));
         self.set("cluster", Some(cluster));
         let rest = self.row.iter().filter(|(column, _)| !self.taken.contains(column));
-        let rest: Vec<(String, Value)> = rest
-            .map(|(column, value)| {
-                let value = match json_of(Some(value)) {
-                    json @ (Value::Object(_) | Value::Array(_)) => json,
-                    _ => value.into(),
-                };
-                (column.to_owned(), value)
-            })
-            .collect();
-        for (column, value) in rest {
-            // A field of the API would be taken for the row's.
-            self.fields.entry(format!("go_{column}")).or_insert(value);
-        }
-        self.fields.insert("importedFrom".into(), source.into());
-        self.fields.into()
+        let raw = rest.map(|(column, value)| {
+            let json = if is_json(value) { value.to_owned() } else { Value::from(value).to_string() };
+            (format!("go_{column}"), json)
+        });
+        Audit { raw: raw.collect(), fields: self.fields, source }
     }
+}
+
+/// Whether a text is an object or an array that the API takes as such.
+fn is_json(text: &str) -> bool {
+    const DEEPEST: usize = 60;
+    let (mut depth, mut deepest, mut in_text, mut is_escaped) = (0usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = depth.max(deepest);
+    }
+    text.starts_with(['{', '['])
+        && deepest <= DEEPEST
+        && !text.contains("\\u0000")
+        && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 /// Whether the API takes a value of this length; one that is longer stays among the attributes.
@@ -351,12 +385,13 @@ fn fits(field: &str, value: &str) -> bool {
     }
 }
 
-/// PostgreSQL's time as RFC 3339.
+/// PostgreSQL's time as RFC 3339. Times before 2000 are none: Go writes its zero so.
 fn time(text: &str) -> Result<String, String> {
     let text =
         if text.contains(['+', 'Z']) || text.rfind('-') > Some(10) { text.to_owned() } else { format!("{text}+00") };
     let time = DateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S%.f%#z");
-    Ok(time.map_err(|_| format!("{text} is no time"))?.to_utc().to_rfc3339_opts(SecondsFormat::Micros, true))
+    let time = time.ok().map(|time| time.to_utc()).filter(|time| time.year() >= 2000);
+    Ok(time.ok_or_else(|| format!("{text} is no time"))?.to_rfc3339_opts(SecondsFormat::Micros, true))
 }
 
 fn json_of(text: Option<&str>) -> Value {
@@ -371,6 +406,7 @@ fn member(data: &Value, names: &[&str]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn partitions_are_their_tables() {
@@ -397,14 +433,41 @@ mod tests {
         ] {
             assert_eq!(time(text).as_deref(), Ok(utc));
         }
-        assert!(time("infinity").is_err());
+        for text in ["infinity", "0001-01-01 00:00:00+00", "0001-12-31 19:03:58-04:56:02 BC"] {
+            assert!(time(text).is_err(), "{text}");
+        }
     }
 
     #[test]
     fn only_what_ends_a_remediation_says_how_it_ended() {
-        assert_eq!(status_of("gateway.signal.received"), None);
-        assert_eq!(status_of("orchestrator.lifecycle.completed"), Some("completed"));
+        let none = Value::Null;
+        assert_eq!(status_of("gateway.signal.received", None, Some("success"), &none), None);
+        let completed = "orchestrator.lifecycle.completed";
+        assert_eq!(status_of(completed, Some("completed"), Some("success"), &none), Some("completed"));
+        assert_eq!(status_of(completed, Some("completed"), Some("failure"), &none), Some("failed"));
+        assert_eq!(status_of(completed, None, None, &json!({"outcome": "Failed"})), Some("failed"));
+        assert_eq!(status_of(completed, Some("retention_cleanup"), Some("success"), &none), None);
+        assert_eq!(status_of(completed, None, Some("success"), &json!({"crd_outcome": "Inconclusive"})), None);
         assert!(is_of_remediation("aianalysis.analysis.completed") && is_of_remediation("aiagent.rca.complete"));
-        assert!(!is_of_remediation("aiagent.auth.failure") && !is_of_remediation("datastorage.ratelimit.denied"));
+        for other in [
+            "aiagent.auth.failure",
+            "datastorage.ratelimit.denied",
+            "workflow.catalog.search_completed",
+            "webhook.notification.cancelled",
+            "gateway.crd.failed",
+            "gatewayish.x",
+        ] {
+            assert!(!is_of_remediation(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn json_is_passed_on_where_the_api_takes_it() {
+        assert!(is_json("{\"a\": [12345678901234567890123, 1.10]}") && is_json("[]"));
+        let deep = "[".repeat(61) + &"]".repeat(61);
+        for text in ["5", "text", "{", "{\"a\": \"\\u0000\"}", &deep] {
+            assert!(!is_json(text), "{text}");
+        }
+        assert!(is_json(&("[\"".to_owned() + &"[".repeat(100) + "\"]")));
     }
 }

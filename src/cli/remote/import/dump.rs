@@ -13,8 +13,16 @@ pub enum DumpError {
     Line { line: u64, reason: String },
     #[error("the dump ends in the middle of table {0}")]
     Cut(String),
-    #[error("it is in PostgreSQL's custom format: turn it into text with pg_restore --data-only --file=dump.sql")]
-    CustomFormat,
+    #[error("the dump is not whole: its last line is missing")]
+    Incomplete,
+    #[error(
+        "it has no rows of resource_action_traces or audit_events to copy: is it a dump in text form, and of the right database?"
+    )]
+    NoTable,
+    #[error(
+        "it is in PostgreSQL's custom or tar format: turn it into text with pg_restore --data-only --file=dump.sql"
+    )]
+    BinaryFormat,
     #[error("its rows are INSERT statements: make it without --inserts")]
     Inserts,
     #[error(transparent)]
@@ -41,17 +49,23 @@ impl Row {
     }
 }
 
+/// Where a tar archive says that it is one.
+const TAR: std::ops::Range<usize> = 257..262;
+
 /// The text of a dump, which may be packed by gzip or zstd.
 pub fn open(mut file: File) -> Result<Box<dyn BufRead>, DumpError> {
     file.rewind()?;
-    let mut magic = [0; 5];
-    let length = file.read(&mut magic)?;
+    let mut magic = Vec::new();
+    (&mut file).take(TAR.end as u64).read_to_end(&mut magic)?; // some hundred
     file.rewind()?;
+    if magic.get(TAR).is_some_and(|mark| mark == b"ustar") {
+        return Err(DumpError::BinaryFormat);
+    }
     let reader = BufReader::with_capacity(1 << 20, file);
-    Ok(match &magic[..length] {
+    Ok(match magic.as_slice() {
         [0x1f, 0x8b, ..] => Box::new(BufReader::new(MultiGzDecoder::new(reader))),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(BufReader::new(zstd::Decoder::with_buffer(reader)?)),
-        b"PGDMP" => return Err(DumpError::CustomFormat),
+        [b'P', b'G', b'D', b'M', b'P', ..] => return Err(DumpError::BinaryFormat),
         _ => Box::new(reader),
     })
 }
@@ -75,11 +89,16 @@ pub fn read<T: Copy>(
 ) -> Result<(), DumpError> {
     let (mut bytes, mut line) = (Vec::new(), 0);
     let mut block: Option<Block<T>> = None;
+    let (mut is_named, mut is_whole) = (false, false);
     loop {
         bytes.clear();
         line += 1;
         if (&mut text).take(LONGEST).read_until(b'\n', &mut bytes)? == 0 {
-            return block.map_or(Ok(()), |block| Err(DumpError::Cut(block.table)));
+            return match block {
+                Some(block) => Err(DumpError::Cut(block.table)),
+                None if is_named && !is_whole => Err(DumpError::Incomplete),
+                None => Ok(()),
+            };
         }
         let fault = |reason: &str| DumpError::Line { line, reason: reason.to_owned() };
         // The other lines may be in any encoding.
@@ -91,7 +110,10 @@ pub fn read<T: Copy>(
         match &block {
             None => {
                 let text = String::from_utf8_lossy(&bytes);
-                if let Some((table, columns)) = copied(&text) {
+                let text = text.trim_end_matches('\r');
+                is_named |= text == "-- PostgreSQL database dump";
+                is_whole |= text == "-- PostgreSQL database dump complete";
+                if let Some((table, columns)) = copied(text) {
                     let columns = columns.into_iter().enumerate().map(|(at, name)| (name, at)).collect();
                     block = Some(Block { kind: wanted(&table), table, columns: Rc::new(columns) });
                 } else if text.strip_prefix("INSERT INTO ").is_some_and(|rest| wanted(&last_name(rest)).is_some()) {
@@ -187,6 +209,9 @@ mod tests {
         assert!(matches!(rows("COPY t (a, \"b c\") FROM stdin;\n1\t2\n"), Err(DumpError::Cut(table)) if table == "t"));
         assert!(matches!(rows("COPY t (a, \"b c\") FROM stdin;\n1\t2"), Err(DumpError::Cut(_))));
         assert!(matches!(rows("COPY t (a, \"b c\") FROM stdin;\n1\n"), Err(DumpError::Line { line: 2, .. })));
+        let cut = "-- PostgreSQL database dump\nCOPY t (a, \"b c\") FROM stdin;\n1\t2\n\\.\n";
+        assert!(matches!(rows(cut), Err(DumpError::Incomplete)));
+        assert!(rows(&(cut.to_owned() + "-- PostgreSQL database dump complete\n")).is_ok());
         assert!(matches!(rows("INSERT INTO public.t VALUES (1);\n"), Err(DumpError::Inserts)));
     }
 }

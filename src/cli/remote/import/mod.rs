@@ -5,16 +5,18 @@ mod dump;
 
 use super::{Remote, ServiceOptions};
 use crate::cli::{CommandError, say};
-use audit::{Known, Table};
+use crate::visible::visible;
+use audit::{Audit, Known, Table};
 use dump::DumpError;
 use indicatif::{ProgressBar, ProgressStyle};
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 use reqwest::header::RETRY_AFTER;
 use serde_json::Value;
+use std::cell::Cell;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, IsTerminal};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -43,7 +45,7 @@ pub struct ImportOptions {
 struct Item {
     line: u64,
     /// In their order; there is one at least.
-    audits: Vec<Value>,
+    audits: Vec<Audit>,
 }
 
 #[derive(Default)]
@@ -52,6 +54,8 @@ struct Counts {
     replayed: AtomicU64,
     left_out: AtomicU64,
     refused: AtomicU64,
+    /// Whether the service has answered: it may be away for a while then.
+    is_known: AtomicBool,
     /// Why rows were refused: the first of them.
     reasons: Mutex<Vec<String>>,
 }
@@ -71,7 +75,11 @@ const SHOWN: usize = 10;
 /// How long a row is tried while the service is away or busy.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Rows that wait for a connection.
-const WAITING: usize = 64;
+const WAITING: usize = 4;
+/// How often a row is tried that the service fails at.
+const TRIES: u32 = 5;
+/// Longest pause before a row is tried again, whatever the service says.
+const LONGEST_PAUSE: u64 = 30;
 
 impl ImportOptions {
     pub async fn run(&self) -> Result<(), CommandError> {
@@ -123,7 +131,7 @@ impl Counts {
             count(&self.left_out)
         );
         for reason in self.reasons.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).iter() {
-            told += &format!("refused {reason}\n");
+            told += &format!("refused {}\n", visible(reason).replace('\n', " "));
         }
         told
     }
@@ -138,11 +146,17 @@ fn spooled() -> io::Result<File> {
 
 fn learn(file: File, cluster: String) -> Result<Known, DumpError> {
     let mut known = Known::new(cluster);
-    dump::read(dump::open(file)?, Table::of, |table, row| {
+    let is_there = Cell::new(false);
+    let wanted = |name: &str| {
+        let table = Table::of(name);
+        is_there.set(is_there.get() || matches!(table, Some(Table::ActionTraces | Table::AuditEvents)));
+        table
+    };
+    dump::read(dump::open(file)?, wanted, |table, row| {
         known.learn(table, &row);
         true
     })?;
-    Ok(known)
+    if is_there.get() { Ok(known) } else { Err(DumpError::NoTable) }
 }
 
 fn read(file: File, known: &Known, lanes: &[mpsc::Sender<Item>], counts: &Counts) -> Result<(), DumpError> {
@@ -153,7 +167,7 @@ fn read(file: File, known: &Known, lanes: &[mpsc::Sender<Item>], counts: &Counts
         }
         Ok(audits) => {
             let mut hasher = DefaultHasher::new();
-            audits[0]["remediationRequestID"].as_str().hash(&mut hasher);
+            audits[0].request().hash(&mut hasher);
             let lane = usize::try_from(hasher.finish() % lanes.len() as u64).unwrap_or(0); // at most 256
             lanes[lane].blocking_send(Item { line: row.line, audits }).is_ok()
         }
@@ -175,10 +189,14 @@ async fn post_all(
         let mut is_there = true;
         let mut refused = None;
         for audit in &item.audits {
-            match post(&remote, audit).await? {
+            match post(&remote, audit, &counts.is_known).await? {
                 Posted::New => is_there = false,
                 Posted::There => {}
-                Posted::Refused(reason) => refused = Some(reason),
+                Posted::Refused(reason) => {
+                    // No beginning without its end, and no end without its beginning.
+                    refused = Some(reason);
+                    break;
+                }
             }
         }
         match refused {
@@ -198,31 +216,40 @@ enum Posted {
 }
 
 /// Posts an audit, again and again while the service is away or busy. An error is one that the other rows would meet too.
-async fn post(remote: &Remote, audit: &Value) -> Result<Posted, String> {
-    let body = audit.to_string();
+async fn post(remote: &Remote, audit: &Audit, is_known: &AtomicBool) -> Result<Posted, String> {
+    let body = audit.body();
     // A row is there once, also where a later dump tells more of what it is about.
-    let key = utf8_percent_encode(audit["importedFrom"].as_str().unwrap_or_default(), CONTROLS).to_string();
-    let begun = Instant::now();
+    let key = utf8_percent_encode(audit.source(), CONTROLS).to_string();
+    let (begun, mut tries) = (Instant::now(), 0);
     loop {
+        tries += 1;
         let request = remote.request(reqwest::Method::POST, "/api/v1/audit/remediation");
         let request = request.header("Content-Type", "application/json").header("Idempotency-Key", &key);
-        let answer = request.body(body.clone()).send().await;
-        let (reason, wait) = match answer {
-            Ok(answer) if answer.status().is_success() => {
-                let is_there = answer.headers().contains_key("Idempotent-Replayed");
-                return Ok(if is_there { Posted::There } else { Posted::New });
-            }
+        let (reason, wait) = match request.body(body.clone()).send().await {
             Ok(answer) => {
-                let status = answer.status().as_u16();
-                let wait = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-                let problem: Value = serde_json::from_str(&answer.text().await.unwrap_or_default()).unwrap_or_default();
-                let detail = problem["detail"].as_str().unwrap_or("no reason is given").to_owned();
+                let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+                let told: Value = serde_json::from_str(&answer.text().await.unwrap_or_default()).unwrap_or_default();
+                let detail = told["detail"].as_str().unwrap_or("no reason is given").to_owned();
+                is_known.fetch_or(status == 201, Relaxed);
                 match status {
-                    422 => return Ok(Posted::There),
-                    401 | 403 | 404 => return Err(format!("{detail} ({status})")),
-                    408 | 429 | 500.. => (detail, wait.unwrap_or(1)),
-                    _ => return Ok(Posted::Refused(detail)),
+                    201 if told["auditID"].is_string() => {
+                        let is_there = headers.contains_key("Idempotent-Replayed");
+                        return Ok(if is_there { Posted::There } else { Posted::New });
+                    }
+                    422 if told["error"] == "idempotency_key_reused" => return Ok(Posted::There),
+                    400 | 413 | 422 => return Ok(Posted::Refused(detail)),
+                    // Perhaps the service stumbles over this row.
+                    500 if tries >= TRIES => return Ok(Posted::Refused(detail)),
+                    408 | 429 | 500.. => {
+                        let wait = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+                        (detail, wait.unwrap_or(1).min(LONGEST_PAUSE))
+                    }
+                    401 | 403 => return Err(format!("{detail} ({status})")),
+                    _ => return Err(format!("this is no data-storage: it answered {status}")),
                 }
+            }
+            Err(error) if error.is_builder() || !is_known.load(Relaxed) => {
+                return Err(remote.unreachable(&error).to_string());
             }
             Err(error) => (remote.unreachable(&error).to_string(), 1),
         };
