@@ -123,7 +123,9 @@ async fn held_patterns_have_a_bound() {
     };
     database.client.batch_execute(&fill(1, 249_999)).await.expect("filled");
     let bytes = held("all", 250_000.0).await;
-    assert!(bytes <= 250_000.0 * 436.0, "{bytes}: a million of 64 words fit into 416 MiB");
+    // And what the last block, which is not full, keeps free: the less, the more blocks there are.
+    const FREE: f64 = 4.0 * 1024.0 * 1024.0;
+    assert!(bytes <= 250_000.0 * 436.0 + FREE, "{bytes}: a million of 64 words fit into 416 MiB");
     let grown = service.memory_kib() - before;
     assert!(grown < 200 * 1024, "{grown} KiB for {bytes} bytes");
     assert_eq!(service.search(&json!({"query": "memory"})).await.status, 200);
