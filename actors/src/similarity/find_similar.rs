@@ -116,15 +116,7 @@ impl Parts {
                 });
                 Ok(known)
             }
-            CountsAge::Old => {
-                let _counting = self.counting.lock().await;
-                let known = self.counts.borrow().clone();
-                match known.age(&space.id) {
-                    // Another search has taken them meanwhile.
-                    CountsAge::Fresh => Ok(known),
-                    _ => self.count(pool, &space.id).await,
-                }
-            }
+            CountsAge::Old => self.count(pool, &space.id).await,
         }
     }
 

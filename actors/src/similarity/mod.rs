@@ -74,7 +74,7 @@ struct Parts {
     metrics: Metrics,
     clock: Clock,
     counts: RefCell<StoreCounts>,
-    /// Held by whoever takes them anew.
+    /// Held while they are taken anew beside the searches.
     counting: Mutex<()>,
     sample: RefCell<Sample>,
     known: KnownFeatures,
