@@ -76,6 +76,8 @@ pub struct QueryActor {
 struct Pools {
     /// A connection for one read at a time.
     own: Pool,
+    /// A connection for reading the counts, which must not stand in line behind slow reads: every list with a total waits for it.
+    counts: Pool,
     shared: Arc<Pipeline>,
 }
 
@@ -216,16 +218,19 @@ impl Actor for QueryActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(totals::REST, |actor, _| actor.totals.rest());
-        // At most half of the connections are shared, one for two cores; the others are for one read at a time. More backends than
-        // cores only wait for each other (docs/performance.md).
+        // At most half of the connections are shared, one for two cores. One is for the counts, and the others for one read at a time.
+        // More backends than cores only wait for each other (docs/performance.md).
         let cores = std::thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(2));
         let settings = &self.settings;
         let shared = (settings.max / 2).min(cores / 2).max(1);
-        let own = PoolSettings { max: (settings.max - shared).max(1), ..settings.clone() };
+        let reserved = u32::from(settings.max > 2);
+        let own = PoolSettings { max: (settings.max - shared - reserved).max(1), ..settings.clone() };
+        let counts = PoolSettings { max: 1, ..settings.clone() };
         let quick = PoolSettings { statement_timeout: Some(QUICK), ..settings.clone() };
         let own = Pool::new(&own, &self.metrics);
         let shared = Pipeline::new(own.beside(&quick), shared, settings.max_lifetime);
-        self.pools = Some(Pools { own, shared: Arc::new(shared) });
+        let counts = if reserved > 0 { own.beside(&counts) } else { own.clone() };
+        self.pools = Some(Pools { own, counts, shared: Arc::new(shared) });
         self.metrics.pool_connections_max.with_label_values(&[settings.name]).set(settings.max.into());
     }
 }

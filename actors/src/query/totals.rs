@@ -35,7 +35,7 @@ pub(super) struct Totals {
 struct Turn {
     /// When somebody asked last.
     asked: Option<Instant>,
-    /// When the counts were found not to be whole, or not to be worth their memory.
+    /// When the counts were found not to be whole, or not to be worth their memory, or could not be read.
     in_vain: Option<Instant>,
     /// Reads the counts, although nobody waits for them any more.
     loading: Option<JoinHandle<Result<bool, DatabaseError>>>,
@@ -104,9 +104,15 @@ impl Totals {
             let pools = reader.pools.clone()?;
             let load = turn.loading.take().unwrap_or_else(|| actix::spawn(load(pools, self.counts.clone())));
             found = match patient(load).await {
-                Ok(loaded) => match loaded.map_err(|_| ActorError::Internal)?? {
-                    true => Found::Held,
-                    false => Found::NotWhole,
+                Ok(loaded) => match loaded.map_err(|_| ActorError::Internal)? {
+                    Ok(true) => Found::Held,
+                    Ok(false) => Found::NotWhole,
+                    // It may have begun long before this question, and says nothing of what PostgreSQL can answer now.
+                    Err(error) => {
+                        tracing::warn!(%error, "the counts could not be read");
+                        turn.in_vain = Some(Instant::now());
+                        return Ok(false);
+                    }
                 },
                 // Of a large store they are read in the background; PostgreSQL counts meanwhile.
                 Err(load) => {
@@ -223,7 +229,7 @@ impl Totals {
 
 /// Reads the counts, or what was folded since.
 async fn load(pools: Pools, counts: HeldTotals) -> Result<bool, DatabaseError> {
-    let mut connection = pools.own.get().await?;
+    let mut connection = pools.counts.get().await?;
     let load = async |tx: &mut Transaction<'_>| counts.load(tx, LOAD).await;
     connection.transaction("query.load_counts", LOAD, load).await
 }
