@@ -15,8 +15,9 @@ use std::future::pending;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::Interest;
@@ -78,14 +79,57 @@ pub fn allow_files(connections: usize) {
     }
 }
 
-/// Limits how long a client may take nothing of what was sent to it, and keeps the socket for long answers.
-pub fn accept(connection: &dyn Any, data: &mut Extensions) {
+/// Counts a connection for as long as it is open.
+struct Open(IntGauge);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// The sockets of the connections that speak HTTP/2, for as long as they are open. The HTTP library ends idle connections of HTTP/1.1 when it
+/// stops, but waits for those of HTTP/2 until its time is over.
+#[derive(Clone, Default)]
+pub struct Multiplexed(Arc<Mutex<Vec<Weak<OwnedFd>>>>);
+
+impl Multiplexed {
+    fn add(&self, socket: &Socket) {
+        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if sockets.len() == sockets.capacity() {
+            sockets.retain(|socket| socket.strong_count() > 0);
+        }
+        sockets.push(Arc::downgrade(&socket.0));
+    }
+
+    /// Ends these connections. Nothing more is read of them, so no request must be in flight.
+    pub fn end(&self) {
+        for socket in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            if let Some(socket) = socket.upgrade() {
+                // One that is closed needs no end.
+                let _ = shutdown(&socket, Shutdown::Read);
+            }
+        }
+    }
+}
+
+/// Counts the connection, limits how long a client may take nothing of what was sent to it, and keeps the socket for long answers.
+pub fn accept(connection: &dyn Any, data: &mut Extensions, open: &IntGauge, multiplexed: &Multiplexed) {
+    open.inc();
+    data.insert(Rc::new(Open(open.clone())));
     let Some(stream) = tcp_stream(connection) else { return };
     if let Err(error) = sockopt::set_tcp_user_timeout(stream, u32::try_from(STALLED.as_millis()).unwrap_or(0)) {
         tracing::warn!(%error, "a socket without a time limit");
     }
     match rustix::io::fcntl_dupfd_cloexec(stream, 0) {
-        Ok(socket) => _ = data.insert(Socket(Arc::new(socket))),
+        Ok(socket) => {
+            let socket = Socket(Arc::new(socket));
+            let tls = connection.downcast_ref::<TlsStream<TcpStream>>();
+            if tls.is_some_and(|tls| tls.get_ref().1.alpn_protocol() == Some(b"h2")) {
+                multiplexed.add(&socket);
+            }
+            data.insert(socket);
+        }
         Err(error) => tracing::warn!(%error, "a connection that cannot be cut off"),
     }
 }
@@ -178,7 +222,9 @@ mod tests {
         let (client, accepted) = tokio::join!(client, listener.accept());
         let (mut client, (stream, _)) = (client.expect("connected"), accepted.expect("accepted"));
         let mut data = Extensions::new();
-        accept(&stream, &mut data);
+        let open = IntGauge::new("a", "b").expect("a gauge");
+        accept(&stream, &mut data, &open, &Multiplexed::default());
+        assert_eq!(open.get(), 1);
         assert_eq!(sockopt::tcp_user_timeout(&stream).ok(), u32::try_from(STALLED.as_millis()).ok());
         let (room, in_flight) = (Arc::new(Semaphore::new(8)), IntGauge::new("a", "b").expect("a gauge"));
         let share = room.clone().acquire_many_owned(8).await.expect("room");

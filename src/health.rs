@@ -1,16 +1,16 @@
-//! What the service knows about its databases. Requests read this state; they never wait for a database to learn it.
+//! What the service knows about its databases and the Kubernetes API. Requests read this state; they never wait for a database to learn it.
 
 use crate::actors::Actors;
 use data_storage_actors::check::Obstacle;
 use data_storage_actors::db::sqlstate::DatabaseFault;
-use data_storage_actors::error::ActorError;
+use data_storage_actors::error::{ActorError, NoVerdict};
 use data_storage_actors::handle::Probe;
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How often the databases are tried, and how long each may take.
+/// How often they are tried, and how long each may take.
 const EVERY: Duration = Duration::from_secs(4);
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -34,7 +34,11 @@ pub enum PartState {
 
 impl PartState {
     fn of(error: &ActorError) -> Self {
-        let ActorError::Database(error) = error else { return PartState::Down };
+        let error = match error {
+            ActorError::Database(error) => error,
+            ActorError::NoVerdict(NoVerdict::Refused(_)) => return PartState::Refused,
+            _ => return PartState::Down,
+        };
         match error.fault {
             DatabaseFault::ReadOnly => PartState::ReadOnly,
             DatabaseFault::Refused | DatabaseFault::Schema | DatabaseFault::Row | DatabaseFault::Other => {
@@ -76,6 +80,8 @@ impl Part {
                         "a table is locked by somebody else"
                     }
                     ActorError::Database(error) => error.fault.words(),
+                    ActorError::NoVerdict(NoVerdict::Refused(why)) => why,
+                    ActorError::NoVerdict(why) => why.words(),
                     _ => "the actor does not answer",
                 };
                 self.set(PartState::of(&error), Some(words.to_owned()));
@@ -90,6 +96,8 @@ pub struct Health {
     pub read_database: Part,
     pub vector_write_database: Part,
     pub vector_read_database: Part,
+    /// The API server that reviews tokens and rights; `None` where none is asked.
+    pub kubernetes_api: Option<Part>,
     /// Whether the audit database has the schema of this program.
     pub audit_migrated: AtomicBool,
     pub vector_migrated: AtomicBool,
@@ -111,12 +119,16 @@ impl Health {
         let mut ticks = tokio::time::interval(EVERY);
         loop {
             ticks.tick().await;
-            let (write, read, vector_write, vector_read) = tokio::join!(
+            let (write, read, vector_write, vector_read, kubernetes_api) = tokio::join!(
                 actors.pg_writer.ask(Probe, PATIENCE),
                 actors.query.ask(Probe, PATIENCE),
                 actors.vector_writer.ask(Probe, PATIENCE),
                 actors.similarity.ask(Probe, PATIENCE),
+                actors.auth.handle.ask(Probe, PATIENCE),
             );
+            if let Some(part) = &self.kubernetes_api {
+                part.probed(kubernetes_api);
+            }
             self.write_database.probed(write);
             self.read_database.probed(read);
             self.vector_write_database.probed(vector_write);

@@ -281,9 +281,7 @@ impl From<ActorError> for Problem {
                 Self::new(ProblemKind::ServiceUnavailable, words).because(error)
             }
             ActorError::Embedder(ref fault) => Self::new(ProblemKind::ServiceUnavailable, fault.words()).because(error),
-            ActorError::NoVerdict(_) => {
-                Self::new(ProblemKind::ServiceUnavailable, "the Kubernetes API does not answer").because(error)
-            }
+            ActorError::NoVerdict(ref why) => Self::new(ProblemKind::ServiceUnavailable, why.words()).because(error),
             ActorError::Internal => Self::new(ProblemKind::InternalError, "The service made a mistake; it is logged"),
         }
     }

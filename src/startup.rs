@@ -2,8 +2,9 @@
 
 use crate::actors::Actors;
 use crate::config::{CONNECTIONS_CEILING, Config, DatabaseConfigs};
-use crate::connection;
-use crate::health::Health;
+use crate::connection::{self, Multiplexed};
+use crate::health::{Health, Part};
+use crate::mcp;
 use crate::middleware::request::{normal, plain, request};
 use crate::migrations::{migrate_audit, migrate_vector, refused};
 use crate::routes;
@@ -20,16 +21,17 @@ use data_storage_actors::auth::{AccessRules, AuthSettings, RateLimit, TokenSourc
 use data_storage_actors::db::store_identity::{Side, StoreIdentity};
 use data_storage_actors::domain::time::system_clock;
 use data_storage_actors::embedder::Spaces;
-use data_storage_actors::metrics::Metrics;
+use data_storage_actors::metrics::{Metrics, SECONDS};
 use data_storage_actors::pg_writer::Drain;
 use data_storage_actors::retention::retain;
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, Registry, TextEncoder};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -54,6 +56,8 @@ pub struct Application {
     databases: DatabaseConfigs,
     stopping: watch::Sender<bool>,
     identity: StoreIdentity,
+    /// How long requests are still served after the signal to stop, and how long after that what was begun may take.
+    delay: Duration,
     grace: Duration,
     /// Connections that the pools may open, all together.
     connections: u32,
@@ -69,6 +73,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const BODIES_KIB: usize = 128 * 1024;
 /// What is left of the grace for pools and a private database to close.
 const LAST_SECONDS: Duration = Duration::from_secs(2);
+/// How long the last answers have to leave before idle connections of HTTP/2 are ended.
+const SETTLE: Duration = Duration::from_secs(1);
 /// What the queue is given at least, where requests have used up the grace.
 const LAST_FLUSH: Duration = Duration::from_millis(500);
 
@@ -83,7 +89,7 @@ impl Application {
             tracing::warn!(sum, ceiling = CONNECTIONS_CEILING, "the pools may open more connections than they should");
         }
         let registry = Registry::new();
-        let metrics = Metrics::register(&registry).map_err(|error| StartError::Metrics(error.to_string()))?;
+        let metrics = register(&registry).map_err(|error| StartError::Metrics(error.to_string()))?;
         let (stopping, _) = watch::channel(false);
         let clock = system_clock();
         let auth = auth_settings(config, tokens);
@@ -112,9 +118,14 @@ impl Application {
             open_reads: RateLimit::new(config.auth.open_reads_per_peer, "Too many reads", "peer"),
             cors: config.cors.clone(),
             mcp: config.mcp.clone(),
-            health: Arc::new(Health::default()),
+            health: Arc::new(Health {
+                kubernetes_api: config.auth.cluster.as_ref().map(|_| Part::default()),
+                ..Health::default()
+            }),
+            leaving: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
+            multiplexed: Multiplexed::default(),
             idle: Notify::new(),
         });
         let tls = config.tls.clone().map(Tls::load).transpose().map_err(StartError::Tls)?;
@@ -130,6 +141,7 @@ impl Application {
             databases,
             identity,
             stopping,
+            delay: config.shutdown_delay,
             grace: config.shutdown_grace,
             connections: config.pools.sum(),
             arbiters,
@@ -141,16 +153,13 @@ impl Application {
         self.address
     }
 
-    /// Serves until `stop` is ready, then drains: requests in flight finish, and what is queued is committed. `on_ready` is
-    /// called once, when the audit database is migrated. Returns when the grace ends.
+    /// Serves until `stop` is ready. Goes on for `SHUTDOWN_DELAY`, or until `stop` is ready a second time, so that clients see that this
+    /// replica is not ready and go elsewhere. Then drains: requests in flight finish, and what is queued is committed. `on_ready` is called
+    /// once, when the audit database is migrated. Returns when the grace ends.
     ///
     /// # Errors
     /// When a server fails.
-    pub async fn run(
-        self,
-        stop: impl Future<Output = ()>,
-        on_ready: impl FnOnce() + 'static,
-    ) -> std::io::Result<Instant> {
+    pub async fn run(self, mut stop: impl AsyncFnMut(), on_ready: impl FnOnce() + 'static) -> std::io::Result<Instant> {
         tracing::info!(listen_addr = %self.address, metrics_addr = %self.metrics_address, "listening");
         let (health, actors) = (self.state.health.clone(), self.state.actors.clone());
         let (databases, clock, connections) = (self.databases.clone(), self.state.clock.clone(), self.connections);
@@ -161,7 +170,7 @@ impl Application {
         let (audit, vector) = (actix::spawn(audit), actix::spawn(vector));
         actix::spawn(async move { health.watch(&actors).await });
         if let Some(tls) = self.tls {
-            actix::spawn(tls.watch());
+            actix::spawn(tls.watch(self.state.metrics.tls_certificate_expiry_timestamp_seconds.clone()));
         }
         let (pg_writer, vector_writer) = (self.state.actors.pg_writer.clone(), self.state.actors.vector_writer.clone());
         actix::spawn(retain(self.state.window, self.state.clock.clone(), pg_writer, vector_writer));
@@ -170,14 +179,19 @@ impl Application {
         let (api, metrics) = (self.server.handle(), self.metrics_server.handle());
         let api_server = actix::spawn(self.server);
         actix::spawn(self.metrics_server);
-        tokio::pin!(stop);
         tokio::select! {
-            () = &mut stop => {}
+            () = stop() => {}
             ended = api_server => return ended.unwrap_or(Ok(())).map(|()| Instant::now()),
             refusal = refused(audit, vector) => return Err(std::io::Error::other(refusal)),
         }
-        let until = Instant::now() + self.grace;
         systemd::stopping();
+        self.state.leaving.store(true, Ordering::SeqCst);
+        if !self.delay.is_zero() {
+            tracing::info!(delay_seconds = self.delay.as_secs_f64(), "stopping after the delay");
+            // Out of time is as good as the second signal.
+            let _ = timeout(self.delay, stop()).await;
+        }
+        let until = Instant::now() + self.grace;
         // Actors that end from now on are meant to.
         self.stopping.send_replace(true);
         drain(&self.state, &api, until - (self.grace / 4).min(LAST_SECONDS)).await;
@@ -190,6 +204,15 @@ impl Application {
         tracing::info!("stopped");
         Ok(until)
     }
+}
+
+/// Every metric: the service's own, what it is, and those of its process.
+fn register(registry: &Registry) -> Result<Metrics, prometheus::Error> {
+    let metrics = Metrics::register(registry)?;
+    registry.register(Box::new(ProcessCollector::for_self()))?;
+    metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), env!("DATA_STORAGE_COMMIT")]).set(1);
+    mcp::begin_metrics(&metrics);
+    Ok(metrics)
 }
 
 fn auth_settings(config: &Config, tokens: TokenSource) -> AuthSettings {
@@ -231,8 +254,13 @@ async fn drain(state: &web::Data<AppState>, server: &ServerHandle, until: Instan
         tracing::warn!("requests were still in flight at the end of the grace");
     }
     // What has been answered may still be on its way to a slow client.
-    if timeout_at(until, server.stop(true)).await.is_err() {
-        server.stop(false).await;
+    let stopped = server.stop(true);
+    tokio::pin!(stopped);
+    if timeout_at(until.min(Instant::now() + SETTLE), &mut stopped).await.is_err() {
+        state.multiplexed.end();
+        if timeout_at(until, stopped).await.is_err() {
+            server.stop(false).await;
+        }
     }
     let left = until.saturating_duration_since(Instant::now()).max(LAST_FLUSH);
     if state.actors.pg_writer.ask(Drain, left).await.is_err() {
@@ -249,11 +277,14 @@ fn serve_api(
     let requests = PrometheusMetricsBuilder::new("datastorage")
         .registry(registry.clone())
         .mask_unmatched_patterns("unknown")
+        .buckets(SECONDS)
         .build()
         .map_err(|error| StartError::Metrics(error.to_string()))?;
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let state = state.clone();
     connection::allow_files(config.max_connections);
+    state.metrics.client_connections_max.set(i64::try_from(config.max_connections).unwrap_or(i64::MAX));
+    let (open, multiplexed) = (state.metrics.client_connections.clone(), state.multiplexed.clone());
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
@@ -268,7 +299,7 @@ fn serve_api(
     .client_request_timeout(HEAD_TIMEOUT)
     .shutdown_timeout(config.shutdown_grace.as_secs())
     .tls_handshake_timeout(HEAD_TIMEOUT)
-    .on_connect(connection::accept)
+    .on_connect(move |connection, data| connection::accept(connection, data, &open, &multiplexed))
     .disable_signals();
     let bound = match tls.map(Tls::server_config).transpose().map_err(|error| StartError::Tls(error.to_string()))? {
         Some(tls) => server.bind_rustls_0_23(config.listen_addr, tls),

@@ -1,6 +1,7 @@
 //! What the routes share.
 
 use crate::actors::Actors;
+use crate::connection::Multiplexed;
 use crate::health::Health;
 use crate::mcp::McpConfig;
 use crate::middleware::cors::CorsOrigins;
@@ -40,10 +41,14 @@ pub struct AppState {
     /// Who may use `/mcp`; `None` if it is taken away.
     pub mcp: Option<McpConfig>,
     pub health: Arc<Health>,
-    /// Set by SIGTERM.
+    /// Set by SIGTERM: clients are to go elsewhere, and are served until they have.
+    pub leaving: AtomicBool,
+    /// Set when `SHUTDOWN_DELAY` is over: new requests are turned away.
     pub draining: AtomicBool,
     /// Requests that are being answered.
     pub in_flight: AtomicUsize,
+    /// The connections that speak HTTP/2.
+    pub multiplexed: Multiplexed,
     /// Notified when a draining service has answered its last request.
     pub idle: Notify,
 }

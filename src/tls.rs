@@ -2,6 +2,7 @@
 //! the new files cannot be used, the service logs the fault and keeps the old certificates.
 
 use arc_swap::ArcSwap;
+use prometheus::IntGauge;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -115,8 +116,9 @@ impl Tls {
         Ok(config)
     }
 
-    /// Loads changed files, for as long as the future is polled.
-    pub async fn watch(mut self) {
+    /// Loads changed files, for as long as the future is polled, and says in the metric when the certificate ends.
+    pub async fn watch(mut self, expiry: IntGauge) {
+        expiry.set(self.certified.expiry());
         loop {
             sleep(LOOK).await;
             let seen = self.files.digest();
@@ -126,6 +128,7 @@ impl Tls {
             match (self.files.certified(), self.files.client_verifier()) {
                 (Ok(certified), Ok(verifier)) => {
                     self.certified.0.store(Arc::new(certified));
+                    expiry.set(self.certified.expiry());
                     if let (Some(clients), Some(verifier)) = (&self.clients, verifier) {
                         clients.0.store(Arc::new(verifier));
                     }
@@ -145,6 +148,23 @@ const LOOK: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 struct Certified(ArcSwap<CertifiedKey>);
+
+impl Certified {
+    /// When the first certificate of the chain to end does, as seconds since 1970. 0 if it cannot be read.
+    fn expiry(&self) -> i64 {
+        let ends = self
+            .0
+            .load()
+            .cert
+            .iter()
+            .filter_map(|certificate| {
+                let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+                Some(certificate.validity().not_after.timestamp())
+            })
+            .min();
+        ends.unwrap_or(0)
+    }
+}
 
 impl ResolvesServerCert for Certified {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {

@@ -49,9 +49,9 @@ pub enum ActorError {
     /// The embedder made no vector.
     #[error(transparent)]
     Embedder(#[from] EngineFault),
-    /// The Kubernetes API gave no verdict; the text says why.
-    #[error("the Kubernetes API does not answer: {0}")]
-    NoVerdict(String),
+    /// The Kubernetes API gave no verdict.
+    #[error(transparent)]
+    NoVerdict(#[from] NoVerdict),
     /// The client does not wait any more: nobody sees this.
     #[error("the client has gone")]
     Gone,
@@ -76,6 +76,27 @@ impl ActorError {
             ActorError::Internal => true,
             ActorError::Database(error) | ActorError::VectorStore(error) => error.fault.is_ours(),
             _ => false,
+        }
+    }
+}
+
+/// Why the Kubernetes API gave no verdict.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NoVerdict {
+    /// It answers, and does not let this service ask. The text says what is missing, for operators.
+    #[error("the Kubernetes API refuses this service: {0}")]
+    Refused(String),
+    /// It does not answer, or not with a verdict. The text may name addresses.
+    #[error("the Kubernetes API does not answer: {0}")]
+    Away(String),
+}
+
+impl NoVerdict {
+    /// For clients.
+    pub fn words(&self) -> &'static str {
+        match self {
+            NoVerdict::Refused(_) => "the Kubernetes API refuses this service",
+            NoVerdict::Away(_) => "the Kubernetes API does not answer",
         }
     }
 }

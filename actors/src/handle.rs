@@ -137,6 +137,11 @@ impl<A: Actor> Handle<A> {
     pub fn new(name: &'static str, limits: Limits, metrics: &Metrics) -> Self {
         metrics.actor_permits.with_label_values(&[name]).set(limits.permits as i64); // far below 2^63
         metrics.actor_restarts_total.with_label_values(&[name]).reset();
+        metrics.actor_permits_in_use.with_label_values(&[name]);
+        metrics.actor_duration_seconds.with_label_values(&[name]);
+        for reason in ["no_permit", "deadline", "down", "queue_full"] {
+            metrics.actor_rejected_total.with_label_values(&[name, reason]);
+        }
         Handle(Arc::new(HandleInner {
             name,
             limits,

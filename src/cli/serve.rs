@@ -19,7 +19,7 @@ pub async fn run(config: Config) -> Result<(), CommandError> {
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
-    let result = serve(&config, databases, embedded.as_ref(), async move {
+    let result = serve(&config, databases, embedded.as_ref(), async || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -37,7 +37,7 @@ async fn serve(
     config: &Config,
     databases: DatabaseConfigs,
     embedded: Option<&Embedded>,
-    stop: impl Future<Output = ()>,
+    stop: impl AsyncFnMut(),
 ) -> Result<Instant, CommandError> {
     let (tokens, file) = tokens::open(config, embedded)?;
     match config.embedder.engine() {

@@ -107,7 +107,7 @@ settings! {
         vector_read_pool_max = "VECTOR_READ_POOL_MAX";
         /// Longest life of a database connection [default: 5m]
         pool_max_lifetime = "POOL_MAX_LIFETIME";
-        /// Longest time of a request, from its head to its answer [default: 5s]
+        /// Longest time of a request, from its head to its answer [default: 4s]
         request_deadline = "REQUEST_DEADLINE";
         /// Longest wait for a permit [default: 1s]
         permit_wait = "PERMIT_WAIT";
@@ -117,7 +117,9 @@ settings! {
         read_permits = "READ_PERMITS";
         /// Most searches at once [default: 64]
         search_permits = "SEARCH_PERMITS";
-        /// Longest time from SIGTERM to the end of the process [default: 25s]
+        /// How long requests are still served after SIGTERM, for a balancer that follows /health/ready [default: 0s]
+        shutdown_delay = "SHUTDOWN_DELAY";
+        /// Longest time from the end of that delay to the end of the process [default: 25s]
         shutdown_grace = "SHUTDOWN_GRACE";
     }
     AUDITS = "Audits" {

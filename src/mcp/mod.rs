@@ -23,6 +23,7 @@ use actix_web::http::header::{HOST, ORIGIN};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use data_storage_actors::domain::parameters::Parameters;
+use data_storage_actors::metrics::Metrics;
 use era::{MODERN, OLDER, is_modern};
 use rpc::{Fault, INVALID_PARAMS, METHOD_NOT_FOUND, Message};
 use serde_json::{Map, Value, json};
@@ -205,6 +206,17 @@ async fn call(state: &AppState, request: &HttpRequest, mut params: Map<String, V
     metrics.mcp_call_duration_seconds.with_label_values(&[tool]).observe(started.elapsed().as_secs_f64());
     metrics.mcp_answer_bytes.with_label_values(&[tool]).observe(bytes as f64); // far below 2^53
     Ok(result)
+}
+
+/// Makes the series of every tool.
+pub fn begin_metrics(metrics: &Metrics) {
+    for tool in tools::NAMES {
+        metrics.mcp_call_duration_seconds.with_label_values(&[tool]);
+        metrics.mcp_answer_bytes.with_label_values(&[tool]);
+        for status in ["success", "invalid", "not_found", "failure"] {
+            metrics.mcp_calls_total.with_label_values(&[tool, status]);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use super::answer::finished;
 use crate::connection::{self, SHORT, Socket};
 use crate::problem::{Problem, ProblemKind, rate_limit};
+use crate::routes::count_read;
 use crate::state::AppState;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -119,11 +120,14 @@ pub async fn request(
         }
     };
     set_id(answer.response_mut(), &id);
-    if draining {
+    if state.leaving.load(Ordering::SeqCst) {
         answer.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
     let caller = caller.as_ref().map(|caller| &*caller.0);
     asked.log(route.as_deref(), answer.status().as_u16(), caller, call.as_ref());
+    if let Some(route) = &route {
+        count_read(&state.metrics, route, answer.status(), started.elapsed());
+    }
     let socket = answer.request().conn_data::<Socket>().cloned();
     Ok(answer.map_body(|_, body| {
         let body = match room {

@@ -13,10 +13,11 @@ pub async fn handle(state: Data<AppState>) -> HttpResponse {
         [&health.write_database, &health.read_database, &health.vector_write_database, &health.vector_read_database];
     let migrated = |flag: &std::sync::atomic::AtomicBool| flag.load(Ordering::Relaxed);
     let (audit, vector) = (migrated(&health.audit_migrated), migrated(&health.vector_migrated));
-    let draining = state.draining.load(Ordering::Relaxed);
+    let draining = state.leaving.load(Ordering::Relaxed);
     let ok = databases.iter().all(|part| part.get() == PartState::Up) && audit && vector && !draining;
+    let ok = ok && health.kubernetes_api.as_ref().is_none_or(|part| part.get() == PartState::Up);
     let [write, read, vector_write, vector_read] = databases.map(part);
-    HttpResponse::Ok().json(json!({
+    let mut answer = json!({
         "status": if ok { "ok" } else { "degraded" },
         "version": env!("CARGO_PKG_VERSION"),
         "draining": draining,
@@ -31,7 +32,11 @@ pub async fn handle(state: Data<AppState>) -> HttpResponse {
             },
             "embedder": embedder(&state),
         },
-    }))
+    });
+    if let Some(kubernetes_api) = &health.kubernetes_api {
+        answer["parts"]["kubernetes_api"] = part(kubernetes_api);
+    }
+    HttpResponse::Ok().json(answer)
 }
 
 /// The state of a part, and where it is not up the reason.

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 pub async fn handle(state: Data<AppState>) -> Result<HttpResponse, Problem> {
     let not_ready = |why| Err(Problem::new(ProblemKind::ServiceUnavailable, why));
-    if state.draining.load(Ordering::Relaxed) {
+    if state.leaving.load(Ordering::Relaxed) {
         return not_ready("The service is stopping");
     }
     if !state.health.audit_migrated.load(Ordering::Relaxed) {

@@ -81,10 +81,17 @@ fn faults_of_statement(sql: &str) -> Vec<&'static str> {
     faults
 }
 
+/// Statements about the server itself, which go by its own clock.
+const OF_THE_SERVER: [&str; 2] = ["db/measure.sql", "db/replica_lag.sql"];
+
 #[test]
 fn statements_keep_to_the_list() {
     for (path, sql) in files("actors/src") {
-        assert_eq!(faults_of_statement(&sql), Vec::<&str>::new(), "{}", path.display());
+        let mut faults = faults_of_statement(&sql);
+        if OF_THE_SERVER.iter().any(|name| path.ends_with(name)) {
+            faults.retain(|fault| *fault != "takes the database's clock");
+        }
+        assert_eq!(faults, Vec::<&str>::new(), "{}", path.display());
         let name = sql.lines().next().and_then(|line| line.strip_prefix("-- ")).unwrap_or_default();
         let stem = path.file_stem().expect("a name").to_string_lossy().into_owned();
         let folder = path.parent().and_then(Path::file_name).expect("a folder").to_string_lossy().into_owned();

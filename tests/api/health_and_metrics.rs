@@ -36,13 +36,60 @@ async fn the_promised_metrics_are_there() {
         ("datastorage_actor_permits_in_use{actor=\"query\"}", 0.0),
         ("datastorage_actor_restarts_total{actor=\"embedder\"}", 0.0),
         ("datastorage_flush_rows_count", 2.0),
-        ("datastorage_pool_connections{pool=\"write\",state=\"open\"}", 1.0),
+        ("datastorage_pool_connections{pool=\"write\",state=\"idle\"}", 1.0),
+        ("datastorage_pool_wait_seconds_count{pool=\"write\"}", 1.0),
         ("datastorage_db_transaction_duration_seconds_count{name=\"pg_writer.flush\"}", 2.0),
         ("datastorage_outbox_rows", 0.0),
         ("datastorage_write_queue_depth", 0.0),
     ] {
         assert!(metrics.get(name).is_some_and(|value| *value >= least), "{name}: {:?}", metrics.get(name));
     }
+}
+
+/// Nothing has happened yet: every family is there, and every series whose labels are known beforehand, at 0.
+#[tokio::test]
+async fn an_idle_service_has_all_metrics() {
+    let (service, _database) = Service::start().await;
+    eventually("its partitions are known", async || {
+        (service.metrics().await["datastorage_partitions_ahead_months"] >= 3.0).then_some(())
+    })
+    .await;
+    let url = format!("http://{}/metrics", service.metrics_address);
+    let text = service.client.get(url).send().await.expect("an answer").text().await.expect("text");
+    let series = text.lines().filter(|line| !line.starts_with('#')).count();
+    assert!(series <= 1_500, "{series}");
+    let metrics = service.metrics().await;
+    for zero in [
+        "datastorage_query_total{operation=\"similar_incidents\",status=\"failure\"}",
+        "datastorage_write_total{status=\"failure\",table=\"workflow_audit\"}",
+        "datastorage_reviews_total{kind=\"token\",result=\"failure\"}",
+        "datastorage_actor_rejected_total{actor=\"query\",reason=\"deadline\"}",
+        "datastorage_mcp_calls_total{status=\"failure\",tool=\"get_history\"}",
+        "datastorage_searches_total{kind=\"index\"}",
+        "datastorage_pool_connections{pool=\"vector_read\",state=\"in_use\"}",
+        "datastorage_tls_certificate_expiry_timestamp_seconds",
+        "datastorage_replica_lag_seconds",
+        "datastorage_client_connections_max",
+    ] {
+        let value = metrics.get(zero).unwrap_or_else(|| panic!("{zero} is missing"));
+        assert!(*value == 0.0 || zero.ends_with("_max"), "{zero}: {value}");
+    }
+    assert!(metrics["datastorage_database_size_bytes{database=\"audit\"}"] > 1e6);
+    assert!(metrics["process_resident_memory_bytes"] > 1e6);
+    assert!(metrics.keys().any(|name| name.starts_with("datastorage_build_info{commit=\"")));
+    assert!(!metrics.keys().any(|name| name.starts_with("datastorage_search_recall_ratio")), "nothing was compared");
+    // What is wrong with a request is no failure of a read; what is missing is none either.
+    service.get("/api/v1/incidents/1").await;
+    service.get("/api/v1/incidents?limit=x").await;
+    service.read("/api/v1/incidents/facets?fields=severity").await;
+    let metrics = service.metrics().await;
+    let of = |operation: &str, status: &str| {
+        metrics[&format!("datastorage_query_total{{operation=\"{operation}\",status=\"{status}\"}}")]
+    };
+    assert_eq!((of("get_incident", "success"), of("get_incident", "failure")), (0.0, 0.0));
+    assert_eq!((of("list_incidents", "success"), of("list_incidents", "failure")), (0.0, 0.0));
+    assert_eq!(of("facets", "success"), 1.0);
+    assert!(metrics["datastorage_client_connections"] >= 1.0, "the one that asked");
 }
 
 /// A client may send any word as its method. No such word becomes a metric series.
@@ -135,6 +182,38 @@ async fn a_drain_loses_nothing() {
     assert!(answers.iter().flatten().all(|status| matches!(status, 201 | 503)), "{answers:?}");
     let written = database.number("SELECT count(*) FROM remediation_audit").await;
     assert!(written >= i64::try_from(acknowledged).expect("few"), "{written} of {acknowledged}");
+}
+
+/// For `SHUTDOWN_DELAY` behind the signal a service is not ready, and answers as before; each answer ends its connection.
+#[tokio::test]
+async fn clients_have_time_to_go_elsewhere() {
+    let (mut service, database) = Service::start_with(&[("SHUTDOWN_DELAY", "5s")]).await;
+    let first = service.post(Writer::Gateway, &gateway_audit("rr")).await;
+    assert_eq!((first.status.as_u16(), first.header("connection")), (201, None));
+    service.signal(rustix::process::Signal::TERM);
+    service.logged("stopping after the delay").await;
+    assert_eq!(service.get("/health/ready").await.status, 503);
+    let health = service.read("/health").await;
+    assert_eq!((&health["status"], &health["draining"]), (&json!("degraded"), &json!(true)));
+    for n in 0..5 {
+        let answer = service.post(Writer::Gateway, &gateway_audit(&format!("rr-{n}"))).await;
+        assert_eq!((answer.status.as_u16(), answer.header("connection")), (201, Some("close")), "{}", answer.text);
+        assert_eq!(service.get("/api/v1/incidents").await.status, 200);
+    }
+    assert!(!service.log().iter().any(|line| line["message"] == "draining"), "the delay is not over");
+    assert!(service.exited().await.success());
+    service.logged("draining").await;
+    assert_eq!(database.number("SELECT count(*) FROM remediation_audit").await, 6);
+}
+
+/// A second signal skips the delay.
+#[tokio::test]
+async fn whoever_is_in_a_hurry_says_so_twice() {
+    let (mut service, _database) = Service::start_with(&[("SHUTDOWN_DELAY", "1h")]).await;
+    service.signal(rustix::process::Signal::TERM);
+    service.logged("stopping after the delay").await;
+    service.signal(rustix::process::Signal::INT);
+    assert!(service.exited().await.success());
 }
 
 /// SIGTERM in the middle of a body: the service waits for the rest of the body, and refuses other requests meanwhile.

@@ -1,11 +1,12 @@
 //! Tokens that the Kubernetes API reviews. The tests have an API server of their own, over HTTPS.
 
-use crate::support::api_server::{ApiServer, DEFAULT_AUDIENCE, Mode, good_token, token};
+use crate::support::api_server::{ApiServer, DEFAULT_AUDIENCE, Mode, forged_token, good_token, token};
 use crate::support::certificates::Authority;
 use crate::support::{Answer, Service, Writer, eventually, gateway_audit, server};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::json;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -188,6 +189,114 @@ async fn an_api_server_that_fails() {
     api.set(Mode::Answer);
     let answer = post(&service, &token("aianalysis-controller-sa", now() + 77, DEFAULT_AUDIENCE), "remediation").await;
     assert_eq!(answer.status, 201, "no verdict was remembered as one");
+}
+
+/// Health says what requests meet, and what they would meet; and tells a missing right from a server that is away.
+#[tokio::test]
+async fn health_knows_the_api_server() {
+    let api = ApiServer::start();
+    let service = start(&api, &[("AUTHZ_MODE", "rbac")]).await;
+    let part = async || service.read("/health").await["parts"]["kubernetes_api"].clone();
+    let becomes = async |state: &str| {
+        eventually(state, async || Some(part().await).filter(|part| part["state"] == state)).await;
+    };
+    becomes("up").await;
+    let reviews = api.token_reviews();
+    assert_eq!(reviews, 0, "it was asked whether reviews are allowed, and made none");
+    // Without a request.
+    api.set(Mode::Forbid);
+    becomes("refused").await;
+    let health = service.read("/health").await;
+    assert_eq!(health["status"], "degraded");
+    let reason = health["parts"]["kubernetes_api"]["reason"].as_str().expect("a reason").to_owned();
+    assert!(reason.contains("tokenreviews") && reason.contains("system:auth-delegator"), "{reason}");
+    let line = service.logged("the Kubernetes API refuses this service").await;
+    assert_eq!((line["level"].as_str(), line["why"].as_str()), (Some("ERROR"), Some(&*reason)));
+    let answer = post(&service, &good_token(Writer::Gateway), "remediation").await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.json()["detail"]),
+        (503, &json!("the Kubernetes API refuses this service"))
+    );
+    api.set(Mode::Answer);
+    becomes("up").await;
+    // By its requests alone: this server says nothing of rights.
+    api.set(Mode::Fail(500));
+    let answer = post(&service, &good_token(Writer::Gateway), "remediation").await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["detail"]), (503, &json!("the Kubernetes API does not answer")));
+    becomes("down").await;
+    api.set(Mode::Answer);
+    becomes("up").await;
+    drop(api);
+    becomes("down").await;
+    assert_eq!(service.get("/health/ready").await.status, 200, "reads need no API server");
+}
+
+#[tokio::test]
+async fn the_file_of_an_authority_that_changes_is_taken_up() {
+    let api = ApiServer::start();
+    let other = Authority::new("cluster");
+    let file = other.folder().join("authority.pem");
+    std::fs::write(&file, other.pem()).expect("written");
+    let config = api.kubeconfig_with_file(&file);
+    let service = start(&api, &[("KUBECONFIG", config.to_str().expect("a path"))]).await;
+    assert_eq!(post(&service, &good_token(Writer::Gateway), "remediation").await.status, 503);
+    std::fs::write(&file, "no certificate").expect("written");
+    service.logged("the authority of the API server is not taken up").await;
+    std::fs::write(&file, api.authority().pem()).expect("written");
+    eventually("it is known", async || {
+        (post(&service, &good_token(Writer::Gateway), "remediation").await.status == 201).then_some(())
+    })
+    .await;
+}
+
+/// The API server accepts a token for some seconds behind its end: that costs no review for each request, and its writer is no stranger.
+#[tokio::test]
+async fn a_token_behind_its_end() {
+    let api = ApiServer::start();
+    api.set_leeway(3600);
+    let service = start(&api, &[("TOKEN_REVIEW_RPS_PER_PEER", "1")]).await;
+    let late = token("gateway-sa", now() - 1, DEFAULT_AUDIENCE);
+    for _ in 0..50 {
+        let answer = post(&service, &late, "remediation").await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+    }
+    assert!(api.token_reviews() < 25, "{} reviews of 50 requests", api.token_reviews());
+    api.set_leeway(0);
+    eventually("it ends", async || (post(&service, &late, "remediation").await.status == 401).then_some(())).await;
+}
+
+/// Behind one address: strangers, whose tokens use up the limit of the address, and writers that come with new tokens.
+#[tokio::test]
+async fn a_flood_from_the_same_address_keeps_no_known_writer_out() {
+    let api = ApiServer::start();
+    let service = start(&api, &[("TOKEN_REVIEW_RPS_PER_PEER", "5"), ("TOKEN_CACHE_TTL", "1s")]).await;
+    let first = good_token(Writer::Gateway);
+    assert_eq!(post(&service, &first, "remediation").await.status, 201);
+    let (is_over, refused) = (Cell::new(false), Cell::new(0));
+    let flood = async {
+        for n in 0.. {
+            if is_over.get() {
+                break;
+            }
+            let made_up = forged_token("somebody-else", now() + 1000 + n, DEFAULT_AUDIENCE);
+            let status = post(&service, &made_up, "remediation").await.status;
+            refused.set(refused.get() + usize::from(status == 429));
+        }
+    };
+    let writer = async {
+        eventually("the address has used up its limit", async || (refused.get() > 20).then_some(())).await;
+        for n in 0..4 {
+            let renewed = token("gateway-sa", now() + 2000 + n, DEFAULT_AUDIENCE);
+            assert_eq!(post(&service, &renewed, "remediation").await.status, 201, "{n}");
+        }
+        // The verdict on its first token is forgotten every second.
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(3) {
+            assert_eq!(post(&service, &first, "remediation").await.status, 201);
+        }
+        is_over.set(true);
+    };
+    tokio::join!(flood, writer);
 }
 
 #[tokio::test]

@@ -7,12 +7,7 @@ use std::process::Command;
 
 /// Whether the tool is there.
 pub fn has(tool: &str) -> bool {
-    let found = Command::new(tool).arg("--help").output().is_ok();
-    if !found {
-        assert!(std::env::var_os("REQUIRE_TOOLS").is_none(), "{tool} is needed here");
-        eprintln!("skipped: there is no {tool}");
-    }
-    found
+    crate::support::has(tool, "--help")
 }
 
 fn run(tool: &str, args: &[&str]) -> String {

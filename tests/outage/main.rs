@@ -19,6 +19,7 @@ mod pgbouncer;
 mod replicas;
 mod retention;
 mod retention_beside;
+mod rolling;
 mod serving;
 mod standby;
 mod systemd;

@@ -23,12 +23,16 @@ pub enum Mode {
     Delay(Duration),
     /// Answers with this status.
     Fail(u16),
+    /// This service has lost its rights: reviews are 403, and the server says so where it is asked about rights.
+    Forbid,
     Hang,
 }
 
 #[derive(Clone)]
 pub struct State {
     mode: Arc<Mutex<Mode>>,
+    /// For how many seconds behind its end a token is still accepted.
+    leeway: Arc<Mutex<i64>>,
     pub token_reviews: Arc<AtomicUsize>,
     pub access_reviews: Arc<AtomicUsize>,
 }
@@ -51,6 +55,7 @@ impl ApiServer {
     pub fn start_with(authority: Authority, signed: &Signed, trusted: Option<&Authority>) -> Self {
         let state = State {
             mode: Arc::new(Mutex::new(Mode::Answer)),
+            leeway: Arc::default(),
             token_reviews: Arc::default(),
             access_reviews: Arc::default(),
         };
@@ -65,6 +70,7 @@ impl ApiServer {
                         .app_data(web::Data::new(shared.clone()))
                         .route("/apis/authentication.k8s.io/v1/tokenreviews", web::post().to(token_review))
                         .route("/apis/authorization.k8s.io/v1/subjectaccessreviews", web::post().to(access_review))
+                        .route("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", web::post().to(own_rights))
                 })
                 .workers(1)
                 .disable_signals()
@@ -90,8 +96,24 @@ impl ApiServer {
         &self.authority
     }
 
+    /// A kubeconfig that names the file of this server's authority.
+    pub fn kubeconfig_with_file(&self, authority: &std::path::Path) -> PathBuf {
+        let text = std::fs::read_to_string(&self.kubeconfig).expect("written");
+        let mut config: Value = serde_json::from_str(&text).expect("JSON");
+        let cluster = &mut config["clusters"][0]["cluster"];
+        cluster.as_object_mut().expect("a cluster").remove("certificate-authority-data");
+        cluster["certificate-authority"] = authority.to_str().expect("a path").into();
+        let path = self.authority.folder().join("kubeconfig-with-file");
+        std::fs::write(&path, config.to_string()).expect("written");
+        path
+    }
+
     pub fn set(&self, mode: Mode) {
         *self.state.mode.lock().expect("no panic") = mode;
+    }
+
+    pub fn set_leeway(&self, seconds: i64) {
+        *self.state.leeway.lock().expect("no panic") = seconds;
     }
 
     pub fn token_reviews(&self) -> usize {
@@ -116,10 +138,19 @@ fn kubeconfig_text(address: SocketAddr, ca: &str) -> String {
 
 /// A token of an account, as kube-apiserver makes them: it ends at `exp` and is for one audience.
 pub fn token(account: &str, exp: i64, audience: &str) -> String {
+    signed_token(account, exp, audience, "signed")
+}
+
+/// The same with another signature, which the server does not accept.
+pub fn forged_token(account: &str, exp: i64, audience: &str) -> String {
+    signed_token(account, exp, audience, "forged")
+}
+
+fn signed_token(account: &str, exp: i64, audience: &str, signature: &str) -> String {
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let claims =
         json!({"sub": format!("system:serviceaccount:kubernaut-system:{account}"), "exp": exp, "aud": [audience]});
-    format!("{}.{}.{}", part(json!({"alg": "RS256"})), part(claims), URL_SAFE_NO_PAD.encode("signed"))
+    format!("{}.{}.{}", part(json!({"alg": "RS256"})), part(claims), URL_SAFE_NO_PAD.encode(signature))
 }
 
 /// A token of this writer that is valid for an hour.
@@ -139,6 +170,7 @@ async fn misbehave(state: &State, request: &HttpRequest) -> Option<HttpResponse>
         Mode::Answer => {}
         Mode::Delay(time) => rt::time::sleep(time).await,
         Mode::Fail(code) => return Some(status(code)),
+        Mode::Forbid => return Some(status(403)),
         Mode::Hang => std::future::pending().await,
     }
     let own = format!("Bearer {OWN_TOKEN}");
@@ -152,6 +184,7 @@ async fn token_review(state: web::Data<State>, request: HttpRequest, body: web::
         return answer;
     }
     let mut review = body.into_inner();
+    let leeway = *state.leeway.lock().expect("no panic");
     let wanted: Vec<String> = match review["spec"]["audiences"].as_array() {
         Some(audiences) => audiences.iter().filter_map(|audience| audience.as_str().map(str::to_owned)).collect(),
         None => vec![DEFAULT_AUDIENCE.to_owned()],
@@ -165,7 +198,9 @@ async fn token_review(state: web::Data<State>, request: HttpRequest, body: web::
     });
     review["status"] = match claims {
         None => refused("it has no signature"),
-        Some(claims) if claims["exp"].as_i64() <= Some(chrono::Utc::now().timestamp()) => refused("token has expired"),
+        Some(claims) if claims["exp"].as_i64() <= Some(chrono::Utc::now().timestamp() - leeway) => {
+            refused("token has expired")
+        }
         Some(claims) => {
             let audiences: Vec<&Value> = claims["aud"].as_array().expect("audiences").iter().collect();
             let common: Vec<&String> = wanted.iter().filter(|name| audiences.iter().any(|a| *a == *name)).collect();
@@ -177,6 +212,20 @@ async fn token_review(state: web::Data<State>, request: HttpRequest, body: web::
             }
         }
     };
+    HttpResponse::Created().json(review)
+}
+
+/// Whether this service has a right.
+async fn own_rights(state: web::Data<State>, request: HttpRequest, body: web::Json<Value>) -> HttpResponse {
+    let is_forbidden = *state.mode.lock().expect("no panic") == Mode::Forbid;
+    if !is_forbidden && let Some(answer) = misbehave(&state, &request).await {
+        return answer;
+    }
+    let mut review = body.into_inner();
+    let asked = &review["spec"]["resourceAttributes"];
+    let known = [("authentication.k8s.io", "tokenreviews"), ("authorization.k8s.io", "subjectaccessreviews")];
+    let is_known = known.iter().any(|(group, resource)| asked["group"] == *group && asked["resource"] == *resource);
+    review["status"] = json!({"allowed": !is_forbidden && is_known && asked["verb"] == "create"});
     HttpResponse::Created().json(review)
 }
 

@@ -19,6 +19,17 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
+/// Whether a tool that a test needs is there, by a call that only shows something. A test without its tool is skipped by name; where
+/// `REQUIRE_TOOLS` is set that is a failure.
+pub fn has(tool: &str, flag: &str) -> bool {
+    let found = std::process::Command::new(tool).arg(flag).output().is_ok();
+    if !found {
+        assert!(std::env::var_os("REQUIRE_TOOLS").is_none(), "{tool} is needed here");
+        eprintln!("skipped: there is no {tool}");
+    }
+    found
+}
+
 /// When this test process began.
 fn beginning() -> DateTime<Utc> {
     static BEGINNING: OnceLock<DateTime<Utc>> = OnceLock::new();

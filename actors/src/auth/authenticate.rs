@@ -1,7 +1,7 @@
-use super::token::Token;
+use super::token::{Token, TokenDigest};
 use super::{AuthActor, Source, limits};
 use crate::domain::identity::Identity;
-use crate::error::ActorError;
+use crate::error::{ActorError, Exceeded};
 use crate::waiting::Waiting;
 use actix::prelude::*;
 use futures_util::future::Either;
@@ -39,23 +39,38 @@ impl AuthActor {
         let (reviewer, audiences) = match &self.source {
             Source::Static(tokens) => {
                 let identity = tokens.find(&digest);
-                self.verdicts.learn_token(digest, identity.clone(), None);
+                self.verdicts.learn_token(digest, identity.clone(), None, (self.clock)());
                 return Either::Left(std::future::ready(Ok(identity)));
             }
             Source::Review { reviewer, audiences } => (reviewer.clone(), audiences.clone()),
         };
-        // A peer that joins a review under way causes none, and uses up nothing of its limit.
-        if !self.token_reviews.can_join(&digest)
-            && let Some(Err(exceeded)) = self.peers.as_ref().map(|limit| limit.check(&limits::peer_key(peer)))
-        {
+        if let Err(exceeded) = self.spend_review(&token, &digest, peer) {
             self.metrics.rate_limited_total.with_label_values(&["token_review"]).inc();
             return Either::Left(std::future::ready(Err(exceeded.into())));
         }
-        let verdicts = self.verdicts.clone();
+        let (verdicts, clock) = (self.verdicts.clone(), self.clock.clone());
         Either::Right(self.token_reviews.ask(digest, Waiting::current(), |_| async move {
             let identity = reviewer.review(&token, &audiences).await?;
-            verdicts.learn_token(digest, identity.clone(), token.expires());
+            verdicts.learn_token(digest, identity.clone(), token.expires(), clock());
+            if let (Some(_), Some(owner)) = (&identity, token.owner()) {
+                verdicts.learn_owner(owner);
+            }
             Ok(identity)
         }))
+    }
+
+    /// Counts a review that a token causes. A token that joins a review under way causes none, and one that was accepted lately is no
+    /// stranger's: neither uses up anything. A new token that names an owner of accepted tokens counts with that owner, so that a flood of
+    /// made-up tokens from the same address does not keep it out; every other token counts with its peer.
+    fn spend_review(&self, token: &Token, digest: &TokenDigest, peer: IpAddr) -> Result<(), Exceeded> {
+        if self.token_reviews.can_join(digest) || self.verdicts.is_familiar(digest) {
+            return Ok(());
+        }
+        let owner = token.owner().filter(|owner| self.verdicts.is_known_owner(owner));
+        match (owner, &self.owners, &self.peers) {
+            (Some(owner), Some(limit), _) => limit.check(&owner).map(|_| ()),
+            (_, _, Some(limit)) => limit.check(&limits::peer_key(peer)).map(|_| ()),
+            _ => Ok(()),
+        }
     }
 }

@@ -5,6 +5,7 @@ mod authorize;
 mod cluster;
 mod gate;
 mod limits;
+mod reviewer;
 mod static_tokens;
 mod token;
 mod verdicts;
@@ -20,18 +21,19 @@ pub use verdicts::VerdictTimes;
 
 use crate::domain::identity::{Access, Identity};
 use crate::domain::time::Clock;
-use crate::handle::common_handlers;
+use crate::error::ActorError;
+use crate::handle::{Probe, common_handlers};
 use crate::metrics::Metrics;
 use crate::single_flight::{Joining, SingleFlight};
 use crate::supervise::Alive;
 use actix::prelude::*;
-use cluster::Reviewer;
+use reviewer::Reviewer;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use token::TokenDigest;
+use token::{TokenDigest, TokenOwner};
 use verdicts::Verdicts;
 
 #[derive(Clone)]
@@ -100,6 +102,7 @@ pub struct AuthActor {
     token_reviews: SingleFlight<TokenDigest, Option<Identity>>,
     access_reviews: SingleFlight<(Identity, Access), bool>,
     peers: Option<RateLimit<IpAddr>>,
+    owners: Option<RateLimit<TokenOwner>>,
     metrics: Metrics,
     clock: Clock,
     _alive: Alive,
@@ -114,10 +117,7 @@ enum Source {
 impl AuthActor {
     /// `gate` is the gate in front of this actor. Must be called on the runtime where the actor will live.
     pub fn new(settings: AuthSettings, gate: Gate, metrics: Metrics, clock: Clock, alive: Alive) -> Self {
-        let reviewer = settings
-            .cluster
-            .as_ref()
-            .map(|cluster| Rc::new(Reviewer::new(cluster, settings.review_concurrency, &metrics)));
+        let reviewer = settings.cluster.as_ref().map(|cluster| Rc::new(Reviewer::new(cluster, &settings, &metrics)));
         let source = match (&settings.tokens, &reviewer) {
             (TokenSource::Static(file), _) => Source::Static(file.clone()),
             (TokenSource::Review { audiences }, Some(reviewer)) => {
@@ -129,6 +129,7 @@ impl AuthActor {
         AuthActor {
             access: settings.access.clone(),
             peers: RateLimit::new(settings.reviews_per_peer, "Too many unknown tokens", "peer"),
+            owners: RateLimit::new(settings.reviews_per_peer, "Too many unknown tokens", "subject"),
             verdicts: gate.verdicts.clone(),
             source,
             gate,
@@ -160,6 +161,9 @@ impl AuthActor {
         if let Some(limit) = &self.peers {
             limit.forget_idle();
         }
+        if let Some(limit) = &self.owners {
+            limit.forget_idle();
+        }
     }
 }
 
@@ -169,9 +173,27 @@ impl Actor for AuthActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(UPKEEP, |actor, _| {
             actor.reload();
+            if let Some(reviewer) = &actor.reviewer {
+                reviewer.reload();
+            }
             actor.forget_idle();
         });
     }
 }
 
 common_handlers!(AuthActor);
+
+impl Handler<Probe> for AuthActor {
+    type Result = ResponseFuture<Result<(), ActorError>>;
+
+    /// Whether the API server reviews what it is asked; at once where none is asked.
+    fn handle(&mut self, _: Probe, _: &mut Self::Context) -> Self::Result {
+        let reviewer = self.reviewer.clone();
+        Box::pin(async move {
+            match reviewer {
+                Some(reviewer) => Ok(reviewer.probe().await?),
+                None => Ok(()),
+            }
+        })
+    }
+}

@@ -5,6 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// A text that has the shape of a bearer token. `Debug` does not show it.
@@ -13,6 +15,10 @@ pub struct Token(SecretString);
 
 /// SHA-256 of a token: what the service keeps and compares.
 pub(super) type TokenDigest = [u8; 32];
+
+/// Issuer, subject and audience of a token, as a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct TokenOwner([u8; 32]);
 
 /// Longer than any token of Kubernetes, shorter than the head of a request.
 const MAX_LENGTH: usize = 16 * 1024;
@@ -38,15 +44,33 @@ impl Token {
     /// The end time that the token states. The signature of the token is not checked here.
     pub(crate) fn expires(&self) -> Option<DateTime<Utc>> {
         #[derive(Deserialize)]
-        struct Claims {
+        struct Ending {
             exp: f64,
         }
+        let Ending { exp } = self.claims()?;
+        DateTime::from_timestamp(exp as i64, 0) // a float out of range becomes a bound of i64, which is no valid time
+    }
+
+    /// Whose token it says it is. Anybody can write that: the signature of the token is not checked here.
+    pub(super) fn owner(&self) -> Option<TokenOwner> {
+        #[derive(Deserialize)]
+        struct Owner {
+            #[serde(default)]
+            iss: Value,
+            sub: String,
+            #[serde(default)]
+            aud: Value,
+        }
+        let Owner { iss, sub, aud } = self.claims()?;
+        Some(TokenOwner(digest(&json!([iss, sub, aud]).to_string())))
+    }
+
+    fn claims<T: DeserializeOwned>(&self) -> Option<T> {
         let mut parts = self.0.expose_secret().split('.');
         let (Some(_), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
             return None;
         };
-        let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-        DateTime::from_timestamp(claims.exp as i64, 0) // a float out of range becomes a bound of i64, which is no valid time
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
     }
 }
 

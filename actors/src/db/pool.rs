@@ -11,7 +11,7 @@ use crate::waiting::Waiting;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Error;
 
@@ -34,15 +34,15 @@ pub struct PoolSettings {
 pub struct Pool {
     max: u32,
     wait: Duration,
-    pool: bb8::Pool<Manager>,
+    pool: Arc<bb8::Pool<Manager>>,
     state: Arc<PoolState>,
-    /// Dropped with the last clone of the pool.
-    here: Arc<()>,
     metrics: Metrics,
 }
 
 /// Between two tries to reach a database that is away.
 const BETWEEN_TRIES: Duration = Duration::from_millis(200);
+/// How often the size of a database is looked at.
+const MEASURE: Duration = Duration::from_secs(60);
 /// A pool all of whose connections are at work is well as long as a transaction succeeds this often.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -71,7 +71,13 @@ impl Pool {
             .error_sink(Box::new(LogErrors(state.clone())))
             .build_unchecked(manager);
         metrics.pool_connections_max.with_label_values(&[settings.name]).set(settings.max.into());
-        Pool { max: settings.max, wait: settings.wait, pool, state, here: Arc::default(), metrics: metrics.clone() }
+        let pool = Arc::new(pool);
+        let looked_at = Arc::downgrade(&pool);
+        metrics.pool_connections.watch(settings.name, move || {
+            let state = looked_at.upgrade()?.state();
+            Some((state.connections.saturating_sub(state.idle_connections), state.idle_connections))
+        });
+        Pool { max: settings.max, wait: settings.wait, pool, state, metrics: metrics.clone() }
     }
 
     /// A connection that is good as far as one can tell, for as long as the current request waits.
@@ -80,11 +86,14 @@ impl Pool {
     /// `Busy` or `Unreachable` when none is to be had within the pool's wait, or since another waited for that long in vain; `Abandoned`
     /// when nobody waits any more.
     pub async fn get(&self) -> Result<PooledConnection<'_>, DatabaseError> {
-        tokio::select! {
+        let started = Instant::now();
+        let connection = tokio::select! {
             biased;
             () = Waiting::current().over() => Err(self.fault(DatabaseFault::Abandoned)),
             connection = self.get_good() => connection,
-        }
+        };
+        self.metrics.pool_wait_seconds.with_label_values(&[self.state.name]).observe(started.elapsed().as_secs_f64());
+        connection
     }
 
     async fn get_good(&self) -> Result<PooledConnection<'_>, DatabaseError> {
@@ -96,20 +105,17 @@ impl Pool {
             match self.pool.get().await {
                 Ok(mut connection) => {
                     if connection.is_good().await {
-                        self.count();
                         return Ok(connection);
                     }
                 }
                 // All are at work: the database is not away.
                 Err(bb8::RunError::TimedOut) if self.pool.state().connections >= self.max => {
-                    self.count();
                     return Err(self.fault(DatabaseFault::Busy));
                 }
                 // The error itself went to the pool's sink.
                 Err(_) => break,
             }
         }
-        self.count();
         self.try_alone();
         Err(self.unreachable())
     }
@@ -133,15 +139,15 @@ impl Pool {
         if self.pool.state().connections > 0 || self.state.away.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (pool, wait, state) = (self.pool.clone(), self.wait, self.state.clone());
-        let here = Arc::downgrade(&self.here);
+        let (pool, wait, state) = (Arc::downgrade(&self.pool), self.wait, self.state.clone());
         tokio::spawn(async move {
             // For as long as the actor has its pool.
-            while here.strong_count() > 0 {
+            while let Some(pool) = pool.upgrade() {
                 // Outside of the pool, whose own tries have pauses that grow.
                 if matches!(timeout(wait, pool.dedicated_connection()).await, Ok(Ok(_))) {
                     return state.away.store(false, Ordering::Relaxed);
                 }
+                drop(pool);
                 sleep(BETWEEN_TRIES).await;
             }
         });
@@ -170,7 +176,7 @@ impl Pool {
     /// Why the database does not serve.
     pub async fn probe(&self) -> Result<(), DatabaseError> {
         let result = match self.get().await {
-            Ok(mut connection) => connection.autocommit("probe", PROBE, async |tx| self.is_read_only(tx).await).await,
+            Ok(mut connection) => connection.autocommit("probe", PROBE, async |tx| self.look(tx).await).await,
             Err(error) if error.fault == DatabaseFault::Busy && self.state.has_succeeded_within(BUSY) => Ok(false),
             Err(error) => Err(error),
         };
@@ -184,21 +190,47 @@ impl Pool {
         result
     }
 
-    /// Whether a database that is written to takes no writes, as one that has become a standby.
-    async fn is_read_only(&self, tx: &mut Transaction<'_>) -> Result<bool, Error> {
-        if !self.state.name.ends_with("write") {
-            tx.client().simple_query("").await?;
-            return Ok(false);
+    /// Whether a database that is written to takes no writes, as one that has become a standby. What else a database says of itself goes into
+    /// the metrics.
+    async fn look(&self, tx: &mut Transaction<'_>) -> Result<bool, Error> {
+        match self.state.name {
+            "write" | "vector_write" => {
+                let statement = tx.prepare("-- probe\nSELECT current_setting('transaction_read_only')").await?;
+                let is_read_only = tx.client().query_one(&statement, &[]).await?.get::<_, &str>(0) == "on";
+                if self.state.may_measure(MEASURE) {
+                    self.measure(tx).await;
+                }
+                Ok(is_read_only)
+            }
+            "read" => {
+                let statement = tx.prepare(include_str!("replica_lag.sql")).await?;
+                self.metrics.replica_lag_seconds.set(tx.client().query_one(&statement, &[]).await?.get(0));
+                Ok(false)
+            }
+            _ => {
+                tx.client().simple_query("").await?;
+                Ok(false)
+            }
         }
-        let statement = tx.prepare("-- probe\nSELECT current_setting('transaction_read_only')").await?;
-        Ok(tx.client().query_one(&statement, &[]).await?.get::<_, &str>(0) == "on")
     }
 
-    fn count(&self) {
-        let state = self.pool.state();
-        let gauge = &self.metrics.pool_connections;
-        gauge.with_label_values(&[self.state.name, "open"]).set(state.connections.into());
-        gauge.with_label_values(&[self.state.name, "idle"]).set(state.idle_connections.into());
+    /// Takes the size of the database, and where it has months how far ahead they are made. A database that cannot tell is no fault.
+    async fn measure(&self, tx: &mut Transaction<'_>) {
+        let measured = async {
+            let statement = tx.prepare(include_str!("measure.sql")).await?;
+            tx.client().query_one(&statement, &[]).await
+        };
+        let Ok(row) = measured.await else { return };
+        let database = if self.state.name == "write" { "audit" } else { "vector" };
+        self.metrics.database_size_bytes.with_label_values(&[database]).set(row.get("bytes"));
+        if self.state.name == "write" {
+            let ahead = row.get("months_ahead");
+            self.metrics.partitions_ahead_months.set(ahead);
+            if ahead == 0 {
+                // They are about to be made.
+                self.state.measure_again();
+            }
+        }
     }
 }
 

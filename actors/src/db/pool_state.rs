@@ -24,6 +24,8 @@ pub(crate) struct PoolState {
     requests: Mutex<Requests>,
     /// When it was last told what time does not mend.
     told: Mutex<Option<Instant>>,
+    /// When the size of the database was looked at last.
+    measured: Mutex<Option<Instant>>,
     /// Why no connection could be made, the last time that one could not.
     refusal: Mutex<DatabaseFault>,
 }
@@ -56,6 +58,7 @@ impl PoolState {
             succeeded: AtomicU64::new(0),
             requests: Mutex::default(),
             told: Mutex::default(),
+            measured: Mutex::default(),
             refusal: Mutex::new(DatabaseFault::Unreachable),
         }
     }
@@ -137,12 +140,17 @@ impl PoolState {
 
     /// Whether what time does not mend may be told again: once a minute.
     pub(super) fn may_tell(&self) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = told.is_none_or(|told| told.elapsed() >= FORGOTTEN);
-        if may {
-            *told = Some(Instant::now());
-        }
-        may
+        is_due(&self.told, FORGOTTEN)
+    }
+
+    /// Has the next probe look at the size of the database.
+    pub(super) fn measure_again(&self) {
+        *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether the size of the database may be looked at again.
+    pub(super) fn may_measure(&self, every: Duration) -> bool {
+        is_due(&self.measured, every)
     }
 
     pub(super) fn refusal(&self) -> DatabaseFault {
@@ -155,4 +163,14 @@ impl PoolState {
             millis => self.born.elapsed().saturating_sub(Duration::from_millis(millis)) <= time,
         }
     }
+}
+
+/// Whether the last time is so long ago; now becomes the last time then.
+fn is_due(last: &Mutex<Option<Instant>>, every: Duration) -> bool {
+    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_due = last.is_none_or(|last| last.elapsed() >= every);
+    if is_due {
+        *last = Some(Instant::now());
+    }
+    is_due
 }

@@ -57,7 +57,7 @@ impl Handler<GetCounts> for QueryActor {
 
     fn handle(&mut self, message: GetCounts, _: &mut Self::Context) -> Self::Result {
         let (reader, totals) = (self.reader(), self.totals.clone());
-        Box::pin(self.counted("counts", async move {
+        Box::pin(async move {
             let message = Arc::new(message);
             if let Some(places) = message.group_by.iter().map(|dimension| place_of(dimension.column()?)).collect() {
                 let asked = message.clone();
@@ -69,7 +69,7 @@ impl Handler<GetCounts> for QueryActor {
                 }
             }
             reader.read_many("query.counts", "", &*message, statement, answer).await
-        }))
+        })
     }
 }
 

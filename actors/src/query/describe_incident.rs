@@ -48,7 +48,7 @@ impl Handler<DescribeIncident> for QueryActor {
     type Result = ResponseFuture<Result<IncidentDescription, ActorError>>;
 
     fn handle(&mut self, message: DescribeIncident, _: &mut Self::Context) -> Self::Result {
-        let found = self.read("describe_incident", "query.describe_incident", async move |connection| {
+        let found = self.read("query.describe_incident", async move |connection| {
             let bucket = Bucket::of_incident(message.id).get();
             let row = match message.as_of {
                 None => {

@@ -43,7 +43,7 @@ impl Handler<GetFacets> for QueryActor {
 
     fn handle(&mut self, message: GetFacets, _: &mut Self::Context) -> Self::Result {
         let (reader, totals) = (self.reader(), self.totals.clone());
-        Box::pin(self.counted("facets", async move {
+        Box::pin(async move {
             let places: Option<Vec<(&'static Fact, usize)>> =
                 message.fields.iter().map(|fact| Some((*fact, place_of(fact.column)?))).collect();
             if let Some(places) = places {
@@ -54,7 +54,7 @@ impl Handler<GetFacets> for QueryActor {
                 }
             }
             reader.read_many("query.facets", "", &message, statement, answer).await
-        }))
+        })
     }
 }
 

@@ -58,7 +58,7 @@ impl Handler<FindIncidents> for QueryActor {
     type Result = ResponseFuture<Result<Vec<FoundIncident>, ActorError>>;
 
     fn handle(&mut self, message: FindIncidents, _: &mut Self::Context) -> Self::Result {
-        self.read("find_incidents", "query.find_incidents", async move |connection| find(connection, &message).await)
+        self.read("query.find_incidents", async move |connection| find(connection, &message).await)
     }
 }
 

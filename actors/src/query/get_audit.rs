@@ -19,8 +19,7 @@ impl Handler<GetAudit> for QueryActor {
     type Result = ResponseFuture<Result<AuditRecord, ActorError>>;
 
     fn handle(&mut self, message: GetAudit, _: &mut Self::Context) -> Self::Result {
-        let found =
-            self.read("get_audit", "query.get_audit", async move |connection| get(connection, message.id).await);
+        let found = self.read("query.get_audit", async move |connection| get(connection, message.id).await);
         Box::pin(async move { found.await?.ok_or(ActorError::NotFound) })
     }
 }

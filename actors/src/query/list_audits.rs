@@ -33,7 +33,7 @@ impl Handler<ListAudits> for QueryActor {
     type Result = ResponseFuture<Result<Audits, ActorError>>;
 
     fn handle(&mut self, message: ListAudits, _: &mut Self::Context) -> Self::Result {
-        self.read("list_audits", "query.list_audits", async move |connection| list(connection, &message).await)
+        self.read("query.list_audits", async move |connection| list(connection, &message).await)
     }
 }
 

@@ -21,7 +21,7 @@ impl Handler<ListHistory> for QueryActor {
     type Result = ResponseFuture<Result<Vec<Cursor>, ActorError>>;
 
     fn handle(&mut self, message: ListHistory, _: &mut Self::Context) -> Self::Result {
-        self.read("list_history", "query.list_history", async move |connection| {
+        self.read("query.list_history", async move |connection| {
             let statement = statement(&message);
             let prepared = connection.prepare(&statement.sql).await?;
             let rows = connection.client().query(&prepared, &statement.params()).await?;

@@ -62,7 +62,7 @@ impl Handler<ListIncidents> for QueryActor {
         let (reader, totals) = (self.reader(), self.totals.clone());
         let read =
             |waiting: Waiting| waiting.scope(|| async move { list(&reader, &totals, asked).await.map(Arc::new) });
-        Box::pin(self.counted("list_incidents", self.pages.ask(kind, Waiting::current(), read)))
+        Box::pin(self.pages.ask(kind, Waiting::current(), read))
     }
 }
 

@@ -31,8 +31,7 @@ impl Handler<ListSteps> for QueryActor {
 
     /// `NotFound` where no step of the workflow was ever posted.
     fn handle(&mut self, message: ListSteps, _: &mut Self::Context) -> Self::Result {
-        let found =
-            self.read("list_steps", "query.list_steps", async move |connection| list(connection, &message).await);
+        let found = self.read("query.list_steps", async move |connection| list(connection, &message).await);
         Box::pin(async move {
             found.await.and_then(|steps| if steps.total > 0 { Ok(steps) } else { Err(ActorError::NotFound) })
         })

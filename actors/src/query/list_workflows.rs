@@ -49,7 +49,7 @@ impl Handler<ListWorkflows> for QueryActor {
     type Result = ResponseFuture<Result<Workflows, ActorError>>;
 
     fn handle(&mut self, message: ListWorkflows, _: &mut Self::Context) -> Self::Result {
-        self.read("list_workflows", "query.list_workflows", async move |connection| list(connection, &message).await)
+        self.read("query.list_workflows", async move |connection| list(connection, &message).await)
     }
 }
 

@@ -98,51 +98,23 @@ impl QueryActor {
         }
     }
 
-    /// Runs a read on a connection of the pool, and counts it under the name of its operation. `transaction` is the name
-    /// that opens its statements.
-    fn read<T, F>(
-        &self,
-        operation: &'static str,
-        transaction: &'static str,
-        read: F,
-    ) -> ResponseFuture<Result<T, ActorError>>
+    /// Runs a read on a connection of the pool. `transaction` is the name that opens its statements.
+    fn read<T, F>(&self, transaction: &'static str, read: F) -> ResponseFuture<Result<T, ActorError>>
     where
         T: 'static,
         F: AsyncFnOnce(&mut Connection) -> Result<T, Error> + 'static,
     {
         let (pools, limit) = (self.pools(), self.limit());
-        Box::pin(self.counted(operation, async move {
+        Box::pin(async move {
             let pools = pools?;
             let mut connection = pools.own.get().await?;
             Ok(connection.autocommit(transaction, limit, async |tx| read(tx).await).await?)
-        }))
+        })
     }
 
     /// For reads of several parts.
     fn reader(&self) -> Reader {
         Reader { pools: self.pools(), limit: self.limit() }
-    }
-
-    /// Counts a read under the name of its operation, and its time.
-    fn counted<T>(
-        &self,
-        operation: &'static str,
-        read: impl Future<Output = Result<T, ActorError>> + 'static,
-    ) -> impl Future<Output = Result<T, ActorError>> + 'static {
-        let (metrics, started) = (self.metrics.clone(), Instant::now());
-        async move {
-            let result = read.await;
-            let status = match &result {
-                Ok(_) => "success",
-                // What a client did.
-                Err(ActorError::Gone) => return result,
-                Err(_) => "failure",
-            };
-            metrics.query_total.with_label_values(&[operation, status]).inc();
-            let seconds = started.elapsed().as_secs_f64();
-            metrics.query_duration_seconds.with_label_values(&[operation]).observe(seconds);
-            result
-        }
     }
 
     /// How long an answer may take: the server gives a statement up before.
@@ -155,7 +127,7 @@ impl QueryActor {
     }
 }
 
-/// Runs reads on the connections that suit them, not counted.
+/// Runs reads on the connections that suit them.
 #[derive(Clone)]
 struct Reader {
     pools: Result<Pools, ActorError>,
@@ -228,9 +200,11 @@ impl Actor for QueryActor {
         let counts = PoolSettings { max: 1, ..settings.clone() };
         let quick = PoolSettings { statement_timeout: Some(QUICK), ..settings.clone() };
         let own = Pool::new(&own, &self.metrics);
-        let shared = Pipeline::new(own.beside(&quick), shared, settings.max_lifetime);
+        let shared = Arc::new(Pipeline::new(own.beside(&quick), shared, settings.max_lifetime));
+        let looked_at = Arc::downgrade(&shared);
+        self.metrics.pool_connections.watch(settings.name, move || looked_at.upgrade().map(|shared| shared.open()));
         let counts = if reserved > 0 { own.beside(&counts) } else { own.clone() };
-        self.pools = Some(Pools { own, counts, shared: Arc::new(shared) });
+        self.pools = Some(Pools { own, counts, shared });
         self.metrics.pool_connections_max.with_label_values(&[settings.name]).set(settings.max.into());
     }
 }

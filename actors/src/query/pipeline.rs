@@ -6,6 +6,7 @@ use crate::db::pool::Pool;
 use crate::db::pool_state::PoolState;
 use crate::db::sqlstate::{DatabaseError, DatabaseFault};
 use crate::db::transaction::bounded;
+use crate::metrics::OpenConnections;
 use crate::waiting::Waiting;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -117,6 +118,19 @@ impl Pipeline {
                 Err(error)
             }
         }
+    }
+
+    /// How many connections carry reads now, and how many none. One that is being made is neither.
+    pub fn open(&self) -> OpenConnections {
+        let mut open = (0, 0);
+        for slot in self.slots.iter().filter_map(|slot| slot.try_lock().ok()) {
+            match slot.shared.as_ref().map(Arc::strong_count) {
+                None => {}
+                Some(1) => open.1 += 1,
+                Some(_) => open.0 += 1,
+            }
+        }
+        open
     }
 
     /// Has the next read connect anew.

@@ -34,7 +34,7 @@ impl Handler<ReadAttempts> for QueryActor {
     type Result = ResponseFuture<Result<HashMap<i64, Vec<AttemptSource>>, ActorError>>;
 
     fn handle(&mut self, message: ReadAttempts, _: &mut Self::Context) -> Self::Result {
-        self.read("read_attempts", "query.read_attempts", async move |connection| {
+        self.read("query.read_attempts", async move |connection| {
             let buckets: Vec<i32> = message.ids.iter().map(|(id, _)| Bucket::of_incident(*id).get()).collect();
             let (ids, times): (Vec<i64>, Vec<DateTime<Utc>>) = message.ids.iter().copied().unzip();
             let statement = connection.prepare(include_str!("read_attempts.sql")).await?;

@@ -23,7 +23,7 @@ impl Handler<ReadSources> for QueryActor {
     type Result = ResponseFuture<Result<HashMap<i64, AuditSource>, ActorError>>;
 
     fn handle(&mut self, message: ReadSources, _: &mut Self::Context) -> Self::Result {
-        self.read("read_sources", "query.read_sources", async move |connection| {
+        self.read("query.read_sources", async move |connection| {
             let buckets: Vec<i32> = message.ids.iter().map(|id| Bucket::of_incident(*id).get()).collect();
             let statement = connection.prepare(sql!("read_sources.sql")).await?;
             let rows = connection.client().query(&statement, &[&buckets, &message.ids]).await?;

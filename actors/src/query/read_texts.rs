@@ -27,7 +27,7 @@ impl Handler<ReadTexts> for QueryActor {
     type Result = ResponseFuture<Result<HashMap<i64, IncidentText>, ActorError>>;
 
     fn handle(&mut self, message: ReadTexts, _: &mut Self::Context) -> Self::Result {
-        self.read("read_texts", "query.read_texts", async move |connection| {
+        self.read("query.read_texts", async move |connection| {
             let buckets: Vec<i32> = message.ids.iter().map(|id| Bucket::of_incident(*id).get()).collect();
             let statement = connection.prepare(sql!("read_texts.sql")).await?;
             let rows = connection.client().query(&statement, &[&buckets, &message.ids, &message.as_of]).await?;

@@ -57,9 +57,9 @@ impl Handler<GetSuccessRate> for QueryActor {
 
     fn handle(&mut self, message: GetSuccessRate, _: &mut Self::Context) -> Self::Result {
         let reader = self.reader();
-        Box::pin(self.counted("success_rate", async move {
-            reader.read_many("query.success_rate", NO_NESTED_LOOP, &message, statement, answer).await
-        }))
+        Box::pin(
+            async move { reader.read_many("query.success_rate", NO_NESTED_LOOP, &message, statement, answer).await },
+        )
     }
 }
 

@@ -38,7 +38,7 @@ impl Handler<GetTimeline> for QueryActor {
     type Result = ResponseFuture<Result<Timeline, ActorError>>;
 
     fn handle(&mut self, message: GetTimeline, _: &mut Self::Context) -> Self::Result {
-        let found = self.read("timeline", "query.timeline", async move |connection| get(connection, message.id).await);
+        let found = self.read("query.timeline", async move |connection| get(connection, message.id).await);
         Box::pin(async move { found.await?.ok_or(ActorError::NotFound) })
     }
 }

@@ -54,7 +54,7 @@ impl Parts {
         let started = Instant::now();
         // A store that does not answer is reported by its probe.
         if let Ok((found @ 0.., there @ 1..)) = compare(pool, &space, &queries).await {
-            self.metrics.search_recall_ratio.set(found as f64 / there as f64); // at most QUERIES × NEIGHBOURS
+            self.metrics.search_recall_ratio.with_label_values::<&str>(&[]).set(found as f64 / there as f64); // at most QUERIES × NEIGHBOURS
         }
         self.sample.borrow_mut().next = Some(Instant::now() + started.elapsed() * SHARE);
     }
