@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
 
 /// The PEM files of the service's own port.
 #[derive(Debug, Clone)]
@@ -152,16 +154,13 @@ struct Certified(ArcSwap<CertifiedKey>);
 impl Certified {
     /// When the first certificate of the chain to end does, as seconds since 1970. 0 if it cannot be read.
     fn expiry(&self) -> i64 {
-        let ends = self
-            .0
-            .load()
-            .cert
-            .iter()
-            .filter_map(|certificate| {
-                let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
-                Some(certificate.validity().not_after.timestamp())
-            })
-            .min();
+        let certified = self.0.load();
+        let end = |certificate: &CertificateDer<'_>| {
+            let certificate = Certificate::from_der(certificate).ok()?;
+            let end = certificate.tbs_certificate.validity.not_after.to_unix_duration();
+            i64::try_from(end.as_secs()).ok()
+        };
+        let ends = certified.cert.iter().filter_map(end).min();
         ends.unwrap_or(0)
     }
 }

@@ -40,6 +40,9 @@ async fn the_services_own_port() {
     assert_eq!(status(&service, trusting(&authority)).await.expect("an answer"), 200);
     assert!(status(&service, trusting(&other)).await.is_err());
     assert!(service.client.get(service.url("/health/live")).send().await.is_err(), "plain HTTP");
+    // The test's certificates end with the year 2099.
+    let ends = service.metrics().await["datastorage_tls_certificate_expiry_timestamp_seconds"];
+    assert!((ends - 4_102_444_800.0).abs() < 1.0, "{ends}");
     // Certificates are rotated: key and certificate are replaced one after the other.
     let next = other.sign("127.0.0.1");
     std::fs::copy(&next.key, &signed.key).expect("copied");
