@@ -7,6 +7,8 @@ mod support;
 
 mod deploy;
 mod examples;
+mod kubernetes;
+mod monitoring;
 mod openapi;
 mod pages;
 mod sessions;

@@ -30,7 +30,7 @@ fn every_error_is_documented() {
 /// The pages of the project, by their paths.
 fn pages() -> Vec<String> {
     let mut found = Vec::new();
-    for folder in ["", "docs/", "docs/adr/", "examples/"] {
+    for folder in ["", "docs/", "docs/adr/", "docs/runbooks/", "examples/"] {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         let names = fs::read_dir(root).expect("a folder").flatten().map(|entry| entry.file_name());
         let names = names.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".md"));
@@ -119,7 +119,7 @@ fn toolchain_and_workflows_agree() {
     let (minor, _patch) = version.rsplit_once('.').expect("three numbers");
     assert!(file("Cargo.toml").contains(&format!("rust-version = \"{minor}\"")));
     assert!(file("fuzz/Cargo.toml").contains(&format!("rust-version = \"{minor}\"")));
-    assert!(file("deploy/Containerfile").contains(&format!("FROM rust:{minor}-")));
+    assert!(file("deploy/container/Dockerfile").contains(&format!("FROM rust:{minor}-")));
     let workflow = file(".github/workflows/ci.yml");
     assert!(workflow.contains("run: make check\n") && workflow.contains("run: .ci/run\n"));
     for workflow in [workflow, file(".github/workflows/advisories.yml")] {
