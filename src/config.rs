@@ -3,10 +3,12 @@
 
 mod auth;
 mod settings;
+mod traces;
 mod values;
 
 pub use auth::{AuthConfig, Tokens};
 pub use settings::{Settings, VARIABLES, headings};
+pub use traces::TraceConfig;
 
 use crate::mcp::McpConfig;
 use crate::middleware::cors::CorsOrigins;
@@ -139,6 +141,8 @@ pub struct Config {
     pub cors: CorsOrigins,
     /// Who may use `/mcp`; `None` if it is taken away.
     pub mcp: Option<McpConfig>,
+    /// Where spans of traces go; `None` where no requests are traced.
+    pub traces: Option<TraceConfig>,
     pub log_format: LogFormat,
     pub log_level: String,
 }
@@ -193,6 +197,7 @@ impl Config {
             cors: read.cors(s),
             mcp: read.mcp(s, embedded),
             embedder: read.embedder(s),
+            traces: read.traces(s),
             log_format: read.or("LOG_FORMAT", &s.log_format, "auto", |text| match text {
                 "json" => Ok(LogFormat::Json),
                 "pretty" => Ok(LogFormat::Pretty),
@@ -318,8 +323,7 @@ impl Reader {
 
     /// Embedded, the service is one of a laptop: a page of a foreign name that leads here must not reach it.
     fn mcp(&mut self, s: &Settings, embedded: bool) -> Option<McpConfig> {
-        let is_on =
-            self.or("MCP", &s.mcp, "true", |text| text.parse::<bool>().map_err(|_| "must be true or false".into()));
+        let is_on = self.or("MCP", &s.mcp, "true", values::truth);
         let origins = self.origins("MCP_ALLOWED_ORIGINS", &s.mcp_allowed_origins, &[]);
         let mut hosts = names(&s.mcp_allowed_hosts);
         if hosts.iter().any(|host| host.contains('/')) {

@@ -19,4 +19,5 @@ mod state;
 mod systemd;
 pub mod telemetry;
 mod tls;
+mod traces;
 mod visible;

@@ -11,6 +11,7 @@ use crate::routes;
 use crate::state::AppState;
 use crate::systemd;
 use crate::tls::Tls;
+use crate::traces::Exporting;
 use actix::Arbiter;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::header::CONTENT_TYPE;
@@ -41,6 +42,8 @@ pub enum StartError {
     MetricsListen(SocketAddr, std::io::Error),
     #[error("TLS_CERT_FILE: {0}")]
     Tls(String),
+    #[error("OTEL_EXPORTER_OTLP_ENDPOINT: {0}")]
+    Traces(String),
     #[error("metrics cannot be registered: {0}")]
     Metrics(String),
 }
@@ -56,6 +59,7 @@ pub struct Application {
     databases: DatabaseConfigs,
     stopping: watch::Sender<bool>,
     identity: StoreIdentity,
+    exporting: Option<Exporting>,
     /// How long requests are still served after the signal to stop, and how long after that what was begun may take.
     delay: Duration,
     grace: Duration,
@@ -75,6 +79,8 @@ const BODIES_KIB: usize = 128 * 1024;
 const LAST_SECONDS: Duration = Duration::from_secs(2);
 /// How long the last answers have to leave before idle connections of HTTP/2 are ended.
 const SETTLE: Duration = Duration::from_secs(1);
+/// How long the last spans of traces may take to be sent.
+const LAST_SPANS: Duration = Duration::from_secs(3);
 /// What the queue is given at least, where requests have used up the grace.
 const LAST_FLUSH: Duration = Duration::from_millis(500);
 
@@ -118,6 +124,7 @@ impl Application {
             open_reads: RateLimit::new(config.auth.open_reads_per_peer, "Too many reads", "peer"),
             cors: config.cors.clone(),
             mcp: config.mcp.clone(),
+            sampler: config.traces.as_ref().map(|traces| traces.sampler),
             health: Arc::new(Health {
                 kubernetes_api: config.auth.cluster.as_ref().map(|_| Part::default()),
                 ..Health::default()
@@ -128,6 +135,13 @@ impl Application {
             multiplexed: Multiplexed::default(),
             idle: Notify::new(),
         });
+        let exporting = match &config.traces {
+            Some(traces) => {
+                let counts = state.metrics.trace_spans_total.clone();
+                Some(Exporting::start(traces, counts).map_err(StartError::Traces)?)
+            }
+            None => None,
+        };
         let tls = config.tls.clone().map(Tls::load).transpose().map_err(StartError::Tls)?;
         let (server, address) = serve_api(config, &state, &registry, tls.as_ref())?;
         let (metrics_server, metrics_address) = serve_metrics(config.metrics_addr, registry, state.clone())?;
@@ -141,6 +155,7 @@ impl Application {
             databases,
             identity,
             stopping,
+            exporting,
             delay: config.shutdown_delay,
             grace: config.shutdown_grace,
             connections: config.pools.sum(),
@@ -196,6 +211,9 @@ impl Application {
         self.stopping.send_replace(true);
         drain(&self.state, &api, until - (self.grace / 4).min(LAST_SECONDS)).await;
         metrics.stop(false).await;
+        if let Some(exporting) = self.exporting {
+            exporting.stop(until.min(Instant::now() + LAST_SPANS)).await;
+        }
         for arbiter in self.arbiters {
             arbiter.stop();
             // An arbiter that panicked has nothing left to wait for.

@@ -5,6 +5,7 @@ use crate::connection::Multiplexed;
 use crate::health::Health;
 use crate::mcp::McpConfig;
 use crate::middleware::cors::CorsOrigins;
+use crate::traces::Sampler;
 use data_storage_actors::auth::RateLimit;
 use data_storage_actors::domain::time::{Clock, TimeWindow};
 use data_storage_actors::embedder::Spaces;
@@ -40,6 +41,8 @@ pub struct AppState {
     pub cors: CorsOrigins,
     /// Who may use `/mcp`; `None` if it is taken away.
     pub mcp: Option<McpConfig>,
+    /// Which requests are traced; `None` where none are.
+    pub sampler: Option<Sampler>,
     pub health: Arc<Health>,
     /// Set by SIGTERM: clients are to go elsewhere, and are served until they have.
     pub leaving: AtomicBool,

@@ -3,6 +3,7 @@
 
 use crate::error::ActorError;
 use crate::metrics::Metrics;
+use crate::trace::OpenSpan;
 use crate::waiting::{Awaited, Waiting, left};
 use actix::dev::{MessageResponse, OneshotSender, ToEnvelope};
 use actix::{Actor, Addr, Handler, Message};
@@ -73,7 +74,8 @@ macro_rules! common_handlers {
             type Result = $crate::handle::Relayed<<$actor as actix::Handler<M>>::Result>;
 
             fn handle(&mut self, delivery: $crate::handle::Delivery<M>, ctx: &mut Self::Context) -> Self::Result {
-                $crate::handle::Relayed(actix::Handler::<M>::handle(self, delivery.open(), ctx))
+                let span = $crate::waiting::Waiting::of_span(delivery.span());
+                $crate::handle::Relayed(span.sync_scope(|| actix::Handler::<M>::handle(self, delivery.open(), ctx)))
             }
         }
 
@@ -99,7 +101,11 @@ pub(crate) use common_handlers;
 
 /// A message on its way. If an actor dies before it has taken the message up, the handle sends it to the next actor: a panic costs only
 /// the messages that the actor was working on.
-pub struct Delivery<M>(Arc<Mutex<Option<M>>>);
+pub struct Delivery<M> {
+    message: Arc<Mutex<Option<M>>>,
+    /// Of the request that it is a part of, if that is traced.
+    span: Option<OpenSpan>,
+}
 
 impl<M: Message> Message for Delivery<M> {
     type Result = M::Result;
@@ -120,9 +126,14 @@ where
 }
 
 impl<M> Delivery<M> {
+    /// The span of the request that it is a part of.
+    pub fn span(&self) -> Option<OpenSpan> {
+        self.span.clone()
+    }
+
     /// Takes the message up.
     pub fn open(self) -> M {
-        let mut message = self.0.lock().unwrap_or_else(PoisonError::into_inner); // nothing panics while it is held
+        let mut message = self.message.lock().unwrap_or_else(PoisonError::into_inner); // nothing panics while it is held
         message.take().expect("a delivery is handled once, and sent again only if it was not")
     }
 }
@@ -251,7 +262,7 @@ impl<A: Actor> Handle<A> {
         };
         // Waits until a dying actor has ended, so that the next message does not meet it.
         let outlive = async || timeout(self.0.limits.permit_wait, address.send(Ping)).await;
-        let reply = match address.send(Delivery(message.clone())).await {
+        let reply = match address.send(Delivery { message: message.clone(), span: Waiting::current_span() }).await {
             Ok(Err(ActorError::Internal)) => {
                 // A task that the actor started may have panicked. Then the actor will die too.
                 let _ = outlive().await;

@@ -19,5 +19,6 @@ pub mod similarity;
 mod single_flight;
 pub mod supervise;
 pub mod totals;
+pub mod trace;
 pub mod vector_writer;
 pub mod waiting;

@@ -146,7 +146,8 @@ pub const OPERATIONS: [&str; 12] = [
 impl Metrics {
     /// Makes the series that are there from the start.
     fn begin(&self) {
-        let counters: [(&IntCounterVec, &[&[&str]]); 8] = [
+        let counters: [(&IntCounterVec, &[&[&str]]); 9] = [
+            (&self.trace_spans_total, &[&["exported", "dropped"]]),
             (&self.write_total, &[&TABLES, &RESULTS]),
             (&self.query_total, &[&OPERATIONS, &RESULTS]),
             (&self.validation_failures_total, &[&["other"], &["required", "invalid", "too_long", "unknown_word"]]),
@@ -319,6 +320,8 @@ metrics! {
     client_connections_max: IntGauge = "datastorage_client_connections_max";
     /// When the certificate of the REST API ends, as seconds since 1970; 0 without TLS.
     tls_certificate_expiry_timestamp_seconds: IntGauge = "datastorage_tls_certificate_expiry_timestamp_seconds";
+    /// Spans of traces, by result (exported, dropped).
+    trace_spans_total: IntCounterVec = "datastorage_trace_spans_total" ["result"];
     /// 1, with the version of the program and the commit that it is made from.
     build_info: IntGaugeVec = "datastorage_build_info" ["version", "commit"];
 }

@@ -1,6 +1,7 @@
 //! Which request waits for an answer, and until when. A request may ask several actors in turn. When the request ends,
 //! its reads end too: a read for which no request waits any more is given up, and cancelled in PostgreSQL.
 
+use crate::trace::OpenSpan;
 use actix::Message;
 use std::future::{Future, pending};
 use std::pin::pin;
@@ -12,9 +13,12 @@ tokio::task_local! {
     static CURRENT: Waiting;
 }
 
-/// The request that waits for an answer; `None` if the wait never ends.
-#[derive(Clone)]
-pub struct Waiting(Option<Asker>);
+/// The request that waits for an answer; without an asker the wait never ends. And its span, where the request is traced.
+#[derive(Clone, Default)]
+pub struct Waiting {
+    asker: Option<Asker>,
+    span: Option<OpenSpan>,
+}
 
 #[derive(Clone)]
 struct Asker {
@@ -23,11 +27,16 @@ struct Asker {
     alive: watch::Receiver<()>,
 }
 
-/// Runs a request. No call within the request waits beyond `until`. The reads of the request end when the request ends
+/// Runs a request, whose span is this one if it is traced. No call within the request waits beyond `until`. The reads of the request end when the request ends
 /// or when the client is `gone`.
-pub async fn within<F: Future>(until: Instant, gone: impl Future<Output = ()>, request: F) -> F::Output {
+pub async fn within<F: Future>(
+    until: Instant,
+    span: Option<OpenSpan>,
+    gone: impl Future<Output = ()>,
+    request: F,
+) -> F::Output {
     let (here, alive) = watch::channel(());
-    let mut request = pin!(CURRENT.scope(Waiting(Some(Asker { until: Some(until), alive })), request));
+    let mut request = pin!(CURRENT.scope(Waiting { asker: Some(Asker { until: Some(until), alive }), span }, request));
     tokio::select! {
         biased;
         done = &mut request => return done,
@@ -39,26 +48,47 @@ pub async fn within<F: Future>(until: Instant, gone: impl Future<Output = ()>, r
 
 /// How much time the current request has left. Outside of a request there is no limit.
 pub fn left() -> Duration {
-    let until = Waiting::current().0.and_then(|asker| asker.until);
+    let until = Waiting::current().asker.and_then(|asker| asker.until);
     until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()))
 }
 
 impl Waiting {
     /// The waiting of the current request. Outside of a request the wait is never over.
     pub fn current() -> Self {
-        CURRENT.try_with(Clone::clone).unwrap_or(Waiting(None))
+        CURRENT.try_with(Clone::clone).unwrap_or_default()
     }
 
-    /// A wait that is over when the sender of `alive` is dropped.
+    /// A wait that is over when the sender of `alive` is dropped. What is done meanwhile is a part of the current span: where several requests
+    /// share it, of the first one's.
     pub fn on(alive: watch::Receiver<()>) -> Self {
-        Waiting(Some(Asker { until: None, alive }))
+        Waiting { asker: Some(Asker { until: None, alive }), span: Self::current_span() }
     }
 
     /// Completes when the request no longer waits: it has its answer, it took too long, or the client is gone.
     pub async fn over(self) {
-        let Some(Asker { mut alive, .. }) = self.0 else { return pending().await };
+        let Some(Asker { mut alive, .. }) = self.asker else { return pending().await };
         // No value is ever sent: `changed` returns when the sender is dropped.
         let _ = alive.changed().await;
+    }
+
+    /// The span of the current request, if it is traced.
+    pub fn current_span() -> Option<OpenSpan> {
+        CURRENT.try_with(|waiting| waiting.span.clone()).ok().flatten()
+    }
+
+    /// A wait that never ends, for what is a part of this span.
+    pub fn of_span(span: Option<OpenSpan>) -> Self {
+        Waiting { asker: None, span }
+    }
+
+    /// Calls `make` as a part of this request.
+    pub fn sync_scope<T>(self, make: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self, make)
+    }
+
+    /// Runs a future as a part of this request.
+    pub fn carry<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, future)
     }
 
     /// Calls `make` as a part of this request, and runs the future that `make` returns as a part of this request too.
@@ -103,7 +133,7 @@ mod tests {
     #[tokio::test]
     async fn it_is_over_with_the_request() {
         let (tell, told) = tokio::sync::oneshot::channel();
-        let request = within(Instant::now() + Duration::from_secs(60), pending(), async {
+        let request = within(Instant::now() + Duration::from_secs(60), None, pending(), async {
             let _ = tell.send(Waiting::current());
             assert!(left() > Duration::from_secs(50));
             pending::<()>().await;
@@ -123,12 +153,13 @@ mod tests {
             Waiting::current().over().await;
             "done"
         };
-        assert_eq!(within(Instant::now() + Duration::from_secs(60), async {}, request).await, "done");
+        assert_eq!(within(Instant::now() + Duration::from_secs(60), None, async {}, request).await, "done");
     }
 
     #[tokio::test]
     async fn a_part_of_a_request_has_its_time() {
-        let late = within(Instant::now(), pending(), async { Waiting::current().scope(|| async { left() }).await });
+        let late =
+            within(Instant::now(), None, pending(), async { Waiting::current().scope(|| async { left() }).await });
         assert_eq!(late.await, Duration::ZERO);
     }
 }

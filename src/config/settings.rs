@@ -168,6 +168,22 @@ settings! {
         /// A completed remediation counts as recurred if its alert comes back within this time after its end [default: 24h]
         recurrence_window = "RECURRENCE_WINDOW";
     }
+    TRACES = "Traces" {
+        /// Base URL of a collector that takes OTLP over HTTP, like http://collector:4318 [default: no traces]
+        otel_exporter_otlp_endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT";
+        /// URL that spans are sent to [default: OTEL_EXPORTER_OTLP_ENDPOINT and /v1/traces]
+        otel_exporter_otlp_traces_endpoint = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+        /// How long the collector may take for a batch of spans, in milliseconds [default: 10000]
+        otel_exporter_otlp_timeout = "OTEL_EXPORTER_OTLP_TIMEOUT";
+        /// Name of the service in its traces [default: data-storage]
+        otel_service_name = "OTEL_SERVICE_NAME";
+        /// Sampler: parentbased_traceidratio, traceidratio, always_on, always_off or parentbased_always_on, _off [default: parentbased_traceidratio]
+        otel_traces_sampler = "OTEL_TRACES_SAMPLER";
+        /// Share of the requests without a caller's decision that are traced, 0 to 1 [default: 0.01]
+        otel_traces_sampler_arg = "OTEL_TRACES_SAMPLER_ARG";
+        /// Whether a caller's decision to trace a request is followed: true or false [default: true]
+        trace_trust_parent = "TRACE_TRUST_PARENT";
+    }
     LOG = "Log" {
         /// Format of the log: json or pretty [default: json; pretty on a terminal]
         log_format = "LOG_FORMAT";

@@ -47,6 +47,10 @@ pub(super) fn time_span(text: &str, most_days: i64) -> Result<TimeDelta, String>
     if span > TimeDelta::days(most_days) { Err(format!("must be at most {most_days}d")) } else { Ok(span) }
 }
 
+pub(super) fn truth(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "must be true or false".into())
+}
+
 pub(super) fn bytes(text: &str) -> Result<usize, String> {
     let (digits, factor) = match text.trim() {
         text if text.ends_with("MiB") => (&text[..text.len() - 3], 1 << 20),

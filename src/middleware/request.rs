@@ -10,12 +10,13 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::ErrorInternalServerError;
 use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::http::{Method, Uri};
+use actix_web::http::{Method, StatusCode, Uri};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
 use bytes::Bytes;
 use data_storage_actors::auth::Allowance;
 use data_storage_actors::domain::traceparent::TraceParent;
+use data_storage_actors::trace::{self, AttributeValue, OpenSpan, Span, SpanKind};
 use data_storage_actors::waiting::within;
 use futures_util::FutureExt;
 use std::future::pending;
@@ -24,6 +25,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -66,6 +68,8 @@ pub async fn request(
     let peer = request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
     request.extensions_mut().insert(id.clone());
     let headers = request.headers().clone();
+    let sampled = state.sampler.and_then(|sampler| sampler.begin(trace));
+    let span = sampled.as_ref().map(|(span, _)| span.clone());
     let asked = Asked { id: &id, method: method.as_str(), peer: &peer, trace, started };
 
     let (answer, route, caller, call) = if head_size(&request) > MAX_HEAD {
@@ -84,7 +88,7 @@ pub async fn request(
                 None => pending().await,
             }
         };
-        let answer = within(started + state.request_deadline, gone, next.call(request));
+        let answer = within(started + state.request_deadline, span, gone, next.call(request));
         match AssertUnwindSafe(answer).catch_unwind().await {
             Ok(Ok(response)) => {
                 let route = response.request().match_pattern();
@@ -125,6 +129,9 @@ pub async fn request(
     }
     let caller = caller.as_ref().map(|caller| &*caller.0);
     asked.log(route.as_deref(), answer.status().as_u16(), caller, call.as_ref());
+    if let Some((span, parent)) = sampled {
+        record(span, parent, &asked, route.as_deref(), answer.status());
+    }
     if let Some(route) = &route {
         count_read(&state.metrics, route, answer.status(), started.elapsed());
     }
@@ -279,6 +286,35 @@ impl Asked<'_> {
             "request"
         );
     }
+}
+
+/// Hands the span of a request on.
+fn record(span: OpenSpan, parent: Option<u64>, asked: &Asked<'_>, route: Option<&str>, status: StatusCode) {
+    let method = asked.method;
+    let mut attributes: Vec<(&'static str, AttributeValue)> = vec![
+        ("http.request.method", method.into()),
+        ("http.response.status_code", i64::from(status.as_u16()).into()),
+        ("client.address", asked.peer.into()),
+        ("datastorage.request_id", (&*asked.id.0).into()),
+    ];
+    if let Some(route) = route {
+        attributes.push(("http.route", route.into()));
+    }
+    let error = status.is_server_error().then(|| status.as_u16().to_string());
+    if let Some(error) = &error {
+        attributes.push(("error.type", error.as_str().into()));
+    }
+    trace::record(Span {
+        ids: span.ids,
+        parent: parent.map(|id| (id, true)),
+        kind: SpanKind::Server,
+        name: route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}")),
+        ended: SystemTime::now(),
+        took: asked.started.elapsed(),
+        attributes,
+        links: span.links(),
+        error,
+    });
 }
 
 /// The client's id if it has 1–128 letters, digits, `.`, `_`, `-` and `:`, otherwise a new id.

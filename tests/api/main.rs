@@ -26,4 +26,5 @@ mod search;
 mod tls;
 mod tokens;
 mod totals;
+mod traces;
 mod vectors;

@@ -5,9 +5,11 @@ use super::connection::Connection;
 use super::locks::Lock;
 use super::pool_state::PoolState;
 use super::sqlstate::{DatabaseError, DatabaseFault};
+use crate::trace::record_statements;
 use crate::waiting::{Waiting, left};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::join;
+use std::fmt::Display;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -254,6 +256,8 @@ pub(crate) async fn bounded<T>(
         },
         () = Waiting::current().over() => Err(DatabaseError::of(name, DatabaseFault::Abandoned)),
     };
-    state.record(name, started.elapsed(), result.as_ref().err());
+    let took = started.elapsed();
+    state.record(name, took, result.as_ref().err());
+    record_statements(name, took, result.as_ref().err().map(|error| error as &dyn Display));
     result
 }

@@ -5,6 +5,8 @@
 pub struct TraceParent<'a> {
     pub trace_id: &'a str,
     pub parent_id: &'a str,
+    /// Whether the caller traces the request.
+    pub is_sampled: bool,
 }
 
 impl<'a> TraceParent<'a> {
@@ -15,11 +17,11 @@ impl<'a> TraceParent<'a> {
         let version = digits(parts.next()?, 2)?;
         let trace_id = digits(parts.next()?, 32)?;
         let parent_id = digits(parts.next()?, 16)?;
-        digits(parts.next()?, 2)?;
+        let flags = u8::from_str_radix(digits(parts.next()?, 2)?, 16).ok()?;
         let nothing_more = parts.next().is_none();
         let some = |id: &str| id.bytes().any(|b| b != b'0');
         let valid = version != "ff" && (version != "00" || nothing_more) && some(trace_id) && some(parent_id);
-        valid.then_some(TraceParent { trace_id, parent_id })
+        valid.then_some(TraceParent { trace_id, parent_id, is_sampled: flags & 1 == 1 })
     }
 }
 
@@ -35,7 +37,7 @@ mod tests {
     #[test]
     fn only_the_form_is_taken() {
         let (trace_id, parent_id) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
-        let taken = Some(TraceParent { trace_id, parent_id });
+        let taken = Some(TraceParent { trace_id, parent_id, is_sampled: true });
         let of = |header: &'static str| TraceParent::parse(header.as_bytes());
         assert_eq!(of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), taken);
         assert_eq!(of("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes"), taken);

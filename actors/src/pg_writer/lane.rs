@@ -11,10 +11,13 @@ use crate::domain::facts::identifying;
 use crate::domain::time::{Clock, month_of};
 use crate::error::ActorError;
 use crate::metrics::Metrics;
+use crate::trace::{self, OpenSpan, Span, SpanIds, SpanKind};
+use crate::waiting::Waiting;
 use chrono::NaiveDate;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime};
 
 /// Has the next flush panic, for tests.
 #[cfg(debug_assertions)]
@@ -72,6 +75,7 @@ impl Lane {
                 }
                 Some(first) if first.audit.envelope().content == next.audit.envelope().content => {
                     first.replies.extend(next.replies);
+                    first.spans.extend(next.spans);
                     drop(next.room);
                 }
                 Some(_) => again.push_back(next),
@@ -92,7 +96,7 @@ impl Lane {
         Self::panic_if_asked();
         let mut batches = vec![batch];
         while let Some(mut batch) = batches.pop() {
-            match self.write_together(&batch).await {
+            match self.write_traced(&batch).await {
                 Ok(dispositions) => self.acknowledge(batch, dispositions),
                 Err(error) if error.fault.is_of_a_row() && batch.len() > 1 => {
                     let rest = batch.split_off(batch.len() / 2);
@@ -136,6 +140,29 @@ impl Lane {
         if !jobs.is_empty() {
             (self.on_commit)(jobs);
         }
+    }
+
+    /// Writes a batch, under a span of its own where requests of the batch are traced: both are linked with each other.
+    async fn write_traced(&mut self, batch: &[Pending]) -> Result<Vec<Disposition>, DatabaseError> {
+        let requests: Vec<&OpenSpan> = batch.iter().flat_map(|pending| &pending.spans).collect();
+        if requests.is_empty() {
+            return self.write_together(batch).await;
+        }
+        let (span, started) = (OpenSpan::new(SpanIds::root()), Instant::now());
+        let result = Waiting::of_span(Some(span.clone())).carry(self.write_together(batch)).await;
+        requests.iter().for_each(|request| request.link(span.ids));
+        trace::record(Span {
+            ids: span.ids,
+            parent: None,
+            kind: SpanKind::Internal,
+            name: "flush".to_owned(),
+            ended: SystemTime::now(),
+            took: started.elapsed(),
+            attributes: vec![("datastorage.audits", i64::try_from(batch.len()).unwrap_or(i64::MAX).into())],
+            links: requests.iter().map(|request| request.ids).collect(),
+            error: result.as_ref().err().map(ToString::to_string),
+        });
+        result
     }
 
     async fn write_together(&mut self, batch: &[Pending]) -> Result<Vec<Disposition>, DatabaseError> {

@@ -7,6 +7,8 @@ use crate::domain::content::ContentHash;
 use crate::error::ActorError;
 use crate::handle::RESTARTING;
 use crate::metrics::Metrics;
+use crate::trace::OpenSpan;
+use crate::waiting::Waiting;
 use prometheus::IntGauge;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,6 +31,8 @@ pub(super) struct Pending {
     pub queued_at: Instant,
     /// The first is the request that brought the audit; the others repeat it.
     pub replies: Vec<oneshot::Sender<Result<Written, ActorError>>>,
+    /// Of these requests, the spans of those that are traced.
+    pub spans: Vec<OpenSpan>,
     /// Counts it until a lane takes it.
     depth: Option<Depth>,
 }
@@ -131,7 +135,8 @@ impl WriteQueue {
         let room = self.room.clone().try_acquire_many_owned(kib).map_err(|_| FULL)?;
         let lane = self.lane_of(audit.envelope().bucket()).ok_or(CLOSED)?;
         let depth = Some(Depth::enter(&self.depth));
-        let pending = Pending { audit, bytes, room, queued_at: Instant::now(), replies: vec![reply], depth };
+        let spans = Waiting::current_span().into_iter().collect();
+        let pending = Pending { audit, bytes, room, queued_at: Instant::now(), replies: vec![reply], spans, depth };
         lane.sender.try_send(pending).map_err(|fault| match fault {
             TrySendError::Full(_) => FULL,
             TrySendError::Closed(_) => CLOSED,
