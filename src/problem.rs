@@ -114,6 +114,8 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
     correlation_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'a str>,
 }
 
 impl Problem {
@@ -178,7 +180,7 @@ impl Problem {
     }
 
     /// The answer to the request with this path and id.
-    pub fn render(&self, instance: &str, correlation_id: &str) -> HttpResponse {
+    pub fn render(&self, instance: &str, correlation_id: &str, trace_id: Option<&str>) -> HttpResponse {
         // A request that carries JSON-RPC is answered with JSON-RPC. One with another method than POST carries none.
         if instance == mcp::PATH && self.allow.is_none() {
             return mcp::rpc::refused(self, &serde_json::Value::Null, correlation_id);
@@ -194,6 +196,7 @@ impl Problem {
             message: &self.detail,
             field: self.field.as_deref(),
             correlation_id,
+            trace_id,
         };
         let mut response = HttpResponse::build(self.kind.status());
         for (name, value) in self.headers() {
@@ -300,6 +303,6 @@ impl ResponseError for Problem {
 
     /// A preliminary answer. The request middleware knows path and id, and renders the full answer.
     fn error_response(&self) -> HttpResponse {
-        self.render("", "")
+        self.render("", "", None)
     }
 }

@@ -25,16 +25,15 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The id of a request, in the header of the answer, in the log line and in `correlation_id`.
+/// The id of a request, in the header of the answer, in the log line and in `correlation_id`; and the id of its trace, if it is a part of one.
 #[derive(Debug, Clone)]
-pub struct RequestId(pub Rc<str>);
+pub struct RequestId(pub Rc<str>, pub Option<Rc<str>>);
 
 /// The user who made the request, for the log line. The check of the token sets it.
 #[derive(Debug, Clone)]
@@ -56,7 +55,6 @@ pub async fn request(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
-    let id = RequestId(request_id(&request));
     let state = request.app_data::<web::Data<AppState>>().cloned();
     let state = state.ok_or_else(|| ErrorInternalServerError("every application has a state"))?;
     let draining = state.draining.load(Ordering::SeqCst);
@@ -66,18 +64,23 @@ pub async fn request(
     let trace = request.headers().get("traceparent").cloned();
     let trace = trace.as_ref().and_then(|header| TraceParent::parse(header.as_bytes()));
     let peer = request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
-    request.extensions_mut().insert(id.clone());
-    let headers = request.headers().clone();
     let sampled = state.sampler.and_then(|sampler| sampler.begin(trace));
     let span = sampled.as_ref().map(|(span, _)| span.clone());
+    let trace_id = match (&trace, &span) {
+        (Some(trace), _) => Some(trace.trace_id.into()),
+        (None, span) => span.as_ref().map(|span| format!("{:032x}", span.ids.trace_id).into()),
+    };
+    let id = RequestId(request_id(&request), trace_id);
+    request.extensions_mut().insert(id.clone());
+    let headers = request.headers().clone();
     let asked = Asked { id: &id, method: method.as_str(), peer: &peer, trace, started };
 
     let (answer, route, caller, call) = if head_size(&request) > MAX_HEAD {
         let problem = Problem::new(ProblemKind::HeadersTooLarge, "The head of a request may have 32 KiB").closing();
-        (request.into_response(problem.render(&path, &id.0)).map_into_boxed_body(), None, None, None)
+        (request.into_response(problem.render(&path, &id.0, id.1.as_deref())).map_into_boxed_body(), None, None, None)
     } else if turned_away {
         let problem = Problem::new(ProblemKind::ServiceUnavailable, "The service is stopping").closing();
-        (request.into_response(problem.render(&path, &id.0)).map_into_boxed_body(), None, None, None)
+        (request.into_response(problem.render(&path, &id.0, id.1.as_deref())).map_into_boxed_body(), None, None, None)
     } else if state.cors.is_preflight(&method, &headers) {
         (request.into_response(HttpResponse::NoContent().finish()), None, None, None)
     } else {
@@ -107,7 +110,7 @@ pub async fn request(
             Err(_) => {
                 let problem = Problem::new(ProblemKind::InternalError, "The service made a mistake; it is logged");
                 asked.log(None, 500, None, None);
-                let mut response = problem.render(&path, &id.0);
+                let mut response = problem.render(&path, &id.0, id.1.as_deref());
                 set_id(&mut response, &id);
                 let error = actix_web::error::InternalError::from_response("panic", response);
                 return Err(error.into());
@@ -119,7 +122,7 @@ pub async fn request(
     let room = match answer_room(&state, &answer).await {
         Ok(room) => room,
         Err(problem) => {
-            answer = answer.into_response(problem.render(&path, &id.0));
+            answer = answer.into_response(problem.render(&path, &id.0, id.1.as_deref()));
             None
         }
     };
@@ -246,7 +249,7 @@ fn finish<B: MessageBody + 'static>(
         problem.log(&id.0);
     }
     let (request, _) = response.into_parts();
-    ServiceResponse::new(request, problem.render(path, &id.0))
+    ServiceResponse::new(request, problem.render(path, &id.0, id.1.as_deref()))
 }
 
 fn set_id<B>(response: &mut HttpResponse<B>, id: &RequestId) {
@@ -272,6 +275,7 @@ impl Asked<'_> {
         let route = route.unwrap_or("unknown");
         let of_call = || TraceParent::parse(call?.traceparent.as_deref()?.as_bytes());
         let (trace_id, parent_id) = trace.or_else(of_call).map(|trace| (trace.trace_id, trace.parent_id)).unzip();
+        let trace_id = trace_id.or(id.1.as_deref());
         tracing::info!(
             request_id = &*id.0,
             method,
@@ -309,7 +313,7 @@ fn record(span: OpenSpan, parent: Option<u64>, asked: &Asked<'_>, route: Option<
         parent: parent.map(|id| (id, true)),
         kind: SpanKind::Server,
         name: route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}")),
-        ended: SystemTime::now(),
+        ended: trace::now(),
         took: asked.started.elapsed(),
         attributes,
         links: span.links(),

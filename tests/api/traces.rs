@@ -118,7 +118,12 @@ async fn a_read_has_its_callers_trace_and_its_statements_are_parts_of_it() {
         service.send(Method::GET, path, &[("traceparent", parent)], None).await.status.as_u16()
     };
     assert_eq!(get("/api/v1/incidents?limit=5", &traceparent(7, "01")).await, 200);
-    assert_eq!(get("/api/v1/incidents/12345", &traceparent(8, "01")).await, 404);
+    let parent = traceparent(8, "01");
+    let answer = service.send(Method::GET, "/api/v1/incidents/12345", &[("traceparent", &*parent)], None).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()["trace_id"].as_str()),
+        (404, Some(&*format!("{:032x}", 0x1000_0008)))
+    );
     assert_eq!(get("/api/v1/incidents", &traceparent(9, "00")).await, 200);
     let named = |name: &str| collector.spans().into_iter().find(|span| span.name == name);
     let list = eventually("the span of the list", async || named("GET /api/v1/incidents")).await;

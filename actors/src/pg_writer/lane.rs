@@ -17,7 +17,7 @@ use chrono::NaiveDate;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 /// Has the next flush panic, for tests.
 #[cfg(debug_assertions)]
@@ -156,7 +156,7 @@ impl Lane {
             parent: None,
             kind: SpanKind::Internal,
             name: "flush".to_owned(),
-            ended: SystemTime::now(),
+            ended: trace::now(),
             took: started.elapsed(),
             attributes: vec![("datastorage.audits", i64::try_from(batch.len()).unwrap_or(i64::MAX).into())],
             links: requests.iter().map(|request| request.ids).collect(),
