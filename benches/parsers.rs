@@ -20,7 +20,8 @@ fn parsers(bench: &mut Criterion) {
     let now = "2026-11-01T12:00:00Z".parse().expect("a time");
     let window = TimeWindow { max_age: TimeDelta::days(400), max_ahead: TimeDelta::hours(1), retention_months: 0 };
     let writer: Arc<str> = "system:serviceaccount:kubernaut-system:aianalysis-controller-sa".into();
-    let receipt = || Receipt { writer: writer.clone(), key: None::<IdempotencyKey>, now, window: &window };
+    let receipt =
+        || Receipt { writer: writer.clone(), key: None::<IdempotencyKey>, trace_id: None, now, window: &window };
     let parse = |body: &str| RemediationAudit::parse(body.as_bytes(), &receipt()).expect("a valid audit");
     let long = TYPICAL.replace("The pods", &"The pods \\\"of\\\" the naïve service ".repeat(1800));
 

@@ -1,7 +1,7 @@
 //! What handlers take from a request, in the order in which the contract checks it: the identity, the media type, the
 //! body.
 
-use crate::middleware::request::Caller;
+use crate::middleware::request::{Caller, RequestId};
 use crate::middleware::{Coding, Unreadable, coding_of, decompressed};
 use crate::problem::{Problem, ProblemKind};
 use crate::state::AppState;
@@ -161,7 +161,8 @@ pub fn receipt<'a>(state: &'a AppState, request: &HttpRequest, identity: &Identi
         (Some(key), None) => Some(IdempotencyKey::parse(key.as_bytes())?),
         _ => return Err(Invalid::wrong("Idempotency-Key", "is there twice")),
     };
-    Ok(Receipt { writer: identity.user.clone(), key, now: (state.clock)(), window: &state.window })
+    let trace_id = request.extensions().get::<RequestId>().and_then(|id| id.1.as_deref().map(Into::into));
+    Ok(Receipt { writer: identity.user.clone(), key, trace_id, now: (state.clock)(), window: &state.window })
 }
 
 /// The largest id of an incident. JSON readers that take numbers as floats read every integer up to it exactly.

@@ -21,7 +21,7 @@ const WINDOW: TimeWindow =
 
 fn receipt() -> Receipt<'static> {
     let now = DateTime::from_timestamp(1_764_000_000, 0).unwrap_or_default();
-    Receipt { writer: "w".into(), key: None, now, window: &WINDOW }
+    Receipt { writer: "w".into(), key: None, trace_id: None, now, window: &WINDOW }
 }
 
 pub fn remediation_audit(body: &[u8]) {

@@ -1,6 +1,6 @@
 //! Traces, as a collector receives them over HTTP.
 
-use crate::support::{Service, Writer, eventually, gateway_audit};
+use crate::support::{Service, Writer, date_ago, eventually, gateway_audit};
 use actix_web::{App, HttpResponse, HttpServer, rt, web};
 use futures_util::future::join_all;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use reqwest::Method;
 use rustix::process::Signal;
+use serde_json::json;
 use std::collections::HashSet;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
@@ -140,6 +141,31 @@ async fn a_read_has_its_callers_trace_and_its_statements_are_parts_of_it() {
     let traces: HashSet<String> = collector.spans().iter().map(|span| hex(&span.trace_id)).collect();
     assert!(!traces.contains(&format!("{:032x}", 0x1000_0009)), "its caller does not trace it");
     assert!(collector.received.names.lock().expect("no panic").iter().any(|name| name.contains("data-storage")));
+}
+
+/// The trace stands in what is read back, and is no part of the content: a repeat in another trace is a replay.
+#[tokio::test]
+async fn an_audit_knows_its_trace() {
+    let (service, _database) = Service::start().await;
+    assert_eq!(post(&service, 1, "00").await, 201);
+    let incident = service.incident_of("rr-1").await;
+    let of = |n: u32| format!("{:032x}", 0x1000_0000 + u128::from(n));
+    let audit = service.read(&format!("/api/v1/incidents/{}", incident["id"])).await["audits"][0].clone();
+    assert_eq!(audit["traceID"], of(1));
+    let id = audit["auditID"].as_str().expect("an id");
+    assert_eq!(service.read(&format!("/api/v1/audits/{id}")).await["traceID"], of(1));
+    let plain = service.post(Writer::Gateway, &gateway_audit("rr-2")).await.audit_id();
+    assert_eq!(service.read(&format!("/api/v1/audits/{plain}")).await.get("traceID"), None);
+    let time = format!("{}T00:00:00Z", date_ago(3));
+    let step = json!({"workflowID": "w", "stepName": "s", "stepStatus": "completed", "executedAt": time}).to_string();
+    for (n, is_replay) in [(3, false), (4, true)] {
+        let parent = traceparent(n, "01");
+        let headers = [("traceparent", &*parent)];
+        let answer = service.post_raw(Writer::Workflow, "/api/v1/audit/workflow", &step, &headers).await;
+        assert_eq!(answer.is_replay(), is_replay, "{}", answer.text);
+    }
+    let steps = service.read("/api/v1/workflows/w/steps").await;
+    assert_eq!(steps["data"][0]["traceID"], of(3), "{steps}");
 }
 
 /// A flush carries many requests: it is linked with each of them, and each with it.

@@ -1,5 +1,6 @@
 //! A real Prometheus scrapes the service while faults are caused: the alerts of deploy/prometheus fire, and end; every panel of deploy/grafana has data.
 
+use super::pictures::{self, Panel};
 use crate::support::proxy::{Proxy, Way};
 use crate::support::{Database, Service, Writer, eventually_long, gateway_audit, has, server};
 use regex::Regex;
@@ -12,6 +13,8 @@ fn file(path: &str) -> String {
     let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
+
+const DASHBOARDS: [&str; 6] = ["overview", "writes", "reads", "actors", "databases", "recall"];
 
 struct Prometheus {
     process: Child,
@@ -59,19 +62,19 @@ impl Prometheus {
         Some(answer["data"].clone())
     }
 
-    /// The alerts that fire now.
-    async fn firing(&self) -> BTreeSet<String> {
-        let data = self.ask("alerts", &[]).await.unwrap_or_default();
-        let alerts = data["alerts"].as_array().into_iter().flatten().filter(|alert| alert["state"] == "firing");
-        alerts.filter_map(|alert| Some(alert["labels"]["alertname"].as_str()?.to_owned())).collect()
+    /// The alerts that fire now; `None` where Prometheus does not answer.
+    async fn firing(&self) -> Option<BTreeSet<String>> {
+        let data = self.ask("alerts", &[]).await?;
+        let alerts = data["alerts"].as_array()?.iter().filter(|alert| alert["state"] == "firing");
+        Some(alerts.filter_map(|alert| Some(alert["labels"]["alertname"].as_str()?.to_owned())).collect())
     }
 
     async fn fires(&self, alert: &str) {
-        eventually_long(&format!("{alert} fires"), async || self.firing().await.contains(alert).then_some(())).await;
+        eventually_long(&format!("{alert} fires"), async || self.firing().await?.contains(alert).then_some(())).await;
     }
 
     async fn quiet(&self) {
-        eventually_long("no alert fires", async || self.firing().await.is_empty().then_some(())).await;
+        eventually_long("no alert fires", async || self.firing().await?.is_empty().then_some(())).await;
     }
 }
 
@@ -131,12 +134,11 @@ async fn meanwhile<T>(service: &Service, part: impl Future<Output = T>) -> T {
 }
 
 async fn every_panel_has_data(prometheus: &Prometheus) {
-    for name in ["overview", "writes", "reads", "actors", "databases", "recall"] {
+    for name in DASHBOARDS {
         let dashboard: Value = serde_json::from_str(&file(&format!("deploy/grafana/{name}.json"))).expect("JSON");
         for panel in dashboard["panels"].as_array().expect("panels") {
             for target in panel["targets"].as_array().expect("targets") {
-                let expression = target["expr"].as_str().expect("an expression");
-                let expression = expression.replace("$__rate_interval", "10s").replace("$instance", ".*");
+                let expression = filled(target);
                 eventually_long(&format!("{name}, {}: {expression}", panel["title"]), async || {
                     let data = prometheus.ask("query", &[("query", &expression)]).await?;
                     data["result"].as_array().filter(|series| !series.is_empty()).map(|_| ())
@@ -145,6 +147,35 @@ async fn every_panel_has_data(prometheus: &Prometheus) {
             }
         }
     }
+}
+
+/// Draws each dashboard as it looks now, into docs/plots.
+async fn draw_dashboards(prometheus: &Prometheus) {
+    let now = chrono::Utc::now().timestamp();
+    let (start, end) = ((now - 45).to_string(), now.to_string());
+    for name in DASHBOARDS {
+        let dashboard: Value = serde_json::from_str(&file(&format!("deploy/grafana/{name}.json"))).expect("JSON");
+        let mut panels = Vec::new();
+        for panel in dashboard["panels"].as_array().expect("panels") {
+            let mut lines = Vec::new();
+            for target in panel["targets"].as_array().expect("targets") {
+                let (expression, legend) = (filled(target), target["legendFormat"].as_str().unwrap_or_default());
+                let query = [("query", &*expression), ("start", &*start), ("end", &*end), ("step", "1")];
+                lines.extend(pictures::lines(&prometheus.ask("query_range", &query).await.expect("an answer"), legend));
+            }
+            let text = |value: &Value| value.as_str().expect("a text").to_owned();
+            let unit = text(&panel["fieldConfig"]["defaults"]["unit"]);
+            panels.push(Panel { title: text(&panel["title"]), unit, lines });
+        }
+        let path = format!("{}/docs/plots/grafana-{name}.svg", env!("CARGO_MANIFEST_DIR"));
+        pictures::draw(&path, dashboard["title"].as_str().expect("a title"), &panels);
+    }
+}
+
+/// A panel's expression with what Grafana fills in.
+fn filled(target: &Value) -> String {
+    let expression = target["expr"].as_str().expect("an expression");
+    expression.replace("$__rate_interval", "10s").replace("$instance", ".*")
 }
 
 async fn locked(database: &Database, part: impl Future<Output = ()>) {
@@ -196,6 +227,9 @@ async fn alerts_fire_during_a_fault_and_end_with_it() {
     })
     .await;
 
+    if std::env::var_os("RECORD").is_some() {
+        draw_dashboards(&prometheus).await;
+    }
     service.kill();
     prometheus.fires("DataStorageDown").await;
 }

@@ -6,6 +6,7 @@ mod support;
 
 mod alerts;
 mod away;
+mod backup;
 mod black_hole;
 mod busy;
 mod clients;
@@ -17,6 +18,7 @@ mod memory;
 mod obstacles;
 mod panics;
 mod pgbouncer;
+mod pictures;
 mod replicas;
 mod retention;
 mod retention_beside;

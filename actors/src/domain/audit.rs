@@ -16,6 +16,8 @@ pub struct Receipt<'a> {
     pub writer: Arc<str>,
     /// The `Idempotency-Key`, if the request has one.
     pub key: Option<IdempotencyKey>,
+    /// The trace that the request is a part of, if it is a part of one.
+    pub trace_id: Option<Arc<str>>,
     /// The time of receipt, by the service's clock.
     pub now: DateTime<Utc>,
     pub window: &'a TimeWindow,
@@ -62,6 +64,8 @@ pub struct Envelope {
     pub id: AuditId,
     pub writer: Arc<str>,
     pub received_at: DateTime<Utc>,
+    /// Of the request; no part of the content.
+    pub trace_id: Option<Arc<str>>,
     pub content: ContentHash,
     pub recognition: Recognition,
     /// Set if a time of the audit lies outside the accepted window. Then the audit is accepted only as a replay.
@@ -89,6 +93,7 @@ impl Envelope {
             id: AuditId::new(time.unwrap_or(received_at), Bucket::of(bucket_name), &digest),
             writer: receipt.writer.clone(),
             received_at,
+            trace_id: receipt.trace_id.clone(),
             content,
             recognition,
             stale: None,

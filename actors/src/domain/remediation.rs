@@ -219,7 +219,10 @@ mod tests {
 
     fn parse(body: &str) -> Result<RemediationAudit, Invalid> {
         let now = parse_rfc3339("2025-11-01T10:00:00Z").expect("a time");
-        RemediationAudit::parse(body.as_bytes(), &Receipt { writer: "gateway".into(), key: None, now, window: &WINDOW })
+        RemediationAudit::parse(
+            body.as_bytes(),
+            &Receipt { writer: "gateway".into(), key: None, trace_id: None, now, window: &WINDOW },
+        )
     }
 
     const GATEWAY: &str =

@@ -229,6 +229,7 @@ impl Flush<'_> {
                 &column(audits, |a| a.assumed()),
                 &column(audits, |a| a.attributes.as_ref().map(Attributes::as_str)),
                 &column(audits, |a| list(&a.truncated)),
+                &column(audits, |a| a.envelope.trace_id.as_deref()),
             ],
         )
         .await
@@ -254,6 +255,7 @@ impl Flush<'_> {
                 &column(audits, |a| &*a.envelope.writer),
                 &column(audits, |a| a.attributes.as_ref().map(Attributes::as_str)),
                 &column(audits, |a| list(&a.truncated)),
+                &column(audits, |a| a.envelope.trace_id.as_deref()),
             ],
         )
         .await

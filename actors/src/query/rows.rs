@@ -68,6 +68,9 @@ pub struct RemediationRecord {
     pub assumed: Vec<String>,
     /// The fields whose text was cut because it was long.
     pub truncated: Vec<String>,
+    /// Of the request that brought it, where that was a part of a trace.
+    #[serde(rename = "traceID", skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
     pub writer: String,
     #[serde(serialize_with = "serialize")]
     pub received_at: DateTime<Utc>,
@@ -77,7 +80,7 @@ pub struct RemediationRecord {
 pub(super) const REMEDIATION_COLUMNS: &str = "a.id, a.remediation_request_id, a.alert_name, a.namespace, a.cluster, \
     a.priority, a.severity, a.action_type, a.target_resource, a.status, a.confidence, a.model_used, a.alert_fingerprint, \
     a.environment, a.reasoning, a.error_message, a.duration_ms, a.created_at, a.executed_at, a.attributes::text, \
-    a.assumed, a.truncated, a.writer, a.received_at";
+    a.assumed, a.truncated, a.trace_id, a.writer, a.received_at";
 
 impl RemediationRecord {
     pub(super) fn from_row(row: &Row) -> Self {
@@ -104,6 +107,7 @@ impl RemediationRecord {
             attributes: raw_json(row.get("attributes")),
             assumed: fields(row, "assumed"),
             truncated: fields(row, "truncated"),
+            trace_id: row.get("trace_id"),
             writer: row.get("writer"),
             received_at: row.get("received_at"),
         }
@@ -145,6 +149,9 @@ pub struct WorkflowRecord {
     pub attributes: Option<Box<RawValue>>,
     /// The fields whose text was cut because it was long.
     pub truncated: Vec<String>,
+    /// Of the request that brought it, where that was a part of a trace.
+    #[serde(rename = "traceID", skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
     pub writer: String,
     #[serde(serialize_with = "serialize")]
     pub received_at: DateTime<Utc>,
@@ -152,7 +159,7 @@ pub struct WorkflowRecord {
 
 /// The columns that [`WorkflowRecord::from_row`] reads, of the table `a`.
 pub(super) const WORKFLOW_COLUMNS: &str = "a.id, a.workflow_id, a.step_name, a.step_status, a.duration_ms, a.error_message, \
-    a.executed_at, a.remediation_request_id, a.attributes::text, a.truncated, a.writer, a.received_at";
+    a.executed_at, a.remediation_request_id, a.attributes::text, a.truncated, a.trace_id, a.writer, a.received_at";
 
 impl WorkflowRecord {
     pub(super) fn from_row(row: &Row) -> Self {
@@ -167,6 +174,7 @@ impl WorkflowRecord {
             remediation_request_id: row.get("remediation_request_id"),
             attributes: raw_json(row.get("attributes")),
             truncated: fields(row, "truncated"),
+            trace_id: row.get("trace_id"),
             writer: row.get("writer"),
             received_at: row.get("received_at"),
         }
