@@ -146,7 +146,8 @@ pub const OPERATIONS: [&str; 12] = [
 impl Metrics {
     /// Makes the series that are there from the start.
     fn begin(&self) {
-        let counters: [(&IntCounterVec, &[&[&str]]); 9] = [
+        let counters: [(&IntCounterVec, &[&[&str]]); 10] = [
+            (&self.outcomes_total, &[&["completed", "failed", "cancelled", "rolled_back"]]),
             (&self.trace_spans_total, &[&["exported", "dropped"]]),
             (&self.write_total, &[&TABLES, &RESULTS]),
             (&self.query_total, &[&OPERATIONS, &RESULTS]),
@@ -222,6 +223,8 @@ metrics! {
     write_total: IntCounterVec = "datastorage_write_total" ["table", "status"];
     /// Time from when the writer receives an audit to the audit's commit, by table.
     write_duration_seconds: HistogramVec = "datastorage_write_duration_seconds" ["table"];
+    /// Remediation audits written that state a final status, by that status (completed, failed, cancelled, rolled_back).
+    outcomes_total: IntCounterVec = "datastorage_outcomes_total" ["status"];
     /// Audits that were answered as replays.
     write_replays_total: IntCounter = "datastorage_write_replays_total";
     /// Reads, by operation and status (success, failure). An answer is a success, a 5xx a failure; what a client did wrong is neither.

@@ -175,6 +175,8 @@ settings! {
         otel_exporter_otlp_traces_endpoint = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
         /// How long the collector may take for a batch of spans, in milliseconds [default: 10000]
         otel_exporter_otlp_timeout = "OTEL_EXPORTER_OTLP_TIMEOUT";
+        /// Takes traces away all the same: true or false [default: false]
+        otel_sdk_disabled = "OTEL_SDK_DISABLED";
         /// Name of the service in its traces [default: data-storage]
         otel_service_name = "OTEL_SERVICE_NAME";
         /// Sampler: parentbased_traceidratio, traceidratio, always_on, always_off or parentbased_always_on, _off [default: parentbased_traceidratio]

@@ -53,7 +53,11 @@ impl Reader {
         });
         let timeout = self
             .or("OTEL_EXPORTER_OTLP_TIMEOUT", &s.otel_exporter_otlp_timeout, "10000", |text| number(text, 1, 600_000));
+        let is_disabled = self.or("OTEL_SDK_DISABLED", &s.otel_sdk_disabled, "false", truth);
         let endpoint = traces.or_else(|| base.map(|base| format!("{base}/v1/traces")))?;
+        if is_disabled {
+            return None;
+        }
         Some(TraceConfig {
             endpoint,
             timeout: Duration::from_millis(timeout),

@@ -12,6 +12,12 @@ async fn the_promised_metrics_are_there() {
     let (service, _database) = Service::start().await;
     service.post(Writer::Gateway, &gateway_audit("rr")).await.audit_id();
     service.post_step(&json!({"workflowID": "w", "stepName": "s", "stepStatus": "completed"})).await.audit_id();
+    let mut failed = gateway_audit("rr");
+    failed["status"] = json!("failed");
+    for _ in 0..2 {
+        // The second is a replay.
+        service.post(Writer::Gateway, &failed).await.audit_id();
+    }
     service.read("/api/v1/incidents").await;
     service.get("/nowhere").await;
     service.get("/api/v1/incidents?limit=x").await;
@@ -19,6 +25,7 @@ async fn the_promised_metrics_are_there() {
     for (name, least) in [
         ("datastorage_write_total{status=\"success\",table=\"remediation_audit\"}", 1.0),
         ("datastorage_write_total{status=\"success\",table=\"workflow_audit\"}", 1.0),
+        ("datastorage_outcomes_total{status=\"failed\"}", 1.0),
         ("datastorage_write_duration_seconds_count{table=\"remediation_audit\"}", 1.0),
         ("datastorage_query_total{operation=\"list_incidents\",status=\"success\"}", 1.0),
         ("datastorage_query_duration_seconds_count{operation=\"list_incidents\"}", 1.0),
@@ -44,6 +51,7 @@ async fn the_promised_metrics_are_there() {
     ] {
         assert!(metrics.get(name).is_some_and(|value| *value >= least), "{name}: {:?}", metrics.get(name));
     }
+    assert!(metrics["datastorage_outcomes_total{status=\"failed\"}"] < 2.0, "a replay is no outcome");
 }
 
 /// Nothing has happened yet: every family is there, and every series whose labels are known beforehand, at 0.
@@ -60,6 +68,7 @@ async fn an_idle_service_has_all_metrics() {
     assert!(series <= 1_500, "{series}");
     let metrics = service.metrics().await;
     for zero in [
+        "datastorage_outcomes_total{status=\"rolled_back\"}",
         "datastorage_query_total{operation=\"similar_incidents\",status=\"failure\"}",
         "datastorage_write_total{status=\"failure\",table=\"workflow_audit\"}",
         "datastorage_reviews_total{kind=\"token\",result=\"failure\"}",

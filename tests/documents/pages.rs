@@ -122,7 +122,7 @@ fn toolchain_and_workflows_agree() {
     assert!(file("deploy/container/Dockerfile").contains(&format!("FROM rust:{minor}-")));
     let workflow = file(".github/workflows/ci.yml");
     assert!(workflow.contains("run: make check\n") && workflow.contains("run: .ci/run\n"));
-    for workflow in [workflow, file(".github/workflows/advisories.yml")] {
+    for workflow in [workflow, file(".github/workflows/advisories.yml"), file(".github/workflows/container.yml")] {
         for action in workflow.lines().filter_map(|line| line.trim().strip_prefix("- uses: ")) {
             let commit = action.split(['@', ' ']).nth(1).expect("a commit");
             assert!(commit.len() == 40 && commit.chars().all(|c| c.is_ascii_hexdigit()), "{action}");

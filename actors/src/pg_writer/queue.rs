@@ -60,6 +60,12 @@ impl Pending {
             Ok(written) if written.replayed => metrics.write_replays_total.inc(),
             Ok(_) => {
                 metrics.write_total.with_label_values(&[table, "success"]).inc();
+                if let Audit::Remediation(audit) = &self.audit
+                    && audit.status_stated
+                    && audit.status.is_final()
+                {
+                    metrics.outcomes_total.with_label_values(&[audit.status.as_str()]).inc();
+                }
                 let seconds = self.queued_at.elapsed().as_secs_f64();
                 metrics.write_duration_seconds.with_label_values(&[table]).observe(seconds);
             }
