@@ -8,7 +8,7 @@ mod values;
 
 pub use auth::{AuthConfig, Tokens};
 pub use settings::{Settings, VARIABLES, headings};
-pub use traces::TraceConfig;
+pub use traces::{Sampler, TraceConfig};
 
 use crate::mcp::McpConfig;
 use crate::middleware::cors::CorsOrigins;

@@ -1,6 +1,6 @@
 //! Traces: which requests are sampled, and the way of finished spans to a collector (OTLP over HTTP).
 
-use crate::config::TraceConfig;
+use crate::config::{Sampler, TraceConfig};
 use async_trait::async_trait;
 use bytes::Bytes;
 use data_storage_actors::domain::traceparent::TraceParent;
@@ -22,36 +22,26 @@ const WAITING: usize = 8192;
 const BATCH: usize = 512;
 const DELAY: Duration = Duration::from_secs(1);
 
-/// Decides which requests are traced.
-#[derive(Debug, Clone, Copy)]
-pub struct Sampler {
-    /// The share of requests without a caller's decision, 0 to 1.
-    pub ratio: f64,
-    /// Whether a caller's decision is followed.
-    pub trusts_parent: bool,
-}
-
-impl Sampler {
-    /// The span of a request, if it is traced, and whose part it is.
-    pub fn begin(self, parent: Option<TraceParent<'_>>) -> Option<(OpenSpan, Option<u64>)> {
-        if !trace::is_on() {
-            return None;
-        }
-        let remote = parent.and_then(|parent| {
-            let trace_id = u128::from_str_radix(parent.trace_id, 16).ok()?;
-            let span_id = u64::from_str_radix(parent.parent_id, 16).ok()?;
-            Some((SpanIds { trace_id, span_id }, parent.is_sampled))
-        });
-        let is_sampled =
-            |ids: SpanIds| (ids.trace_id as u64 >> 1) as f64 <= self.ratio * (u64::MAX >> 1) as f64 && self.ratio > 0.0;
-        match remote {
-            Some((ids, true)) if self.trusts_parent => Some((OpenSpan::new(ids.child()), Some(ids.span_id))),
-            Some(_) if self.trusts_parent => None,
-            Some((ids, _)) => is_sampled(ids).then(|| (OpenSpan::new(ids.child()), Some(ids.span_id))),
-            None => {
-                let ids = SpanIds::root();
-                is_sampled(ids).then(|| (OpenSpan::new(ids), None))
-            }
+/// The span of a request, if it is traced, and whose part it is.
+pub fn begin(sampler: Sampler, parent: Option<TraceParent<'_>>) -> Option<(OpenSpan, Option<u64>)> {
+    if !trace::is_on() {
+        return None;
+    }
+    let remote = parent.and_then(|parent| {
+        let trace_id = u128::from_str_radix(parent.trace_id, 16).ok()?;
+        let span_id = u64::from_str_radix(parent.parent_id, 16).ok()?;
+        Some((SpanIds { trace_id, span_id }, parent.is_sampled))
+    });
+    let is_sampled = |ids: SpanIds| {
+        (ids.trace_id as u64 >> 1) as f64 <= sampler.ratio * (u64::MAX >> 1) as f64 && sampler.ratio > 0.0
+    };
+    match remote {
+        Some((ids, true)) if sampler.trusts_parent => Some((OpenSpan::new(ids.child()), Some(ids.span_id))),
+        Some(_) if sampler.trusts_parent => None,
+        Some((ids, _)) => is_sampled(ids).then(|| (OpenSpan::new(ids.child()), Some(ids.span_id))),
+        None => {
+            let ids = SpanIds::root();
+            is_sampled(ids).then(|| (OpenSpan::new(ids), None))
         }
     }
 }

@@ -1,8 +1,6 @@
 //! Spans of sampled requests: made afterwards, from the times that are measured anyway. Where nobody takes spans, or a request is not sampled,
 //! nothing is made.
 
-use crate::waiting::Waiting;
-use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -122,20 +120,4 @@ pub fn record(span: Span) {
     if let Some(sink) = SINK.get() {
         sink(span);
     }
-}
-
-/// Records what a statement or transaction took, as a part of the span that is under way, if one is.
-pub(crate) fn record_statements(name: &str, took: Duration, error: Option<&dyn fmt::Display>) {
-    let Some(parent) = Waiting::current_span() else { return };
-    record(Span {
-        ids: parent.ids.child(),
-        parent: Some((parent.ids.span_id, false)),
-        kind: SpanKind::Client,
-        name: name.to_owned(),
-        ended: now(),
-        took,
-        attributes: vec![("db.system.name", "postgresql".into()), ("db.query.summary", name.into())],
-        links: Vec::new(),
-        error: error.map(ToString::to_string),
-    });
 }

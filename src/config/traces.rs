@@ -2,8 +2,16 @@
 
 use super::values::{number, truth};
 use super::{Reader, Settings, given};
-use crate::traces::Sampler;
 use std::time::Duration;
+
+/// Which requests are traced.
+#[derive(Debug, Clone, Copy)]
+pub struct Sampler {
+    /// The share of requests without a caller's decision, 0 to 1.
+    pub ratio: f64,
+    /// Whether a caller's decision is followed.
+    pub trusts_parent: bool,
+}
 
 /// Where spans go, and which requests have some.
 #[derive(Debug, Clone)]

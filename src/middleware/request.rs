@@ -6,6 +6,7 @@ use crate::connection::{self, SHORT, Socket};
 use crate::problem::{Problem, ProblemKind, rate_limit};
 use crate::routes::count_read;
 use crate::state::AppState;
+use crate::traces::begin;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::ErrorInternalServerError;
@@ -64,7 +65,7 @@ pub async fn request(
     let trace = request.headers().get("traceparent").cloned();
     let trace = trace.as_ref().and_then(|header| TraceParent::parse(header.as_bytes()));
     let peer = request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
-    let sampled = state.sampler.and_then(|sampler| sampler.begin(trace));
+    let sampled = state.sampler.and_then(|sampler| begin(sampler, trace));
     let span = sampled.as_ref().map(|(span, _)| span.clone());
     let trace_id = match (&trace, &span) {
         (Some(trace), _) => Some(trace.trace_id.into()),

@@ -1,6 +1,6 @@
 //! How the API server is reached, and whether it can be used.
 
-use super::reviewer::{CALL, Right};
+use super::right::{CALL, Right};
 use futures_util::FutureExt;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};

@@ -6,6 +6,7 @@ mod cluster;
 mod gate;
 mod limits;
 mod reviewer;
+mod right;
 mod static_tokens;
 mod token;
 mod verdicts;

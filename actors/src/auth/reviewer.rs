@@ -1,6 +1,7 @@
 //! Asks the Kubernetes API whether a token is valid, and what its owner may do; and knows how these calls went of late.
 
 use super::cluster::{Cluster, chain};
+use super::right::{CALL, Right};
 use super::token::Token;
 use super::{AccessRules, AuthSettings, TokenSource};
 use crate::domain::identity::{Access, Identity};
@@ -21,45 +22,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// How long one call may take. A call is tried twice at most.
-pub(super) const CALL: Duration = Duration::from_secs(2);
 /// The API group of the resources that a role names.
 const GROUP: &str = "audit.kubernaut.ai";
 /// A missing right is logged this often.
 const TOLD: Duration = Duration::from_secs(60);
-
-/// What this service must be allowed to do at the API server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Right {
-    ReviewTokens,
-    ReviewAccess,
-}
-
-impl Right {
-    /// The API group and the resource of which objects are created.
-    fn resource(self) -> (&'static str, &'static str) {
-        match self {
-            Right::ReviewTokens => ("authentication.k8s.io", "tokenreviews"),
-            Right::ReviewAccess => ("authorization.k8s.io", "subjectaccessreviews"),
-        }
-    }
-
-    /// The label of its metrics.
-    fn kind(self) -> &'static str {
-        match self {
-            Right::ReviewTokens => "token",
-            Right::ReviewAccess => "access",
-        }
-    }
-
-    /// For operators: what is missing, and what to do.
-    pub fn missing(self) -> String {
-        let (group, resource) = self.resource();
-        format!(
-            "this service account may not create {resource}.{group}: bind it to the ClusterRole system:auth-delegator"
-        )
-    }
-}
 
 /// Asks an API server. The number of calls at once is limited.
 pub(super) struct Reviewer {

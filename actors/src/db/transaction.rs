@@ -5,11 +5,10 @@ use super::connection::Connection;
 use super::locks::Lock;
 use super::pool_state::PoolState;
 use super::sqlstate::{DatabaseError, DatabaseFault};
-use crate::trace::record_statements;
+use crate::trace::{self, Span, SpanKind};
 use crate::waiting::{Waiting, left};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::join;
-use std::fmt::Display;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -258,6 +257,22 @@ pub(crate) async fn bounded<T>(
     };
     let took = started.elapsed();
     state.record(name, took, result.as_ref().err());
-    record_statements(name, took, result.as_ref().err().map(|error| error as &dyn Display));
+    record_span(name, took, result.as_ref().err());
     result
+}
+
+/// Records what a statement or transaction took, as a part of the span that is under way, if one is.
+fn record_span(name: &str, took: Duration, error: Option<&DatabaseError>) {
+    let Some(parent) = Waiting::current_span() else { return };
+    trace::record(Span {
+        ids: parent.ids.child(),
+        parent: Some((parent.ids.span_id, false)),
+        kind: SpanKind::Client,
+        name: name.to_owned(),
+        ended: trace::now(),
+        took,
+        attributes: vec![("db.system.name", "postgresql".into()), ("db.query.summary", name.into())],
+        links: Vec::new(),
+        error: error.map(ToString::to_string),
+    });
 }
