@@ -1,15 +1,12 @@
 //! How the API server is reached, and whether it can be used.
 
-use super::right::{CALL, Right};
+use super::right::{CALL, Review, Right};
 use futures_util::FutureExt;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use tokio::time::timeout;
 
@@ -110,14 +107,7 @@ pub async fn check_cluster(cluster: &Cluster, rbac: bool) -> Result<String, Stri
     Ok(format!("{} answers, tokens may be reviewed", cluster.address()))
 }
 
-async fn try_out<R>(client: &Client, right: Right, review: &R) -> Result<(), String>
-where
-    R: kube::Resource<DynamicType = (), Scope = k8s_openapi::ClusterResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned,
-{
+async fn try_out<R: Review>(client: &Client, right: Right, review: &R) -> Result<(), String> {
     match timeout(CALL, Api::<R>::all(client.clone()).create(&PostParams::default(), review)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(right.missing()),

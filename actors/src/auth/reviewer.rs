@@ -1,7 +1,7 @@
 //! Asks the Kubernetes API whether a token is valid, and what its owner may do; and knows how these calls went of late.
 
 use super::cluster::{Cluster, chain};
-use super::right::{CALL, Right};
+use super::right::{CALL, Review, Right};
 use super::token::Token;
 use super::{AccessRules, AuthSettings, TokenSource};
 use crate::domain::identity::{Access, Identity};
@@ -14,10 +14,7 @@ use k8s_openapi::api::authorization::v1::{
 };
 use kube::api::PostParams;
 use kube::{Api, Client};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::cell::RefCell;
-use std::fmt::Debug;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -222,14 +219,7 @@ impl Reviewer {
     }
 
     /// Sends one review, a second time if the server could not answer, and notes how that went.
-    async fn ask<R>(&self, right: Right, review: &R) -> Result<R, ActorError>
-    where
-        R: kube::Resource<DynamicType = (), Scope = k8s_openapi::ClusterResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
-    {
+    async fn ask<R: Review>(&self, right: Right, review: &R) -> Result<R, ActorError> {
         let result = self.send(right, review).await;
         if let Some(calls) = self.calls_of(right) {
             let mut calls = calls.borrow_mut();
@@ -244,14 +234,7 @@ impl Reviewer {
         Ok(result?)
     }
 
-    async fn send<R>(&self, right: Right, review: &R) -> Result<R, NoVerdict>
-    where
-        R: kube::Resource<DynamicType = (), Scope = k8s_openapi::ClusterResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
-    {
+    async fn send<R: Review>(&self, right: Right, review: &R) -> Result<R, NoVerdict> {
         let away = |why: &str| NoVerdict::Away(why.to_owned());
         let client = self.client()?;
         // A call that gets no turn in time fails. If it went on waiting, the queue at a server that hangs would only grow.

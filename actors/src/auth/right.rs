@@ -1,5 +1,9 @@
 //! The rights that this service needs at the API server.
 
+use k8s_openapi::ClusterResourceScope;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
 use std::time::Duration;
 
 /// How long one call may take. A call is tried twice at most.
@@ -36,4 +40,15 @@ impl Right {
             "this service account may not create {resource}.{group}: bind it to the ClusterRole system:auth-delegator"
         )
     }
+}
+
+/// A question to the API server that is asked by creating it.
+pub(super) trait Review:
+    kube::Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug + Serialize + DeserializeOwned
+{
+}
+
+impl<T> Review for T where
+    T: kube::Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug + Serialize + DeserializeOwned
+{
 }
