@@ -203,8 +203,13 @@ impl Pool {
                 Ok(is_read_only)
             }
             "read" => {
-                let statement = tx.prepare(include_str!("replica_lag.sql")).await?;
-                self.metrics.replica_lag_seconds.set(tx.client().query_one(&statement, &[]).await?.get(0));
+                tx.client().simple_query("").await?;
+                // A server that answers and does not know how far it is behind serves all the same.
+                if let Ok(statement) = tx.prepare(include_str!("replica_lag.sql")).await
+                    && let Ok(row) = tx.client().query_one(&statement, &[]).await
+                {
+                    self.metrics.replica_lag_seconds.set(row.get(0));
+                }
                 Ok(false)
             }
             _ => {
