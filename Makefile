@@ -3,7 +3,7 @@
 PYTHON ?= python3
 CARGO ?= cargo
 
-.PHONY: help check test build run demo postgres check-format lint doc unit walls check-advisories check-api test-clients test-agents test-minilm test-pgbouncer torture \
+.PHONY: help check test build run demo postgres check-format lint doc unit walls check-advisories check-api check-console test-clients test-agents test-minilm test-pgbouncer torture \
 	fuzz bench bench-large bench-recall words clean
 
 help: ## this list
@@ -57,6 +57,9 @@ walls: ## who may depend on what, under which licence and from where (deny.toml)
 
 check-advisories: ## known faults of what we depend on; needs cargo-deny and the network
 	$(CARGO) deny --locked check advisories
+
+check-console: ## the console's scripts: their format, and their types against the OpenAPI document; needs npm
+	$(PYTHON) tools/check_console.py
 
 check-api: ## changes of the OpenAPI document that break clients, since the last tag or BASE=COMMIT; needs npm
 	$(PYTHON) tools/check_api.py

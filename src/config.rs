@@ -139,6 +139,8 @@ pub struct Config {
     pub recurrence_window: Duration,
     /// Origins whose pages may use the service.
     pub cors: CorsOrigins,
+    /// Whether people may look at `/console/`.
+    pub console: bool,
     /// Who may use `/mcp`; `None` if it is taken away.
     pub mcp: Option<McpConfig>,
     /// Where spans of traces go; `None` where no requests are traced.
@@ -195,6 +197,7 @@ impl Config {
             max_connections: read.or("MAX_CONNECTIONS", &s.max_connections, "8192", permits),
             recurrence_window: read.or("RECURRENCE_WINDOW", &s.recurrence_window, "24h", duration),
             cors: read.cors(s),
+            console: read.or("CONSOLE", &s.console, "true", values::truth),
             mcp: read.mcp(s, embedded),
             embedder: read.embedder(s),
             traces: read.traces(s),

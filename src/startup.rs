@@ -123,6 +123,7 @@ impl Application {
             auth_reads: config.auth.reads,
             open_reads: RateLimit::new(config.auth.open_reads_per_peer, "Too many reads", "peer"),
             cors: config.cors.clone(),
+            console: config.console,
             mcp: config.mcp.clone(),
             sampler: config.traces.as_ref().map(|traces| traces.sampler),
             health: Arc::new(Health {

@@ -41,6 +41,8 @@ pub struct AppState {
     pub cors: CorsOrigins,
     /// Who may use `/mcp`; `None` if it is taken away.
     pub mcp: Option<McpConfig>,
+    /// Whether people may look at `/console/`.
+    pub console: bool,
     /// Which requests are traced; `None` where none are.
     pub sampler: Option<Sampler>,
     pub health: Arc<Health>,

@@ -143,6 +143,8 @@ settings! {
         max_connections = "MAX_CONNECTIONS";
         /// Origins of pages that may use the API, comma-separated, such as `https://console.example.com`; *: any [default: none]
         cors_origins = "CORS_ORIGINS";
+        /// Whether people may look at the service at /console/: true or false [default: true]
+        console = "CONSOLE";
         /// Whether agents may use the service at /mcp: true or false [default: true]
         mcp = "MCP";
         /// Origins of pages that may use /mcp, comma-separated [default: none]

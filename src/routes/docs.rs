@@ -1,7 +1,6 @@
 //! `GET /docs`: the reference of the API, for people. All that it needs is in the program.
 
-use super::revisable;
-use actix_web::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY};
+use super::asset::{HTML, SCRIPT, STYLE, asset};
 use actix_web::{HttpResponse, Resource, web};
 use flate2::read::GzDecoder;
 use std::io::Read;
@@ -10,9 +9,6 @@ use std::sync::LazyLock;
 /// Scripts and styles of this service alone.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-const HTML: &str = "text/html; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const STYLE: &str = "text/css; charset=utf-8";
 
 static BUNDLE: LazyLock<Vec<u8>> =
     LazyLock::new(|| unpacked(include_bytes!("docs/swagger-ui/swagger-ui-bundle.js.gz")));
@@ -29,15 +25,7 @@ pub fn services() -> [Resource; 4] {
 }
 
 fn answer(kind: &'static str, body: &'static [u8]) -> HttpResponse {
-    let mut answer = HttpResponse::Ok();
-    answer.insert_header((CONTENT_TYPE, HeaderValue::from_static(kind)));
-    answer.insert_header((CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)));
-    answer.insert_header((REFERRER_POLICY, HeaderValue::from_static("no-referrer")));
-    answer.insert_header((
-        HeaderName::from_static("cross-origin-opener-policy"),
-        HeaderValue::from_static("same-origin"),
-    ));
-    revisable(answer.body(body))
+    asset(kind, POLICY, body)
 }
 
 fn unpacked(packed: &[u8]) -> Vec<u8> {

@@ -1,25 +1,34 @@
-//! `GET /`: a browser is led to the reference, others to what there is.
+//! `GET /`: a browser is led to the console, or to the reference where there is none; others to what there is.
 
+use crate::state::AppState;
 use actix_web::http::header::{ACCEPT, LOCATION};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
-pub async fn handle(request: HttpRequest) -> HttpResponse {
+pub async fn handle(request: HttpRequest, state: web::Data<AppState>) -> HttpResponse {
     let wants_page = |accepted: &str| accepted.split(',').any(|kind| kind.trim().starts_with("text/html"));
     if request.headers().get(ACCEPT).and_then(|accepted| accepted.to_str().ok()).is_some_and(wants_page) {
-        return HttpResponse::Found().insert_header((LOCATION, "/docs")).finish();
+        return HttpResponse::Found()
+            .insert_header((LOCATION, if state.console { "/console/" } else { "/docs" }))
+            .finish();
+    }
+    let mut links = json!({
+        "document": "/openapi.json",
+        "document_3_0": "/openapi-3.0.json",
+        "reference": "/docs",
+        "incidents": "/api/v1/incidents",
+        "search": "/api/v1/incidents/search",
+        "health": "/health",
+    });
+    if state.mcp.is_some() {
+        links["agents"] = "/mcp".into();
+    }
+    if state.console {
+        links["console"] = "/console/".into();
     }
     HttpResponse::Ok().json(json!({
         "name": "data-storage",
         "version": env!("CARGO_PKG_VERSION"),
-        "links": {
-            "document": "/openapi.json",
-            "document_3_0": "/openapi-3.0.json",
-            "reference": "/docs",
-            "incidents": "/api/v1/incidents",
-            "search": "/api/v1/incidents/search",
-            "agents": "/mcp",
-            "health": "/health",
-        },
+        "links": links,
     }))
 }

@@ -1,5 +1,7 @@
 //! One file for each operation. A handler parses, sends one message to one actor, and maps the reply.
 
+mod asset;
+mod console;
 mod counts;
 #[cfg(debug_assertions)]
 mod debug_panic;
@@ -89,7 +91,7 @@ pub fn configure(app: &mut web::ServiceConfig) {
         .service(get("/openapi-3.0.json", web::to(document::older)))
         .service(post(mcp::PATH, web::to(mcp::handle)))
         .default_service(web::to(nothing));
-    for service in docs::services() {
+    for service in docs::services().into_iter().chain(console::services()) {
         app.service(service);
     }
 }

@@ -1,0 +1,270 @@
+// What the views are made of.
+
+import { ask, curl, hasToken, Refused, setToken } from "./api.js";
+import { button, el, known, said, show } from "./dom.js";
+import { interval } from "./plots.js";
+import { at } from "./router.js";
+import { when } from "./time.js";
+
+/** A sign and a name for each status: colour alone says nothing to some. @type {Record<string, [string, string]>} */
+const STATUSES = {
+	pending: ["○", "pending"],
+	in_progress: ["◐", "in progress"],
+	completed: ["✓", "completed"],
+	failed: ["✗", "failed"],
+	cancelled: ["⊘", "cancelled"],
+	rolled_back: ["↩", "rolled back"],
+	recurred: ["↻", "came back"],
+};
+
+/** @param {string} status of an incident, a step or an outcome */
+export function badge(status) {
+	const [sign, name] = STATUSES[status] ?? ["?", status];
+	return el("span", { class: `badge is-${status in STATUSES ? status : "other"}` }, el("span", { "aria-hidden": "true" }, sign), " ", name);
+}
+
+/** @param {string | null} severity */
+export const severityBadge = severity =>
+	severity ? el("span", { class: `badge severity is-${/^(critical|high|medium|low)$/.test(severity) ? severity : "other"}` }, severity) : known(null);
+
+/** Tells those who hear the page. @param {string} text */
+export function announce(text) {
+	const region = document.getElementById("news");
+	if (region) region.textContent = text;
+}
+
+/** A heading that a view begins with. @param {Child[]} children */
+export const heading = (...children) => el("h1", { tabindex: "-1", id: "heading" }, ...children);
+
+/** Copies a text, and says so on the button. @param {string} name @param {() => string} text */
+function copier(name, text) {
+	const made = button(name, async () => {
+		let done = "Copied";
+		try {
+			await navigator.clipboard.writeText(text());
+		} catch {
+			// A page without TLS may not use the clipboard: show what is to be copied.
+			done = name;
+			showText(name, text());
+		}
+		made.textContent = done;
+		announce(done);
+		setTimeout(() => (made.textContent = name), 2000);
+	});
+	made.className = "small";
+	return made;
+}
+
+/** Shows something above the page, until it is closed. @param {string} title @param {Child[]} children */
+export function dialog(title, ...children) {
+	const close = button("Close", () => made.close());
+	const made = el("dialog", { "aria-label": title }, el("h2", {}, title), ...children, el("p", {}, close));
+	made.addEventListener("close", () => made.remove());
+	document.body.append(made);
+	made.showModal();
+	return made;
+}
+
+/** @param {string} name @param {string} text */
+function showText(name, text) {
+	const area = el("textarea", { rows: 8, "aria-label": name, spellcheck: "false" });
+	area.value = text;
+	area.readOnly = true;
+	dialog(name, area);
+	area.select();
+}
+
+/** Both ways to take a question elsewhere. @param {() => Question} question @param {() => unknown} data */
+export const copiers = (question, data) =>
+	el(
+		"span",
+		{ class: "copiers" },
+		copier("Copy as curl", () => curl(question())),
+		copier("Copy as JSON", () => JSON.stringify(data(), null, 2)),
+	);
+
+/** Asks for a token. @param {() => void} then */
+export function tokenForm(then) {
+	const field = el("input", { type: "password", id: "token", name: "token", autocomplete: "off", spellcheck: "false", required: true });
+	const keeps = el("input", { type: "checkbox", id: "token-kept" });
+	const form = el(
+		"form",
+		{ class: "token" },
+		el("label", { for: "token" }, "Token"),
+		field,
+		el("label", { for: "token-kept" }, keeps, " keep it until this tab is closed"),
+		el("button", { type: "submit" }, "Use this token"),
+	);
+	form.addEventListener("submit", event => {
+		event.preventDefault();
+		setToken(field.value, keeps.checked);
+		then();
+	});
+	return form;
+}
+
+/** What a refusal means, by its status. @type {Record<number, [string, (refused: Refused) => string]>} */
+const MEANINGS = {
+	[-1]: ["This answer cannot be shown", () => "The service may have been replaced by another version: load the page anew."],
+	0: ["No answer", ({ message }) => message],
+	400: ["The service does not understand this question", ({ message }) => message],
+	401: ["A token is needed", () => "Show the token of a reader. It is kept in memory alone."],
+	403: ["This token may not read", () => "Ask the operators to add its account to READERS, or use another token."],
+	404: ["There is no such thing", ({ message }) => message],
+	429: ["Too many questions", ({ message, retryAfter }) => `${message} Try again in ${retryAfter || 1} s.`],
+	500: ["The service failed", ({ message }) => message],
+	503: ["The service cannot answer now", ({ message }) => `${message} The health view says which part is away.`],
+};
+
+/** What to do when there is no answer. @param {unknown} error @param {() => void} again */
+export function trouble(error, again) {
+	if (!(error instanceof Refused)) console.error(error);
+	const refused = error instanceof Refused ? error : new Refused(-1, "");
+	const { status } = refused;
+	const [title, text] = MEANINGS[status] ?? MEANINGS[500] ?? ["", () => ""];
+	const id = refused.problem.correlation_id;
+	const retry = el("p", {}, button("Try again", again), " ", status === 503 && el("a", { href: at("health") }, "Health"));
+	return el(
+		"div",
+		{ class: "state trouble", role: "alert" },
+		el("h2", {}, title),
+		el("p", {}, text(refused)),
+		id && el("p", { class: "muted" }, "Request ", el("code", {}, id), ", as in the service's log."),
+		(status === 401 || status === 403) && tokenForm(again),
+		status === 401 ? hasToken() && el("p", {}, "The token that this page has was refused.") : retry,
+	);
+}
+
+/** @param {Child[]} children */
+export const empty = (...children) => el("div", { class: "state" }, ...children);
+
+/**
+ * Asks and draws into `host`; says that it waits, and what is wrong. What stood there stays until there is something to replace it.
+ * @param {{ host: HTMLElement, signal: AbortSignal, question: Question, draw: Draw }} part
+ */
+export async function load({ host, signal, question, draw }) {
+	const waits = setTimeout(() => {
+		if (!host.hasChildNodes()) show(host, el("p", { class: "state", role: "status" }, "Loading…"));
+		host.setAttribute("aria-busy", "true");
+	}, 150);
+	const end = (/** @type {Child[]} */ ...children) => {
+		clearTimeout(waits);
+		if (signal.aborted) return;
+		host.removeAttribute("aria-busy");
+		show(host, ...children);
+	};
+	try {
+		const answer = await ask(question, signal);
+		if (!answer || signal.aborted) return end();
+		end(...draw(answer.data, answer.tag));
+	} catch (error) {
+		clearTimeout(waits);
+		if (!signal.aborted) end(trouble(error, () => load({ host, signal, question, draw })));
+	}
+}
+
+/**
+ * A part of a view with a heading of its own, filled by one question.
+ * @param {string} title @param {{ signal: AbortSignal, question: Question, draw: Draw }} part
+ */
+export function section(title, { signal, question, draw }) {
+	/** @type {unknown} */
+	let last = null;
+	const host = el("div");
+	const keep = (/** @type {any} */ data) => draw((last = data), "");
+	void load({ host, signal, question, draw: keep });
+	return el(
+		"section",
+		{},
+		el(
+			"div",
+			{ class: "head" },
+			el("h2", {}, title),
+			copiers(
+				() => question,
+				() => last,
+			),
+		),
+		host,
+	);
+}
+
+/**
+ * A table; on a narrow screen each row is a card, whose cells bear the names of their columns.
+ * @param {string} caption @param {string[]} columns @param {{ cells: Child[][], class?: string }[]} rows
+ */
+export const table = (caption, columns, rows) =>
+	el(
+		"div",
+		{ class: "scroll", role: "group", "aria-label": caption, tabindex: 0 },
+		el(
+			"table",
+			{ "aria-label": caption },
+			el("thead", {}, el("tr", {}, ...columns.map(column => el("th", { scope: "col" }, column)))),
+			el("tbody", {}, ...rows.map(row => el("tr", { class: row.class }, ...row.cells.map((cell, at) => el("td", { "data-label": columns[at] }, ...cell))))),
+		),
+	);
+
+/** A share in whole per cent. @param {number | null | undefined} share */
+export const percent = share => (share === null || share === undefined ? "–" : `${Math.round(share * 100)} %`);
+
+/** A rate, its interval drawn and in numbers. @param {{ n: number, success_rate: number | null, interval: number[] | null }} rate */
+export const rate = ({ n, success_rate: share, interval: bounds }) =>
+	el(
+		"span",
+		{ class: "rate" },
+		interval(share, bounds),
+		" ",
+		el("strong", {}, percent(share)),
+		bounds && el("span", { class: "muted" }, ` ${Math.round((bounds[0] ?? 0) * 100)}–${percent(bounds[1])}, ${n} ${n === 1 ? "attempt" : "attempts"}`),
+	);
+
+/** What was tried and how it went. @param {string} caption @param {Schemas["Action"][]} actions */
+export const actionsTable = (caption, actions) =>
+	table(
+		caption,
+		["Action", "Worked", "Completed", "Failed", "Came back"],
+		actions.map(action => ({
+			cells: [[said(action.action_type, "strong")], [rate(action)], [action.completed], [action.failed], [action.recurred]],
+		})),
+	);
+
+/** What worked and what did not, of a search. @param {Schemas["Summary"]} summary */
+export const summaryOf = ({ worked, do_not_repeat: avoid }) => [
+	el(
+		"div",
+		{ class: "answers" },
+		el(
+			"div",
+			{ class: "answer good" },
+			el("h3", {}, "What worked"),
+			worked.length > 0 ? actionsTable("What worked", worked) : el("p", {}, "Nothing is known to have worked."),
+		),
+		avoid.length > 0 && el("div", { class: "answer bad" }, el("h3", {}, "Do not repeat"), actionsTable("Do not repeat", avoid)),
+	),
+];
+
+/** Where an incident was. @param {{ target_resource?: string | null, namespace?: string | null, cluster_name?: string | null }} incident */
+export const place = ({ target_resource: target, namespace, cluster_name: cluster }) =>
+	[target && [" on ", said(target)], namespace && [" in ", said(namespace)], cluster && [", ", said(cluster)]].flat().map(part => part || null);
+
+/** A link to an incident, by its alert. @param {{ id: number, alert_name: string | null }} incident */
+export const incidentLink = ({ id, alert_name: alert }) =>
+	el("a", { href: at(`incidents/${id}`), id: `incident-${id}`, class: "incident" }, alert ? said(alert) : `incident ${id}`);
+
+/** A short list of incidents. @param {string} caption @param {Incident[]} incidents */
+export const incidentsTable = (caption, incidents) =>
+	table(
+		caption,
+		["Began", "Alert", "Status", "Action", "Target", "Namespace"],
+		incidents.map(incident => ({
+			cells: [
+				[when(incident.action_timestamp)],
+				[incidentLink(incident)],
+				[badge(incident.execution_status)],
+				[known(incident.action_type)],
+				[known(incident.target_resource)],
+				[known(incident.namespace)],
+			],
+		})),
+	);
