@@ -73,10 +73,16 @@ async function send(question, signal, tag) {
 	}
 }
 
+/** Keeps a number that JavaScript would round as it was written; only attributes have such. @param {string} _ @param {any} value @param {any} [context] */
+function exact(_, value, context) {
+	const isLong = typeof value === "number" && (context?.source.replace(/\D/g, "").length > 17 || (Number.isInteger(value) && !Number.isSafeInteger(value)));
+	return isLong && "rawJSON" in JSON ? /** @type {any} */ (JSON).rawJSON(context.source) : value;
+}
+
 /** @param {string} text @returns {any} */
 function parsed(text) {
 	try {
-		return JSON.parse(text);
+		return JSON.parse(text, exact);
 	} catch {
 		return undefined;
 	}

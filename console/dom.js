@@ -15,11 +15,11 @@ const ALLOWED = new Set(
 const LINKS = /^(\/console($|[/?])|\/docs$|\/openapi\.json$|#)/;
 
 /**
- * Characters that are not seen or that move others: controls (but newline and tab), marks of direction, zero-width ones, tags, fillers. Joiners and
- * variation selectors belong to scripts and emoji: behind plain ASCII they hide something.
+ * Characters that are not seen or that move others: controls (but newline and tab), marks of direction, zero-width ones, tags, fillers. A joiner or
+ * a variation selector is one of them unless it follows a letter or a picture that it can belong to.
  */
 const HIDDEN =
-	/[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]|(?<=[ -~])[\u200c\u200d]|(?<=[!-"$-)+-/:-~])[\ufe00-\ufe0f]/gu;
+	/[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\ufffb\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]|(?<![[\p{L}\p{M}\p{Extended_Pictographic}\p{Emoji_Modifier}]--[\0-\x7f]])[\u200c\u200d]|(?<![[\p{L}\p{Extended_Pictographic}\d#*]--[A-Za-z]])[\ufe00-\ufe0f]/gv;
 
 /** The name of a hidden character: `U+202E`. @param {string} character */
 const codePoint = character => `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`;
@@ -93,7 +93,9 @@ export function el(name, attributes = {}, ...children) {
 /** An element of a drawing. @param {"svg" | "g" | "rect" | "line" | "circle" | "path" | "polyline" | "text" | "title"} name
  * @param {Attributes} [attributes] @param {Child[]} children @returns {SVGElement} */
 export function svg(name, attributes = {}, ...children) {
-	return filled(document.createElementNS(SVG, name), attributes, children);
+	// A mark is an element of HTML: a drawing would not show it.
+	const shown = children.map(child => (typeof child === "string" ? document.createTextNode(plain(child)) : child));
+	return filled(document.createElementNS(SVG, name), attributes, shown);
 }
 
 /** What somebody wrote: set apart, so that its direction moves nothing around it. @param {string} text @param {string} [kind] */
@@ -116,13 +118,13 @@ export function button(text, press, attributes = {}) {
 }
 
 /**
- * Puts these children in the place of what an element has. Where the focus was in it, the element with the same id has it again.
+ * Puts these children in the place of what an element has. Where the focus was in it, the element with the same id has it again, else the heading.
  * @param {Element} host @param {Child[]} children
  */
 export function show(host, ...children) {
 	const active = document.activeElement;
-	const id = active && host.contains(active) ? active.id : "";
+	const id = active && host.contains(active) ? active.id || "heading" : "";
 	host.replaceChildren();
 	put(host, ...children);
-	if (id) document.getElementById(id)?.focus({ preventScroll: true });
+	if (id) (document.getElementById(id) ?? document.getElementById("heading"))?.focus({ preventScroll: true });
 }

@@ -24,6 +24,8 @@ const TYPED = {
 	until: ["Until", "1h, 2026-11-30T12:00:00Z"],
 };
 export const NAMES = [...Object.keys(FACETS), ...Object.keys(TYPED)];
+/** Those that have one value. */
+const ALONE = ["remediation_request_id", "since", "until"];
 /** Values that are shown at first. */
 const FEW = 6;
 /** Values of one fact that a question may have. */
@@ -42,7 +44,7 @@ export function asBody(query) {
 	const filters = {};
 	for (const name of NAMES) {
 		const values = query.getAll(name);
-		if (values.length > 0) filters[name] = values.length === 1 || !(name in FACETS) ? (values[0] ?? "") : values;
+		if (values.length > 0) filters[name] = values.length === 1 || ALONE.includes(name) ? (values[0] ?? "") : values;
 	}
 	return filters;
 }
@@ -90,21 +92,19 @@ export function filterPanel({ query, signal, go, isOpen = true }) {
 	);
 	form.addEventListener("submit", event => {
 		event.preventDefault();
-		go(
-			changed(query, {
-				...Object.fromEntries(Object.keys(TYPED).map(name => [name, fields[name]?.value.trim() ?? ""])),
-				cursor: "",
-			}),
-		);
+		const typed = Object.keys(TYPED).map(name => [name, fields[name]?.value.trim() ?? ""]);
+		go(changed(query, { ...Object.fromEntries(typed.filter(([name = "", value]) => value !== (query.get(name) ?? ""))), cursor: "" }));
 	});
 	const all = el("details", { class: "filters" }, el("summary", {}, "Filters"), trouble, ...Object.values(hosts), form);
 	all.open = isOpen && !matchMedia("(max-width: 60rem)").matches;
 	/** Facts of which all values are shown. @type {Set<string>} */
 	const opened = new Set();
 	let latest = 0;
+	let isCounted = false;
 
 	/** @param {string} name @param {Schemas["Facet"]} facet */
 	function draw(name, facet) {
+		const host = hosts[name];
 		const chosen = query.getAll(name);
 		const values = [...facet.values];
 		for (const value of chosen) if (!values.some(known => known.value === value)) values.push({ value, count: 0 });
@@ -126,11 +126,11 @@ export function filterPanel({ query, signal, go, isOpen = true }) {
 		});
 		const more =
 			!isWhole &&
-			button(`${values.length - shown.length} more`, () => (opened.add(name), draw(name, facet)), {
-				class: "small",
-				id: `more-${name}`,
+			button(`${values.length - shown.length} more`, () => {
+				opened.add(name);
+				draw(name, facet);
+				host?.querySelectorAll("input")[shown.length]?.focus();
 			});
-		const host = hosts[name];
 		if (!host) return;
 		if (values.length === 0) show(host);
 		else
@@ -143,6 +143,7 @@ export function filterPanel({ query, signal, go, isOpen = true }) {
 	/** Asks for the values. Those of a fact that is filtered by are counted without that filter: else the others could not be chosen. */
 	async function count() {
 		const turn = ++latest;
+		isCounted = true;
 		const filters = filtersOf(query);
 		const used = Object.keys(FACETS).filter(name => filters.has(name));
 		const free = Object.keys(FACETS).filter(name => !used.includes(name));
@@ -159,28 +160,29 @@ export function filterPanel({ query, signal, go, isOpen = true }) {
 			);
 			if (turn === latest) show(trouble);
 		} catch {
+			isCounted = false;
 			if (!signal.aborted && turn === latest) show(trouble, "The numbers cannot be had now.");
 		}
 	}
 
 	/** @param {Query} state */
 	function update(state) {
-		const isNew = filtersOf(state).toString() !== filtersOf(query).toString() || latest === 0;
+		const isNew = !isCounted || `${filtersOf(state)}` !== `${filtersOf(query)}`;
+		// What is typed and not sent yet stays.
+		for (const [name, field] of Object.entries(fields)) if (latest === 0 || state.get(name) !== query.get(name)) field.value = state.get(name) ?? "";
 		query = state;
-		for (const name of Object.keys(TYPED)) if (fields[name]) fields[name].value = state.get(name) ?? "";
 		if (isNew) void count();
 	}
 	update(query);
 	return { node: all, update, count };
 }
 
-/** A label and a choice of values. @param {string} id @param {string} label @param {[string, string][]} options
+/** A label and a choice of values. @param {string} id @param {string} label @param {Record<string, string>} options
  * @param {string} value @param {(value: string) => void} choose */
 export function choice(id, label, options, value, choose) {
-	const made = el("select", { id }, ...options.map(([of, text]) => el("option", { value: of, selected: of === value }, text)));
-	made.value = value;
+	const made = el("select", { id }, ...Object.entries(options).map(([of, text]) => el("option", { value: of, selected: of === value }, text)));
 	made.addEventListener("change", () => choose(made.value));
-	return put(el("span", { class: "choice" }), el("label", { for: id }, label), made);
+	return el("span", { class: "choice" }, el("label", { for: id }, label), made);
 }
 
 /**
@@ -197,10 +199,7 @@ export function filtered({ host, query, signal }, { name, title, isOpen = false,
 	/** @type {unknown} */
 	let last = null;
 	let turn = new AbortController();
-	const copies = copiers(
-		() => question(query),
-		() => last,
-	);
+	const copies = copiers(() => [question(query), last]);
 	const wide = el("div", { class: "wide" }, chosen, row, ...below);
 	put(host, el("div", { class: "head" }, heading(title), copies), ...above, el("div", { class: "split" }, panel.node, wide));
 	const redraw = () => show(row, ...controls(query, move));

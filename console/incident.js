@@ -2,9 +2,9 @@
 
 import { ask } from "./api.js";
 import { el, json, known, listed, put, said, show } from "./dom.js";
-import { actionsTable, badge, copiers, empty, heading, incidentLink, incidentsTable, load, place, section, severityBadge, summaryOf, table } from "./parts.js";
+import { actionsTable, badge, copiers, empty, heading, incidentLink, load, place, section, severityBadge, summaryOf, table } from "./parts.js";
 import { timeline } from "./plots.js";
-import { at } from "./router.js";
+import { at, changed } from "./router.js";
 import { duration, when, whenFully } from "./time.js";
 
 /** What an entry of the timeline did. @param {Entry} entry */
@@ -40,7 +40,7 @@ function timelineOf({ data }) {
 			[when(entry.time)],
 			[isAlert(entry) ? "alert came" : said(deed(entry)), entry.errorMessage && el("div", { class: "wrong" }, said(entry.errorMessage))],
 			[isAlert(entry) ? null : badge(statusOf(entry))],
-			[entry.durationMs ? duration(entry.durationMs) : "–"],
+			[duration(entry.durationMs)],
 			[account(entry.writer)],
 			[el("details", {}, el("summary", {}, "as posted"), json(entry))],
 		],
@@ -48,25 +48,30 @@ function timelineOf({ data }) {
 	return [drawnTimeline(data), table("Timeline", ["After", "Time", "What", "Status", "Took", "Writer", "Audit"], rows)];
 }
 
-/** How the tries of this incident went, in a sentence. @param {Rate[]} tries @param {Detail} incident */
+/** How the tries of this incident went, and what is with it now, in sentences. @param {Rate[]} tries @param {Detail} incident */
 function verdict(tries, incident) {
+	const target = incident.target_resource ? [" for ", said(incident.target_resource)] : [];
 	const sentences = tries.map(({ action_type: action, n, completed, failed, recurred }) => {
-		const what = action ? said(action, "strong") : "Something";
-		const times = n === 1 ? "once" : `${n} times`;
+		const times = (/** @type {number} */ count) => (n > 1 ? ` ${count} times` : "");
 		const ends = [
-			completed > 0 && `worked${n > 1 ? ` ${completed}×` : ""}, and the alert did not come back to this workload`,
-			recurred > 0 && `worked${n > 1 ? ` ${recurred}×` : ""}, but the alert came back to this workload`,
-			failed > 0 && `failed${n > 1 ? ` ${failed}×` : ""}`,
-		].filter(Boolean);
-		return el("p", { class: failed > 0 || recurred > 0 ? "verdict bad" : "verdict good" }, what, ` was tried ${times}: it ${ends.join("; it ")}.`);
+			completed > 0 ? [`it worked${times(completed)}, and the alert has not come back`, ...target, " so far"] : [],
+			recurred > 0 ? [`it worked${times(recurred)}, but the alert came back`, ...target] : [],
+			failed > 0 ? [`it failed${times(failed)}`] : [],
+		].filter(end => end.length > 0);
+		const kind = failed > 0 || recurred > 0 ? "verdict bad" : "verdict good";
+		const tried = ` was tried ${n === 1 ? "once" : `${n} times`}: `;
+		return el("p", { class: kind }, action ? said(action, "strong") : "Something", tried, ...ends.flatMap((end, at) => (at > 0 ? ["; ", ...end] : end)), ".");
 	});
-	if (sentences.length > 0) return sentences;
-	const words = {
-		pending: "Nothing was tried yet.",
-		in_progress: "It is being worked on.",
-		cancelled: "It was called off before an end.",
+	const what = incident.action_type ? said(incident.action_type, "strong") : "An action";
+	/** @type {Record<string, Child[]>} */
+	const now = {
+		pending: incident.action_type ? [what, " is planned, and was not tried yet."] : ["Nothing was tried yet."],
+		in_progress: [what, " is being tried now."],
+		cancelled: [what, " was called off."],
+		rolled_back: [what, " was rolled back."],
 	};
-	return [el("p", { class: "verdict" }, words[/** @type {keyof typeof words} */ (incident.execution_status)] ?? "No try of it is over.")];
+	const present = now[incident.execution_status];
+	return present ? [...sentences, el("p", { class: "verdict" }, ...present)] : sentences;
 }
 
 /** @param {Detail} incident */
@@ -150,10 +155,7 @@ export function incident({ host, rest: id, signal, title }) {
 		show(
 			head,
 			heading(it.alert_name ? said(it.alert_name) : `Incident ${id}`),
-			copiers(
-				() => ({ path }),
-				() => it,
-			),
+			copiers(() => [{ path }, it]),
 		);
 		return [
 			el("p", { class: "sub" }, severityBadge(it.alert_severity), " ", badge(it.execution_status), ...place(it), " · began ", whenFully(it.action_timestamp)),
@@ -168,16 +170,15 @@ export function incident({ host, rest: id, signal, title }) {
 
 	/** @param {Detail} it */
 	function parts(it) {
-		const same = new URLSearchParams({ limit: "6" });
-		if (it.alert_name) same.set("alert_name", it.alert_name);
-		if (it.target_resource) same.set("target_resource", it.target_resource);
 		const rates = new URLSearchParams({ group_by: "action_type", limit: "20" });
-		if (it.alert_name) rates.set("alert_name", it.alert_name);
-		const others = (/** @type {Schemas["IncidentListResponse"]} */ { data, pagination }) => {
-			const found = data.filter(other => other.id !== it.id);
-			const link = el("a", { href: at("incidents", new URLSearchParams([...same].filter(([name]) => name !== "limit"))) }, `All ${pagination.total ?? ""}`);
-			return found.length > 0 ? [incidentsTable("Same alert and target", found), link] : [empty("This is the only one.")];
-		};
+		const same = new URLSearchParams();
+		if (it.alert_name) {
+			rates.set("alert_name", it.alert_name);
+			same.set("alert_name", it.alert_name);
+		}
+		const all = [el("a", { href: at("incidents", same) }, "All incidents of this alert")];
+		if (it.target_resource)
+			all.push(el("a", { href: at("incidents", changed(same, { target_resource: it.target_resource })) }, "of them those of this target"));
 		const tried = "Tried against this alert";
 		const actions = (/** @type {{ data: any[] }} */ { data }) =>
 			data.length > 0
@@ -196,7 +197,7 @@ export function incident({ host, rest: id, signal, title }) {
 				draw: alike(id),
 			}),
 			it.alert_name && section(tried, { signal, question: { path: "/api/v1/stats/success-rate", query: rates }, draw: actions }),
-			it.target_resource && section("Same alert and target", { signal, question: { path: "/api/v1/incidents", query: same }, draw: others }),
+			el("p", { class: "pages" }, ...all),
 			el(
 				"section",
 				{},
@@ -214,27 +215,26 @@ const text = (title, text, kind) => el("div", { class: `text ${kind ?? ""}` }, e
 /** Two incidents side by side. @param {Page} page */
 export function compare({ host, query, signal, title }) {
 	title("Compare");
-	const ids = (query.get("ids") ?? "").match(/\b\d{1,16}\b/g)?.slice(0, 2) ?? [];
+	const ids = (query.get("ids") ?? "").match(/\b\d{1,16}\b/g) ?? [];
+	const [one, other] = new Set(ids);
 	put(host, heading("Compare two incidents"));
-	if (ids.length < 2) {
+	if (!one || !other) {
 		put(host, empty(el("p", {}, "Choose two incidents in the ", el("a", { href: at("incidents") }, "list"), ".")));
 		return;
 	}
 	const both = el("div");
 	put(host, both);
-	const [one, other] = ids.map(id => ({ path: `/api/v1/incidents/${id}` }));
-	if (!one || !other) return;
 	void load({
 		host: both,
 		signal,
-		question: one,
+		question: { path: `/api/v1/incidents/${one}` },
 		draw: (/** @type {Detail} */ left) => {
 			const rest = el("div");
-			void load({ host: rest, signal, question: other, draw: right => [sideBySide(left, right)] });
+			void load({ host: rest, signal, question: { path: `/api/v1/incidents/${other}` }, draw: right => [sideBySide(left, right)] });
 			const times = el(
 				"div",
 				{ class: "pair" },
-				...ids.map(id =>
+				...[one, other].map(id =>
 					section(`Timeline of ${id}`, {
 						signal,
 						question: { path: `/api/v1/incidents/${id}/timeline` },

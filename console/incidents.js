@@ -11,10 +11,13 @@ import { duration, when } from "./time.js";
 const OFTEN = 3000;
 const SIZES = ["25", "50", "100", "500", "1000"];
 
+/** @param {Query} query */
+const sizeOf = query => SIZES.find(size => size === query.get("limit")) ?? "50";
+
 /** The list's question. @param {Query} query */
 function question(query) {
 	const asked = filtersOf(query);
-	asked.set("limit", SIZES.includes(query.get("limit") ?? "") ? (query.get("limit") ?? "50") : "50");
+	asked.set("limit", sizeOf(query));
 	for (const name of ["order", "cursor"]) if (query.get(name)) asked.set(name, query.get(name) ?? "");
 	return { path: "/api/v1/incidents", query: asked };
 }
@@ -40,29 +43,14 @@ export function incidents(page) {
 			disabled: !!query.get("cursor") || query.get("order") === "oldest",
 		});
 		follow.addEventListener("change", () => go(at("incidents", changed(query, { follow: follow.checked ? "1" : "" })), true));
-		const order = choice(
-			"order",
-			"Order",
-			[
-				["", "newest first"],
-				["oldest", "oldest first"],
-			],
-			query.get("order") ?? "",
-			value => move(changed(query, { order: value, cursor: "", follow: "" })),
-		);
-		const size = choice(
-			"limit",
-			"On a page",
-			SIZES.map(size => [size === "50" ? "" : size, size]),
-			query.get("limit") ?? "",
-			value => move(changed(query, { limit: value, cursor: "" })),
-		);
-		const compare = button("Compare two", () => go(at("compare", new URLSearchParams({ ids: [...compared].join(",") }))), {
-			id: "compare",
-			disabled: compared.size !== 2,
-		});
+		const orders = { "": "newest first", oldest: "oldest first" };
+		const order = choice("order", "Order", orders, query.get("order") ?? "", value => move(changed(query, { order: value, cursor: "", follow: "" })));
+		const chosen = [...compared];
+		const text = chosen.length === 0 ? "Compare: tick two" : chosen.length === 1 ? `Compare ${chosen[0]} with …` : `Compare ${chosen.join(" and ")}`;
+		const ids = new URLSearchParams({ ids: chosen.join(",") });
+		const compare = button(text, () => go(at("compare", ids)), { id: "compare", disabled: chosen.length !== 2 });
 		const following = el("label", { for: "follow" }, follow, " Follow");
-		return [order, size, following, compare];
+		return [order, following, compare];
 	};
 
 	/** @param {Incident} incident @param {boolean} isNew */
@@ -76,6 +64,13 @@ export function incidents(page) {
 		box.addEventListener("change", () => {
 			if (box.checked) compared.add(incident.id);
 			else compared.delete(incident.id);
+			// A third takes the place of the first.
+			const [first] = compared;
+			if (first && compared.size > 2) {
+				compared.delete(first);
+				const other = document.getElementById(`compare-${first}`);
+				if (other instanceof HTMLInputElement) other.checked = false;
+			}
 			view.redraw();
 		});
 		const error = incident.error_message && el("div", { class: "muted cut" }, said(incident.error_message));
@@ -84,7 +79,7 @@ export function incidents(page) {
 			cells: [
 				[box],
 				[when(incident.action_timestamp)],
-				[incidentLink(incident), error],
+				[incidentLink(incident, `incident-${incident.id}`), error],
 				[severityBadge(incident.alert_severity)],
 				[badge(incident.execution_status)],
 				[known(incident.action_type)],
@@ -107,7 +102,10 @@ export function incidents(page) {
 				return [empty(el("p", {}, "There are no more incidents."), el("a", { href: at("incidents", changed(query, { cursor: "" })) }, "First page"))];
 			return [
 				isFiltered
-					? empty(el("h2", {}, "No incident fits these filters"), el("p", {}, "Take one of them away, or choose a longer span of time."))
+					? empty(
+							el("h2", {}, "No incident fits these filters"),
+							el("p", {}, "Take one away, look at its spelling, or choose a longer span. A search finds names that are nearly so."),
+						)
 					: empty(
 							el("h2", {}, "No incident yet"),
 							el("p", {}, "Incidents come of the audits that writers post. The reference says how: "),
@@ -180,7 +178,8 @@ export function incidents(page) {
 		query = state;
 		last = null;
 		show(stale);
-		const drawn = (/** @type {any} */ answer, /** @type {string} */ tag) => {
+		/** @type {Draw} */
+		const drawn = (answer, tag, until) => {
 			keep(answer);
 			void askAgain(until, tag, keep);
 			return draw(answer);

@@ -7,7 +7,7 @@ import { incidents } from "./incidents.js";
 import { health } from "./health.js";
 import { dialog, empty, heading, tokenForm } from "./parts.js";
 import { prefer, preference } from "./preferences.js";
-import { at, go, route } from "./router.js";
+import { at, go, reload, route } from "./router.js";
 import { headSearch, search } from "./search.js";
 import { success } from "./success.js";
 import { rewriteTimes } from "./time.js";
@@ -37,12 +37,8 @@ const tokenButton = button("Token", askToken, { class: "small" });
 
 function askToken() {
 	const text = "The console sends it with each question. It is kept in memory alone, and never in an address.";
-	const end = () => {
-		made.close();
-		go(location.pathname + location.search);
-	};
-	const forget = button("Forget it", () => (setToken("", false), end()));
-	const made = dialog("Token", el("p", {}, text), tokenForm(end), hasToken() && forget);
+	const forget = button("Forget it", () => (setToken("", false), reload()));
+	dialog("Token", el("p", {}, text), tokenForm(), hasToken() && forget);
 }
 
 /** Keys, outside of fields. Who uses a voice or strikes keys by chance can take them away. @type {[string, string, () => void][]} */
@@ -100,8 +96,8 @@ put(
 		el(
 			"div",
 			{ class: "settings" },
-			setting("times", "Times", { relative: "ago", local: "local time", utc: "UTC" }, rewriteTimes),
-			setting("theme", "Colours", { auto: "auto", light: "light", dark: "dark" }, paint),
+			setting("times", "Times", { relative: "times: ago", local: "times: local", utc: "times: UTC" }, rewriteTimes),
+			setting("theme", "Colours", { auto: "colours: auto", light: "light", dark: "dark" }, paint),
 			tokenButton,
 			button("?", showKeys, { class: "small", "aria-label": "Keys" }),
 		),

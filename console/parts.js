@@ -3,8 +3,7 @@
 import { ask, curl, hasToken, Refused, setToken } from "./api.js";
 import { button, el, known, said, show } from "./dom.js";
 import { interval } from "./plots.js";
-import { at } from "./router.js";
-import { when } from "./time.js";
+import { at, reload, settle } from "./router.js";
 
 /** A sign and a name for each status: colour alone says nothing to some. @type {Record<string, [string, string]>} */
 const STATUSES = {
@@ -39,9 +38,9 @@ export const heading = (...children) => el("h1", { tabindex: "-1", id: "heading"
 /** Copies a text, and says so on the button. @param {string} name @param {() => string} text */
 function copier(name, text) {
 	const made = button(name, async () => {
-		let done = "Copied";
+		let done = text() === "null" ? "Nothing to copy yet" : "Copied";
 		try {
-			await navigator.clipboard.writeText(text());
+			if (done === "Copied") await navigator.clipboard.writeText(text());
 		} catch {
 			// A page without TLS may not use the clipboard: show what is to be copied.
 			done = name;
@@ -74,31 +73,34 @@ function showText(name, text) {
 	area.select();
 }
 
-/** Both ways to take a question elsewhere. @param {() => Question} question @param {() => unknown} data */
-export const copiers = (question, data) =>
+/** Both ways to take a question elsewhere. @param {() => [Question, unknown]} both the question, and what was answered */
+export const copiers = both =>
 	el(
 		"span",
 		{ class: "copiers" },
-		copier("Copy as curl", () => curl(question())),
-		copier("Copy as JSON", () => JSON.stringify(data(), null, 2)),
+		copier("Copy as curl", () => curl(both()[0])),
+		copier("Copy as JSON", () => JSON.stringify(both()[1], null, 2)),
 	);
 
-/** Asks for a token. @param {() => void} then */
-export function tokenForm(then) {
-	const field = el("input", { type: "password", id: "token", name: "token", autocomplete: "off", spellcheck: "false", required: true });
-	const keeps = el("input", { type: "checkbox", id: "token-kept" });
+/** Asks for a token. All that is shown is asked for anew with it. */
+export function tokenForm() {
+	const field = el("input", { type: "password", name: "token", autocomplete: "off", spellcheck: "false", required: true });
+	const keeps = el("input", { type: "checkbox" });
 	const form = el(
 		"form",
 		{ class: "token" },
-		el("label", { for: "token" }, "Token"),
-		field,
-		el("label", { for: "token-kept" }, keeps, " keep it until this tab is closed"),
+		el("label", {}, "Token ", field),
+		el("label", {}, keeps, " keep it until this tab is closed"),
 		el("button", { type: "submit" }, "Use this token"),
 	);
+	field.addEventListener("input", () => field.setCustomValidity(""));
 	form.addEventListener("submit", event => {
 		event.preventDefault();
-		setToken(field.value, keeps.checked);
-		then();
+		const token = field.value.trim().replace(/^Bearer\s+/i, "");
+		field.setCustomValidity(/^[!-~]+$/.test(token) ? "" : "A token has no spaces, and no other letters than a to z.");
+		if (!field.reportValidity()) return;
+		setToken(token, keeps.checked);
+		reload();
 	});
 	return form;
 }
@@ -108,7 +110,7 @@ const MEANINGS = {
 	[-1]: ["This answer cannot be shown", () => "The service may have been replaced by another version: load the page anew."],
 	0: ["No answer", ({ message }) => message],
 	400: ["The service does not understand this question", ({ message }) => message],
-	401: ["A token is needed", () => "Show the token of a reader. It is kept in memory alone."],
+	401: ["A token is needed", () => "Show a reader's token, as `kubectl create token` makes it. It is kept in memory alone."],
 	403: ["This token may not read", () => "Ask the operators to add its account to READERS, or use another token."],
 	404: ["There is no such thing", ({ message }) => message],
 	429: ["Too many questions", ({ message, retryAfter }) => `${message} Try again in ${retryAfter || 1} s.`],
@@ -121,7 +123,7 @@ export function trouble(error, again) {
 	if (!(error instanceof Refused)) console.error(error);
 	const refused = error instanceof Refused ? error : new Refused(-1, "");
 	const { status } = refused;
-	const [title, text] = MEANINGS[status] ?? MEANINGS[500] ?? ["", () => ""];
+	const [title, text] = MEANINGS[status] ?? MEANINGS[status < 500 ? 400 : 500] ?? ["", () => ""];
 	const id = refused.problem.correlation_id;
 	const retry = el("p", {}, button("Try again", again), " ", status === 503 && el("a", { href: at("health") }, "Health"));
 	return el(
@@ -130,7 +132,7 @@ export function trouble(error, again) {
 		el("h2", {}, title),
 		el("p", {}, text(refused)),
 		id && el("p", { class: "muted" }, "Request ", el("code", {}, id), ", as in the service's log."),
-		(status === 401 || status === 403) && tokenForm(again),
+		(status === 401 || status === 403) && !document.querySelector("main form.token") && tokenForm(),
 		status === 401 ? hasToken() && el("p", {}, "The token that this page has was refused.") : retry,
 	);
 }
@@ -138,28 +140,35 @@ export function trouble(error, again) {
 /** @param {Child[]} children */
 export const empty = (...children) => el("div", { class: "state" }, ...children);
 
+/** The question whose answer a host waits for; a newer one ends it. @type {WeakMap<Element, AbortController>} */
+const loads = new WeakMap();
+
 /**
  * Asks and draws into `host`; says that it waits, and what is wrong. What stood there stays until there is something to replace it.
  * @param {{ host: HTMLElement, signal: AbortSignal, question: Question, draw: Draw }} part
  */
 export async function load({ host, signal, question, draw }) {
+	loads.get(host)?.abort();
+	const turn = new AbortController();
+	loads.set(host, turn);
+	const until = AbortSignal.any([signal, turn.signal]);
 	const waits = setTimeout(() => {
 		if (!host.hasChildNodes()) show(host, el("p", { class: "state", role: "status" }, "Loading…"));
 		host.setAttribute("aria-busy", "true");
 	}, 150);
+	until.addEventListener("abort", () => (clearTimeout(waits), host.removeAttribute("aria-busy")));
 	const end = (/** @type {Child[]} */ ...children) => {
 		clearTimeout(waits);
-		if (signal.aborted) return;
+		if (until.aborted) return;
 		host.removeAttribute("aria-busy");
 		show(host, ...children);
+		settle();
 	};
 	try {
-		const answer = await ask(question, signal);
-		if (!answer || signal.aborted) return end();
-		end(...draw(answer.data, answer.tag));
+		const answer = await ask(question, until);
+		if (answer && !until.aborted) end(...draw(answer.data, answer.tag, until));
 	} catch (error) {
-		clearTimeout(waits);
-		if (!signal.aborted) end(trouble(error, () => load({ host, signal, question, draw })));
+		end(trouble(error, () => (show(host), load({ host, signal, question, draw }))));
 	}
 }
 
@@ -171,7 +180,7 @@ export function section(title, { signal, question, draw }) {
 	/** @type {unknown} */
 	let last = null;
 	const host = el("div");
-	const keep = (/** @type {any} */ data) => draw((last = data), "");
+	const keep = (/** @type {any} */ data) => draw((last = data), "", signal);
 	void load({ host, signal, question, draw: keep });
 	return el(
 		"section",
@@ -180,10 +189,7 @@ export function section(title, { signal, question, draw }) {
 			"div",
 			{ class: "head" },
 			el("h2", {}, title),
-			copiers(
-				() => question,
-				() => last,
-			),
+			copiers(() => [question, last]),
 		),
 		host,
 	);
@@ -196,7 +202,7 @@ export function section(title, { signal, question, draw }) {
 export const table = (caption, columns, rows) =>
 	el(
 		"div",
-		{ class: "scroll", role: "group", "aria-label": caption, tabindex: 0 },
+		{ class: "scroll", role: "group", "aria-label": caption, tabindex: 0, id: `table-${caption.replaceAll(" ", "-")}` },
 		el(
 			"table",
 			{ "aria-label": caption },
@@ -206,7 +212,7 @@ export const table = (caption, columns, rows) =>
 	);
 
 /** A share in whole per cent. @param {number | null | undefined} share */
-export const percent = share => (share === null || share === undefined ? "–" : `${Math.round(share * 100)} %`);
+export const percent = share => (share === null || share === undefined ? "–" : `${share < 1 ? Math.min(Math.round(share * 100), 99) : 100} %`);
 
 /** A rate, its interval drawn and in numbers. @param {{ n: number, success_rate: number | null, interval: number[] | null }} rate */
 export const rate = ({ n, success_rate: share, interval: bounds }) =>
@@ -223,7 +229,7 @@ export const rate = ({ n, success_rate: share, interval: bounds }) =>
 export const actionsTable = (caption, actions) =>
 	table(
 		caption,
-		["Action", "Worked", "Completed", "Failed", "Came back"],
+		["Action", "Worked", "Held", "Failed", "Came back"],
 		actions.map(action => ({
 			cells: [[said(action.action_type, "strong")], [rate(action)], [action.completed], [action.failed], [action.recurred]],
 		})),
@@ -248,23 +254,6 @@ export const summaryOf = ({ worked, do_not_repeat: avoid }) => [
 export const place = ({ target_resource: target, namespace, cluster_name: cluster }) =>
 	[target && [" on ", said(target)], namespace && [" in ", said(namespace)], cluster && [", ", said(cluster)]].flat().map(part => part || null);
 
-/** A link to an incident, by its alert. @param {{ id: number, alert_name: string | null }} incident */
-export const incidentLink = ({ id, alert_name: alert }) =>
-	el("a", { href: at(`incidents/${id}`), id: `incident-${id}`, class: "incident" }, alert ? said(alert) : `incident ${id}`);
-
-/** A short list of incidents. @param {string} caption @param {Incident[]} incidents */
-export const incidentsTable = (caption, incidents) =>
-	table(
-		caption,
-		["Began", "Alert", "Status", "Action", "Target", "Namespace"],
-		incidents.map(incident => ({
-			cells: [
-				[when(incident.action_timestamp)],
-				[incidentLink(incident)],
-				[badge(incident.execution_status)],
-				[known(incident.action_type)],
-				[known(incident.target_resource)],
-				[known(incident.namespace)],
-			],
-		})),
-	);
+/** A link to an incident, by its alert. @param {{ id: number, alert_name: string | null }} incident @param {string} [of] its id in the page */
+export const incidentLink = ({ id, alert_name: alert }, of) =>
+	el("a", { href: at(`incidents/${id}`), id: of, class: "incident" }, alert ? said(alert) : `incident ${id}`);

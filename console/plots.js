@@ -5,12 +5,13 @@ import { day, duration } from "./time.js";
 
 /** @typedef {{ time: string, counts: Record<string, number> }} Count */
 
-const WIDTH = 720;
+/** The width of a drawing: on a narrow screen less, so that its text can be read. */
+const width = () => Math.min(Math.max(innerWidth - 40, 320), 720);
 const STATUSES = ["completed", "failed", "rolled_back", "cancelled", "in_progress", "pending"];
 
 /** @param {string} label @param {number} height @param {(SVGElement | null)[]} children @param {string} [kind] */
 const drawing = (label, height, children, kind = "") =>
-	svg("svg", { class: `plot ${kind}`, role: "img", "aria-label": plain(label), viewBox: `0 0 ${WIDTH} ${height}` }, ...children);
+	svg("svg", { class: `plot ${kind}`, role: "img", "aria-label": plain(label), viewBox: `0 0 ${width()} ${height}` }, ...children);
 
 /** @param {number} number */
 const round = number => Math.round(number * 10) / 10;
@@ -37,8 +38,8 @@ export const bar = share =>
 		svg("rect", { x: 0, y: 0, width: round(100 * Math.min(Math.max(share, 0), 1)), height: 8, rx: 2, class: "fill" }),
 	);
 
-/** A longer silence than this share of the whole is cut short. */
-const GAP = 0.25;
+/** A silence longer than this share of the whole may be cut short, to this many pixels. */
+const [GAP, CUT] = [0.25, 50];
 
 /**
  * Moments along their time, each with how long it took. A long silence is drawn short, with a mark that says how long it was.
@@ -56,14 +57,13 @@ export function timeline(moments) {
 		if (at - first - heard > whole * GAP && moments.length > 2) gaps.push({ from: heard, to: at - first });
 		heard = Math.max(heard, at - first + took);
 	}
-	const busy = Math.max(
-		gaps.reduce((left, { from, to }) => left - (to - from), whole),
-		whole * 0.05,
-	);
-	const removed = (/** @type {number} */ length) => Math.max(length - busy * 0.2, 0);
-	const shortened = (/** @type {number} */ offset) => gaps.reduce((left, { from, to }) => (offset >= to ? left - removed(to - from) : left), offset);
-	const scale = (WIDTH - left - right) / Math.max(shortened(whole), 1);
-	const x = (/** @type {number} */ offset) => round(left + shortened(offset) * scale);
+	const silent = gaps.reduce((sum, { from, to }) => sum + to - from, 0);
+	// Short of that the drawing is truer as it is.
+	if (silent < 2 * (whole - silent)) gaps.length = 0;
+	const room = width() - left - right - CUT * gaps.length;
+	const scale = room / Math.max(gaps.length > 0 ? whole - silent : whole, 1);
+	const x = (/** @type {number} */ offset) =>
+		round(gaps.reduce((x, { from, to }) => (offset >= to ? x + CUT - (to - from) * scale : x), left + offset * scale));
 	const height = top + row * moments.length + 22;
 	const rows = moments.map(({ at, took, label, status, kind }, index) => {
 		const [from, y] = [at - first, top + row * index];
@@ -71,8 +71,8 @@ export function timeline(moments) {
 			"g",
 			{ class: `moment is-${status} ${kind}` },
 			svg("title", {}, `${label}: ${status}, +${duration(from)}${took ? `, took ${duration(took)}` : ""}`),
-			svg("text", { x: left - 8, y: y + 15, class: "end" }, label.length > 20 ? `${label.slice(0, 19)}…` : label),
-			svg("line", { x1: left, x2: WIDTH - right, y1: y + 11, y2: y + 11, class: "axis" }),
+			svg("text", { x: left - 8, y: y + 15, class: "end" }, [...label].length > 20 ? `${[...label].slice(0, 19).join("")}…` : label),
+			svg("line", { x1: left, x2: width() - right, y1: y + 11, y2: y + 11, class: "axis" }),
 			took > 0
 				? svg("rect", { x: x(from), y: y + 4, width: Math.max(round(took * scale), 3), height: 14, rx: 3 })
 				: svg("circle", { cx: x(from), cy: y + 11, r: 5 }),
@@ -89,7 +89,7 @@ export function timeline(moments) {
 	});
 	const ends = [
 		gaps.length === 0 ? svg("text", { x: left, y: height - 6, class: "tick" }, "+0s") : null,
-		svg("text", { x: WIDTH - right, y: height - 6, class: "tick end" }, `+${duration(whole)}`),
+		svg("text", { x: width() - right, y: height - 6, class: "tick end" }, `+${duration(whole)}`),
 	];
 	return drawing(`Timeline of ${moments.length} events over ${duration(whole)}`, height, [...rows, ...cuts, ...ends], "timeline");
 }
@@ -100,10 +100,31 @@ function days(times, x, y) {
 	return times.map((time, at) => (at % every === 0 ? svg("text", { x: x(at), y, class: "tick middle" }, day(time)) : null));
 }
 
+/** The time behind a time, in UTC. @param {string} time @param {string} interval hour, day, week or month */
+function behind(time, interval) {
+	const date = new Date(time);
+	if (interval === "month") date.setUTCMonth(date.getUTCMonth() + 1);
+	else date.setTime(date.getTime() + ({ hour: 1, day: 24, week: 168 }[interval] ?? 24) * 3_600_000);
+	return date.toISOString().replace(".000", "");
+}
+
+/**
+ * The entries with those between them in which nothing was, so that a place in the drawing is a time.
+ * @template {{ time: string }} T @param {T[]} entries in order of time @param {string} interval @param {(time: string) => T} nothing
+ */
+export function everyTime(entries, interval, nothing) {
+	const all = entries.slice(0, 1);
+	for (const entry of entries.slice(1)) {
+		for (let time = behind(all.at(-1)?.time ?? "", interval); time < entry.time && all.length < 2000; time = behind(time, interval)) all.push(nothing(time));
+		all.push(entry);
+	}
+	return all;
+}
+
 /** Incidents over time, stacked by status. @param {Count[]} counts in order of time */
 export function countsOverTime(counts) {
 	const [left, top, height] = [44, 8, 140];
-	const step = (WIDTH - left - 8) / Math.max(counts.length, 1);
+	const step = (width() - left - 8) / Math.max(counts.length, 1);
 	const sum = (/** @type {Count} */ count) => STATUSES.reduce((sum, status) => sum + (count.counts[status] ?? 0), 0);
 	const most = Math.max(...counts.map(sum), 1);
 	const bars = counts.map((count, at) => {
@@ -126,7 +147,7 @@ export function countsOverTime(counts) {
 		return svg("g", {}, svg("title", {}, `${day(count.time)}: ${words.join(", ")}`), ...parts);
 	});
 	const axis = [
-		svg("line", { x1: left, x2: WIDTH - 8, y1: top + height, y2: top + height, class: "axis" }),
+		svg("line", { x1: left, x2: width() - 8, y1: top + height, y2: top + height, class: "axis" }),
 		svg("text", { x: left - 6, y: top + 10, class: "tick end" }, String(most)),
 		svg("text", { x: left - 6, y: top + height, class: "tick end" }, "0"),
 	];
@@ -138,11 +159,11 @@ export function countsOverTime(counts) {
 /** Rates over time with their intervals. @param {{ time: string, n: number, share: number | null, bounds: number[] | null }[]} rates in order of time */
 export function ratesOverTime(rates) {
 	const [left, top, height] = [44, 8, 140];
-	const step = (WIDTH - left - 8) / Math.max(rates.length, 1);
+	const step = (width() - left - 8) / Math.max(rates.length, 1);
 	const x = (/** @type {number} */ at) => round(left + step * (at + 0.5));
 	const y = (/** @type {number} */ share) => round(top + height * (1 - share));
 	const grid = [0, 0.5, 1].flatMap(share => [
-		svg("line", { x1: left, x2: WIDTH - 8, y1: y(share), y2: y(share), class: "axis" }),
+		svg("line", { x1: left, x2: width() - 8, y1: y(share), y2: y(share), class: "axis" }),
 		svg("text", { x: left - 6, y: y(share) + 4, class: "tick end" }, `${share * 100} %`),
 	]);
 	const points = rates.map(({ time, n, share, bounds }, at) =>
@@ -156,10 +177,14 @@ export function ratesOverTime(rates) {
 					svg("circle", { cx: x(at), cy: y(share), r: 4, class: "point" }),
 				),
 	);
-	const line = rates.flatMap(({ share }, at) => (share === null ? [] : [`${x(at)},${y(share)}`])).join(" ");
+	// The line joins neighbours alone.
+	const lines = rates.map(({ share }, at) => {
+		const next = rates[at + 1]?.share ?? null;
+		return share === null || next === null ? null : svg("polyline", { points: `${x(at)},${y(share)} ${x(at + 1)},${y(next)}`, class: "trend" });
+	});
 	return drawing(`Success rate over ${rates.length} times`, top + height + 24, [
 		...grid,
-		svg("polyline", { points: line, class: "trend" }),
+		...lines,
 		...points,
 		...days(
 			rates.map(({ time }) => time),

@@ -16,14 +16,32 @@ export function changed(query, changes) {
 	return copy;
 }
 
-/** @type {() => void} */
+/** @type {(isAnew?: boolean) => void} */
 let arrive = () => {};
 
 /** Goes to another address of the console. @param {string} address @param {boolean} [isReplaced] whether "back" skips the present one */
 export function go(address, isReplaced = false) {
+	wanted = null;
 	if (isReplaced) history.replaceState(null, "", address);
-	else if (address !== location.pathname + location.search) history.pushState(null, "", address);
+	else if (address !== location.pathname + location.search) {
+		history.replaceState({ y: scrollY, id: document.activeElement?.id }, "");
+		history.pushState(null, "", address);
+	}
 	arrive();
+}
+
+/** Draws the present view anew. */
+export const reload = () => arrive(true);
+
+/** Where "back" leads to within a view, once it is drawn. @type {{ y: number, id: string } | null} */
+let wanted = null;
+
+/** Goes there, if what was just drawn reaches that far. */
+export function settle() {
+	if (!wanted || document.documentElement.scrollHeight < wanted.y + innerHeight / 2) return;
+	scrollTo(0, wanted.y);
+	document.getElementById(wanted.id)?.focus({ preventScroll: true });
+	wanted = null;
 }
 
 /** A link within the console that was clicked without a key that asks for a new tab. @param {MouseEvent} event */
@@ -40,12 +58,13 @@ function followed(event) {
 export function route(host, views, shown) {
 	/** @type {{ name: string, rest: string, abort: AbortController, update: void | (Move) } | undefined} */
 	let current;
-	arrive = () => {
+	arrive = (isAnew = false) => {
+		document.querySelector("dialog")?.close();
 		const [, , asked, ...rest] = location.pathname.split("/");
 		const name = asked || "incidents";
 		const query = new URLSearchParams(location.search);
 		const key = rest.join("/");
-		if (current?.update && current.name === name && current.rest === key) return current.update(query);
+		if (!isAnew && current?.update && current.name === name && current.rest === key) return current.update(query);
 		const isFirst = current === undefined;
 		current?.abort.abort();
 		const abort = new AbortController();
@@ -60,7 +79,12 @@ export function route(host, views, shown) {
 		scrollTo(0, 0);
 		if (!host.contains(document.activeElement)) host.querySelector("h1")?.focus({ preventScroll: true });
 	};
-	addEventListener("popstate", () => arrive());
+	history.scrollRestoration = "manual";
+	addEventListener("popstate", ({ state }) => {
+		arrive();
+		wanted = state;
+		settle();
+	});
 	document.addEventListener("click", followed);
 	arrive();
 }

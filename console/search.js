@@ -7,20 +7,17 @@ import { bar } from "./plots.js";
 import { at, changed, go } from "./router.js";
 import { when } from "./time.js";
 
-const SIZES = ["5", "10", "25", "50", "100"];
-
 /** The search of a state. @param {Query} query */
 function question(query) {
 	/** @type {Record<string, unknown>} */
 	const body = {
 		query: query.get("q") ?? "",
-		limit: SIZES.includes(query.get("limit") ?? "") ? Number(query.get("limit")) : 10,
+		limit: Math.min(Number(query.get("limit")) || 10, 100),
 		include: "text",
 	};
 	const filters = asBody(query);
 	if (Object.keys(filters).length > 0) body.filters = filters;
 	if (query.get("collapse")) body.collapse = query.get("collapse");
-	if (/^\d{1,15}$/.test(query.get("explain") ?? "")) body.explain = Number(query.get("explain"));
 	return { path: "/api/v1/incidents/search", body };
 }
 
@@ -74,23 +71,6 @@ function covered({ incidents, searched, pending, without_text: without, query_te
 	return sentences.filter(Boolean).join(" ");
 }
 
-/** Why an incident is or is not among the hits. @param {Schemas["Explanation"]} it */
-function explained(it) {
-	const of = `Incident ${it.id}`;
-	/** @type {Record<Schemas["ExplainReason"], string>} */
-	const reasons = {
-		hit: `${of} is among the hits.`,
-		filter: `${of} does not fit the filter ${it.filter ?? ""}.`,
-		threshold: `${of} is only ${percent(it.similarity)} alike; ${percent(it.min_similarity)} are asked for.`,
-		rank: `${of} is the hit number ${it.rank ?? "?"}; only ${it.limit ?? "?"} are shown.`,
-		no_text: `${of} or the question has no text to compare.`,
-		pending: `${of} is too new to be found yet.`,
-		other_embedder: `${of} is known to another embedder only; the operators can run reindex.`,
-		not_found: `There is no incident ${it.id}.`,
-	};
-	return el("p", { class: "notice", role: "status" }, reasons[it.reason] ?? it.reason);
-}
-
 /** @param {Page} page */
 export function search(page) {
 	let { query } = page;
@@ -105,44 +85,15 @@ export function search(page) {
 	);
 	form.addEventListener("submit", event => {
 		event.preventDefault();
-		if (field.value.trim()) go(at("search", changed(query, { q: field.value.trim(), explain: "" })));
+		if (field.value.trim()) go(at("search", changed(query, { q: field.value.trim() })));
 	});
 	const hits = el("div", { id: "hits" });
 
+	const ways = { "": "each", pattern: "one of each text", alert: "one of each alert" };
 	/** @type {Controls} */
-	const controls = (query, move) => {
-		const collapse = choice(
-			"collapse",
-			"Alike ones",
-			[
-				["", "each"],
-				["pattern", "one of each text"],
-				["alert", "one of each alert"],
-			],
-			query.get("collapse") ?? "",
-			value => move(changed(query, { collapse: value })),
-		);
-		const size = choice(
-			"limit",
-			"Hits",
-			SIZES.map(size => [size === "10" ? "" : size, size]),
-			query.get("limit") ?? "",
-			value => move(changed(query, { limit: value })),
-		);
-		const id = el("input", { id: "explain", inputmode: "numeric", size: 9, value: query.get("explain") ?? "" });
-		const explain = el(
-			"form",
-			{ class: "choice" },
-			el("label", { for: "explain" }, "Why not incident"),
-			id,
-			el("button", { type: "submit", class: "small" }, "Explain"),
-		);
-		explain.addEventListener("submit", event => {
-			event.preventDefault();
-			move(changed(query, { explain: id.value.trim() }));
-		});
-		return [collapse, size, explain];
-	};
+	const controls = (query, move) => [
+		choice("collapse", "Show of those that are alike", ways, query.get("collapse") ?? "", value => move(changed(query, { collapse: value }))),
+	];
 
 	/** @param {Schemas["Similar"]} it */
 	function draw(it) {
@@ -158,7 +109,6 @@ export function search(page) {
 			),
 		);
 		return [
-			it.explain && explained(it.explain),
 			hits.length > 0 && el("section", {}, el("h2", { class: "unseen" }, "What was tried"), ...summaryOf(it.summary)),
 			hits.length > 0 ? el("h2", {}, `Most alike${hits.length === 1 ? "" : `: ${hits.length}`}`) : none,
 			...hits,
@@ -168,10 +118,10 @@ export function search(page) {
 
 	/** @type {Follow} */
 	const follow = (state, signal, keep) => {
-		query = state;
 		const asked = state.get("q") ?? "";
 		page.title(asked ? `Search: ${asked.slice(0, 80)}` : "Search");
-		field.value = asked;
+		if (asked !== (query.get("q") ?? "") || !field.value) field.value = asked;
+		query = state;
 		const ask = "Write what the alert or the error says. The answer is what was tried then, and how often it worked.";
 		if (asked) void load({ host: hits, signal, question: question(state), draw: answer => (keep(answer), draw(answer)) });
 		else show(hits, empty(el("p", {}, ask)));
@@ -186,7 +136,13 @@ export function search(page) {
 
 /** The search in the head of each page. */
 export function headSearch() {
-	const field = el("input", { type: "search", id: "head-search", autocomplete: "off", dir: "auto", placeholder: "What worked before?" });
+	const field = el("input", {
+		type: "search",
+		id: "head-search",
+		autocomplete: "off",
+		dir: "auto",
+		placeholder: "What worked before? An alert's name, an error",
+	});
 	const form = el(
 		"form",
 		{ role: "search", class: "head-search", "aria-label": "What worked before" },

@@ -34,27 +34,34 @@ function written(iso, mode) {
 	return mode === "relative" ? relative(date.getTime(), Date.now()) : absolute(date, mode === "utc");
 }
 
-/** A time as the reader wants it, the other forms in its title. @param {string} iso RFC 3339 */
-export function when(iso) {
+/** @param {string} iso @param {string} form `when`: as the reader wants it, `fully`: with date and zone, `ago` */
+function timeOf(iso, form) {
 	const isTime = !Number.isNaN(Date.parse(iso));
 	const title = isTime ? `${absolute(new Date(iso), false)} · ${iso}` : undefined;
-	return el("time", { datetime: iso, title, "data-when": isTime ? "" : undefined }, written(iso, preference("times")));
+	return el("time", { datetime: iso, title, "data-form": form }, written(iso, modeOf(form)));
 }
 
-/** Both forms of a time, where there is room for them. @param {string} iso */
-export const whenFully = iso =>
-	el("span", {}, absolute(new Date(iso), preference("times") === "utc"), " (", el("time", { datetime: iso, "data-ago": "" }, written(iso, "relative")), ")");
+/** @param {string} form @param {string} [mode] */
+const modeOf = (form, mode = preference("times")) => (form === "ago" ? "relative" : form === "fully" && mode === "relative" ? "local" : mode);
 
-/** Writes all times of the page anew. */
-export function rewriteTimes() {
-	for (const time of document.querySelectorAll("time[data-when], time[data-ago]")) {
-		const mode = time.hasAttribute("data-ago") ? "relative" : preference("times");
-		const text = written(time.getAttribute("datetime") ?? "", mode);
+/** A time as the reader wants it, the other forms in its title. @param {string} iso RFC 3339 */
+export const when = iso => timeOf(iso, "when");
+
+/** Both forms of a time, where there is room for them. @param {string} iso */
+export const whenFully = iso => el("span", {}, timeOf(iso, "fully"), " (", timeOf(iso, "ago"), ")");
+
+/** Writes all times of the page anew. @param {string} [mode] */
+export function rewriteTimes(mode) {
+	for (const time of document.querySelectorAll("time[data-form]")) {
+		const text = written(time.getAttribute("datetime") ?? "", modeOf(time.getAttribute("data-form") ?? "", mode));
 		if (time.textContent !== text) time.textContent = text;
 	}
 }
 
-setInterval(rewriteTimes, 10_000);
+// On paper "2h ago" says nothing.
+addEventListener("beforeprint", () => rewriteTimes(preference("times") === "utc" ? "utc" : "local"));
+addEventListener("afterprint", () => rewriteTimes());
+setInterval(() => rewriteTimes(), 10_000);
 
 /** `7.1s`, `2m 5s`, `3h 10m`. @param {number | null | undefined} milliseconds */
 export function duration(milliseconds) {
@@ -67,5 +74,5 @@ export function duration(milliseconds) {
 	return `${Math.floor(seconds / 86_400)}d ${Math.floor((seconds % 86_400) / 3600)}h`;
 }
 
-/** The day of a time, in UTC: `2026-11-29`. @param {string} iso */
-export const day = iso => new Date(iso).toISOString().slice(0, 10);
+/** The day of a time, in UTC: `2026-11-29`; the hour where it is not midnight: `11-29 10:00`. @param {string} iso */
+export const day = iso => (/T00:00:00/.test(iso) ? iso.slice(0, 10) : iso.slice(5, 16).replace("T", " "));

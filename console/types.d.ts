@@ -22,6 +22,6 @@ type Page = { host: HTMLElement; rest: string; query: Query; signal: AbortSignal
 /** A view draws itself, and may return how it follows a changed address. */
 type View = (page: Page) => void | ((query: Query) => void);
 /** How a part is drawn of an answer. */
-type Draw = (data: any, tag: string) => Child[];
+type Draw = (data: any, tag: string, until: AbortSignal) => Child[];
 /** One event of a timeline: milliseconds since 1970, and milliseconds. */
 type Moment = { at: number; took: number; label: string; status: string; kind: string };

@@ -13,6 +13,7 @@ mod middleware;
 mod migrations;
 pub mod openapi;
 pub mod problem;
+mod recent_attempts;
 mod routes;
 pub mod startup;
 mod state;

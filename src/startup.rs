@@ -7,6 +7,7 @@ use crate::health::{Health, Part};
 use crate::mcp;
 use crate::middleware::request::{normal, plain, request};
 use crate::migrations::{migrate_audit, migrate_vector, refused};
+use crate::recent_attempts;
 use crate::routes;
 use crate::state::AppState;
 use crate::systemd;
@@ -192,6 +193,7 @@ impl Application {
         actix::spawn(retain(self.state.window, self.state.clock.clone(), pg_writer, vector_writer));
         actix::spawn(systemd::beat(self.state.clone()));
         actix::spawn(forget_idle_readers(self.state.clone()));
+        actix::spawn(recent_attempts::count(self.state.clone()));
         let (api, metrics) = (self.server.handle(), self.metrics_server.handle());
         let api_server = actix::spawn(self.server);
         actix::spawn(self.metrics_server);

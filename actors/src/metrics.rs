@@ -225,6 +225,9 @@ metrics! {
     write_duration_seconds: HistogramVec = "datastorage_write_duration_seconds" ["table"];
     /// Remediation audits written that state a final status, by that status (completed, failed, cancelled, rolled_back).
     outcomes_total: IntCounterVec = "datastorage_outcomes_total" ["status"];
+    /// How the attempts of the last seven days ended, by alert, action and outcome (completed, failed, recurred), of the 50 pairs of alert and
+    /// action with the most of them. Absent until one has ended.
+    recent_attempts: IntGaugeVec = "datastorage_recent_attempts" ["alert_name", "action_type", "outcome"];
     /// Audits that were answered as replays.
     write_replays_total: IntCounter = "datastorage_write_replays_total";
     /// Reads, by operation and status (success, failure). An answer is a success, a 5xx a failure; what a client did wrong is neither.

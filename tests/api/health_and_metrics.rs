@@ -101,6 +101,36 @@ async fn an_idle_service_has_all_metrics() {
     assert!(metrics["datastorage_client_connections"] >= 1.0, "the one that asked");
 }
 
+/// What worked, by alert: a bounded number of series of what clients write, those of most attempts.
+#[tokio::test]
+async fn recent_attempts_are_told_by_alert() {
+    let (service, _database) = Service::start().await;
+    for n in 0..60 {
+        let mut audit = gateway_audit(&format!("rr-{n}"));
+        audit["alertName"] = format!("Alert{n}").into();
+        audit["actionType"] = "scale".into();
+        audit["status"] = "completed".into();
+        service.post(Writer::AiAnalysis, &audit).await.audit_id();
+    }
+    for (n, status) in ["completed", "failed", "failed"].iter().enumerate() {
+        let mut audit = gateway_audit(&format!("again-{n}"));
+        audit["targetResource"] = format!("deployment/web-{n}").into();
+        audit["actionType"] = "\"scale\" up".into();
+        audit["status"] = (*status).into();
+        service.post(Writer::AiAnalysis, &audit).await.audit_id();
+    }
+    let told = async || {
+        let metrics = service.metrics().await;
+        let told = metrics.into_iter().filter(|(name, _)| name.starts_with("datastorage_recent_attempts{"));
+        let told: std::collections::HashMap<String, f64> = told.collect();
+        let of = |outcome: &str| {
+            told.get(&format!("datastorage_recent_attempts{{action_type=\"\\\"scale\\\" up\",alert_name=\"HighMemoryUsage\",outcome=\"{outcome}\"}}")).copied()
+        };
+        ((of("completed"), of("failed"), of("recurred")) == (Some(1.0), Some(2.0), Some(0.0))).then_some(told.len())
+    };
+    assert_eq!(eventually("its attempts are told", told).await, 150);
+}
+
 /// A client may send any word as its method. No such word becomes a metric series.
 #[tokio::test]
 async fn methods_are_a_closed_set() {

@@ -24,8 +24,8 @@ const WATCH: &str = "
     window.ran = (what) => seen.ran.push(String(what));
     window.alert = window.confirm = window.prompt = window.ran;";
 
-/// Two browsers at once would only wait for each other.
-static TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(1));
+/// More browsers at once would only wait for each other.
+static TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
 
 pub struct Browser {
     pub client: Client,

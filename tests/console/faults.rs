@@ -107,6 +107,26 @@ async fn a_database_that_is_away_or_slow() {
         (browser.value("document.querySelectorAll('tbody tr').length").await == 1).then_some(())
     })
     .await;
+    // Who tries again and again asks once at a time.
+    browser.go("/console/incidents?follow=1").await;
+    proxy.set(Way::Cut);
+    browser.turn_to("/console/health").await;
+    browser.turn_to("/console/incidents?follow=1").await;
+    browser.until("document.querySelector('.trouble button')").await;
+    proxy.set(Way::Delay(Duration::from_millis(700)));
+    for _ in 0..4 {
+        browser
+            .client
+            .execute("document.querySelector('.trouble button')?.click()", Vec::new())
+            .await
+            .expect("a click");
+    }
+    proxy.set(Way::Open);
+    browser.until("document.querySelectorAll('tbody tr').length === 1").await;
+    browser.asked().await;
+    browser.client.execute_async("setTimeout(arguments[0], 9500)", Vec::new()).await.expect("waited");
+    let heads = browser.asked().await.iter().filter(|url| url.contains("/api/v1/incidents?")).count();
+    assert!(heads <= 4, "{heads} questions in the time of three");
     // Slow: it says that it waits, and a reader who goes elsewhere is not brought back by the late answer.
     proxy.set(Way::Delay(Duration::from_millis(1500)));
     browser.go("/console/").await;

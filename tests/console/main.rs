@@ -9,6 +9,7 @@ mod browser;
 mod faults;
 mod follow;
 mod keyboard;
+mod reader;
 mod size;
 mod texts;
 mod views;

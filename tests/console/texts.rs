@@ -53,7 +53,7 @@ const FRAMES: [(&str, &str); 5] =
     [("", ""), ("\">", "<\""), ("'>", "<'"), ("';", "//</script>"), ("--></textarea></title>", "<!--")];
 
 /// Hidden characters as they are posted, and as they are shown.
-const HIDDEN: [(&str, &str); 8] = [
+const HIDDEN: [(&str, &str); 12] = [
     ("pay\u{202e}lanimret", "payU+202Elanimret"),
     ("a\u{2066}b\u{2069}", "aU+2066bU+2069"),
     ("zero\u{200b}width", "zeroU+200Bwidth"),
@@ -61,6 +61,10 @@ const HIDDEN: [(&str, &str); 8] = [
     ("soft\u{ad}hyphen", "softU+00ADhyphen"),
     ("tag\u{e0041}\u{e0042}", "tagU+E0041U+E0042"),
     ("join\u{200d}er", "joinU+200Der"),
+    ("a\u{200d}\u{200d}b", "aU+200DU+200Db"),
+    ("x\u{fe00}\u{fe01} \u{fe02}", "xU+FE00U+FE01 U+FE02"),
+    ("\u{200c}first", "U+200Cfirst"),
+    ("blank\u{2800}\u{180b}", "blankU+2800U+180B"),
     // These belong to their scripts.
     ("می\u{200c}خواهم 👩\u{200d}🚒 ❤\u{fe0f}", "می\u{200c}خواهم 👩\u{200d}🚒 ❤\u{fe0f}"),
 ];
@@ -198,7 +202,10 @@ async fn what_is_hidden_is_shown() {
     let marks = browser
         .value("[...document.querySelectorAll('.incident .mark')].map((mark) => mark.textContent).sort().join(' ')")
         .await;
-    assert_eq!(marks, "U+0007 U+001B U+00AD U+200B U+200D U+202E U+2066 U+2069 U+E0041 U+E0042");
+    assert_eq!(
+        marks,
+        "U+0007 U+001B U+00AD U+180B U+200B U+200C U+200D U+200D U+200D U+202E U+2066 U+2069 U+2800 U+E0041 U+E0042 U+FE00 U+FE01 U+FE02"
+    );
     // Where only text can stand they are written out: titles, labels.
     browser.go(&format!("/console/incidents/{}", ids[0])).await;
     browser.drawn().await;
