@@ -222,7 +222,7 @@ export const rate = ({ n, success_rate: share, interval: bounds }) =>
 		interval(share, bounds),
 		" ",
 		el("strong", {}, percent(share)),
-		bounds && el("span", { class: "muted" }, ` ${Math.round((bounds[0] ?? 0) * 100)}–${percent(bounds[1])}, ${n} ${n === 1 ? "attempt" : "attempts"}`),
+		bounds && el("span", { class: "muted" }, ` ${Math.round((bounds[0] ?? 0) * 100)}–${percent(bounds[1])} of ${n}`),
 	);
 
 /** What was tried and how it went. @param {string} caption @param {Schemas["Action"][]} actions */
