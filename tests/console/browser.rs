@@ -3,6 +3,7 @@
 use crate::support::{Service, eventually, has};
 use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -43,10 +44,34 @@ struct Driver {
 }
 
 impl Drop for Driver {
+    /// Ends the browser too: where a test fails nobody has closed it, and it would outlive its driver.
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        let mut ended = vec![self.child.id()];
+        for (pid, parent) in parents() {
+            if ended.contains(&parent) {
+                ended.push(pid);
+            }
+        }
+        for pid in ended.iter().filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?)) {
+            // It may have ended by itself.
+            let _ = kill_process(pid, Signal::KILL);
+        }
         let _ = self.child.wait();
     }
+}
+
+/// Every process and its parent, parents first.
+fn parents() -> Vec<(u32, u32)> {
+    let processes = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let parent = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // Behind the name, which may have any character: the state and the parent.
+        Some((pid, stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?))
+    };
+    let mut found: Vec<(u32, u32)> = pids.filter_map(parent).collect();
+    found.sort_unstable();
+    found
 }
 
 impl Driver {

@@ -1,7 +1,7 @@
 //! A large store: the first page is there at once, and page after page takes no more memory.
 
 use crate::browser::Browser;
-use crate::support::Service;
+use crate::support::{Service, program};
 use serde_json::json;
 
 /// Incidents that are posted by SQL, as `benches/fill.sql` does: 20,000, or what ROWS says.
@@ -25,7 +25,7 @@ async fn filled() -> (Service, crate::support::Database, u64) {
     for statement in fill.split(';').filter(|statement| !statement.trim().is_empty()) {
         database.client.batch_execute(statement).await.expect(statement);
     }
-    let counted = tokio::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
+    let counted = tokio::process::Command::new(program())
         .args(["check", "--totals", "--repair", "--database-url", &database.url])
         .output()
         .await

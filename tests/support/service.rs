@@ -41,6 +41,11 @@ impl Writer {
     }
 }
 
+/// The program that is tried: the one that was built for the tests, or PROGRAM, for figures of another.
+pub fn program() -> String {
+    std::env::var("PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_data-storage").to_owned())
+}
+
 pub struct Service {
     child: Child,
     pub address: SocketAddr,
@@ -90,7 +95,7 @@ impl Service {
             })
             .collect();
         std::fs::write(tokens.path(), lines.join("\n")).expect("tokens");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_data-storage"));
+        let mut command = Command::new(program());
         command
             .arg("serve")
             .env_clear()
