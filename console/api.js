@@ -34,7 +34,7 @@ export function setToken(given, isKept) {
 	changed();
 }
 
-/** Why there is no answer. `status` is HTTP's; 0 if nothing came, -1 if what came cannot be read. */
+/** Why there is no answer. `status` is HTTP's; 0: nothing came, -1: it cannot be read. */
 export class Refused extends Error {
 	/** @param {number} status @param {string} message @param {Partial<Schemas["RFC7807Error"]>} [problem] @param {number} [retryAfter] seconds */
 	constructor(status, message, problem = {}, retryAfter = 0) {
@@ -73,10 +73,10 @@ async function send(question, signal, tag) {
 	}
 }
 
-/** Keeps a number that JavaScript would round as it was written; only attributes have such. @param {string} _ @param {any} value @param {any} [context] */
+/** Keeps a number that JavaScript would round as it was written: attributes may have any. @param {string} _ @param {any} value @param {any} [context] */
 function exact(_, value, context) {
-	const isLong = typeof value === "number" && (context?.source.replace(/\D/g, "").length > 17 || (Number.isInteger(value) && !Number.isSafeInteger(value)));
-	return isLong && "rawJSON" in JSON ? /** @type {any} */ (JSON).rawJSON(context.source) : value;
+	const isRounded = typeof value === "number" && context?.source.length > 15 && String(value) !== context.source;
+	return isRounded && "rawJSON" in JSON ? /** @type {any} */ (JSON).rawJSON(context.source) : value;
 }
 
 /** @param {string} text @returns {any} */

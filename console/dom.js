@@ -15,8 +15,8 @@ const ALLOWED = new Set(
 const LINKS = /^(\/console($|[/?])|\/docs$|\/openapi\.json$|#)/;
 
 /**
- * Characters that are not seen or that move others: controls (but newline and tab), marks of direction, zero-width ones, tags, fillers. A joiner or
- * a variation selector is one of them unless it follows a letter or a picture that it can belong to.
+ * Characters that are not seen or that move others: controls (but newline and tab), marks of direction, tags, fillers; a joiner or a variation
+ * selector unless it follows a letter or a picture that it can belong to.
  */
 const HIDDEN =
 	/[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\ufffb\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]|(?<![[\p{L}\p{M}\p{Extended_Pictographic}\p{Emoji_Modifier}]--[\0-\x7f]])[\u200c\u200d]|(?<![[\p{L}\p{Extended_Pictographic}\d#*]--[A-Za-z]])[\ufe00-\ufe0f]/gv;

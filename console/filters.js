@@ -1,6 +1,6 @@
 // The filters of lists, searches and statistics: facts with the number of incidents behind each value, targets, and a span of time.
 
-import { ask } from "./api.js";
+import { ask, Refused } from "./api.js";
 import { button, el, plain, put, said, show } from "./dom.js";
 import { copiers, heading } from "./parts.js";
 import { at, changed, go } from "./router.js";
@@ -31,7 +31,7 @@ const FEW = 6;
 /** Values of one fact that a question may have. */
 const MOST = 20;
 
-/** Of a state what filters. @param {Query} query */
+/** The parameters of an address that are filters. @param {Query} query */
 export function filtersOf(query) {
 	const kept = new URLSearchParams();
 	for (const [name, value] of query) if (NAMES.includes(name)) kept.append(name, value);
@@ -72,7 +72,7 @@ export function chips(query, go) {
 }
 
 /**
- * The panel of filters. `go` takes the new state; `update` follows a state that came otherwise.
+ * The panel of filters. `go` takes the new state; `update` shows an address that something else changed, such as "back".
  * @param {{ query: Query, signal: AbortSignal, go: Move, isOpen?: boolean }} panel
  */
 export function filterPanel({ query, signal, go, isOpen = true }) {
@@ -159,7 +159,8 @@ export function filterPanel({ query, signal, go, isOpen = true }) {
 				}),
 			);
 			if (turn === latest) show(trouble);
-		} catch {
+		} catch (error) {
+			if (!(error instanceof Refused) && !signal.aborted) console.error(error);
 			isCounted = false;
 			if (!signal.aborted && turn === latest) show(trouble, "The numbers cannot be had now.");
 		}
@@ -186,7 +187,7 @@ export function choice(id, label, options, value, choose) {
 }
 
 /**
- * The frame of a view with filters: its heading, the panel, what is chosen, and controls. `follow` draws a state; what it asks ends with the state.
+ * The frame of a view with filters: heading, panel, what is chosen, controls. `follow` draws an address; what it asks ends with it.
  * `redraw` draws the controls alone.
  * @param {Page} page
  * @param {{ name: string, title: string, isOpen?: boolean, above?: Child[], below: Child[], question: (query: Query) => Question,

@@ -1,6 +1,5 @@
-// One incident: what happened, what was tried in which order, how long it took, whether it held, who wrote it, what is alike and what worked there.
+// One incident: what happened, what was tried, whether it held, who wrote it, what is alike and what worked there.
 
-import { ask } from "./api.js";
 import { el, json, known, listed, put, said, show } from "./dom.js";
 import { actionsTable, badge, copiers, empty, heading, incidentLink, load, place, section, severityBadge, summaryOf, table } from "./parts.js";
 import { timeline } from "./plots.js";
@@ -42,13 +41,13 @@ function timelineOf({ data }) {
 			[isAlert(entry) ? null : badge(statusOf(entry))],
 			[duration(entry.durationMs)],
 			[account(entry.writer)],
-			[el("details", {}, el("summary", {}, "as posted"), json(entry))],
+			[el("details", {}, el("summary", {}, "in full"), json(entry))],
 		],
 	}));
 	return [drawnTimeline(data), table("Timeline", ["After", "Time", "What", "Status", "Took", "Writer", "Audit"], rows)];
 }
 
-/** How the tries of this incident went, and what is with it now, in sentences. @param {Rate[]} tries @param {Detail} incident */
+/** Sentences: how each action ended, and the present state of the incident. @param {Rate[]} tries @param {Detail} incident */
 function verdict(tries, incident) {
 	const target = incident.target_resource ? [" for ", said(incident.target_resource)] : [];
 	const sentences = tries.map(({ action_type: action, n, completed, failed, recurred }) => {
@@ -145,13 +144,8 @@ export function incident({ host, rest: id, signal, title }) {
 	/** @param {Detail} it */
 	function top(it) {
 		const held = el("div");
-		const asked = {
-			path: "/api/v1/stats/success-rate",
-			query: new URLSearchParams({ group_by: "action_type", remediation_request_id: it.remediation_request_id }),
-		};
-		ask(asked, signal)
-			.then(answer => put(held, ...verdict(answer?.data.data ?? [], it)))
-			.catch(() => signal.aborted || put(held, el("p", { class: "muted" }, "Whether it held cannot be told now.")));
+		const query = new URLSearchParams({ group_by: "action_type", remediation_request_id: it.remediation_request_id });
+		void load({ host: held, signal, question: { path: "/api/v1/stats/success-rate", query }, draw: ({ data }) => verdict(data, it) });
 		show(
 			head,
 			heading(it.alert_name ? said(it.alert_name) : `Incident ${id}`),

@@ -93,9 +93,13 @@ export function incidents(page) {
 
 	/** @param {Schemas["IncidentListResponse"]} answer */
 	function draw(answer) {
-		const { data, pagination } = answer;
-		const before = last && isFollowing() ? new Set(last.data.map(({ id }) => id)) : null;
+		const drawn = listOf(answer, last && isFollowing() ? new Set(last.data.map(({ id }) => id)) : null);
 		last = answer;
+		return drawn;
+	}
+
+	/** @param {Schemas["IncidentListResponse"]} answer @param {Set<number> | null} before what was there, where the list is followed */
+	function listOf({ data, pagination }, before) {
 		const isFiltered = filtersOf(query).size > 0;
 		if (data.length === 0) {
 			if (query.get("cursor"))
@@ -141,33 +145,36 @@ export function incidents(page) {
 		];
 	}
 
-	/** Asks for the head again and again, while it is seen. @param {AbortSignal} until @param {string} tag
+	/** Asks for the first page again and again, while it is seen. @param {AbortSignal} until @param {string} tag
 	 * @param {(answer: unknown) => void} keep */
 	async function askAgain(until, tag, keep) {
+		let pause = OFTEN;
 		while (isFollowing() && !until.aborted) {
-			await new Promise(resolve => setTimeout(resolve, OFTEN));
+			await new Promise(resolve => setTimeout(resolve, pause));
 			if (until.aborted || !isFollowing()) return;
 			if (document.hidden) continue;
+			pause = OFTEN;
 			try {
 				const answer = await ask(question(query), until, tag);
+				if (answer) {
+					const drawn = draw(answer.data);
+					tag = answer.tag;
+					keep(answer.data);
+					show(list, ...drawn);
+					void view.panel.count();
+				}
 				show(stale);
-				if (!answer) continue;
-				tag = answer.tag;
-				keep(answer.data);
-				show(list, ...draw(answer.data));
-				void view.panel.count();
 			} catch (error) {
 				if (until.aborted) return;
-				// What is shown stays, and says how old it is. Another question would be refused again: that is for the reader.
-				if (error instanceof Refused && [400, 401, 403].includes(error.status))
+				// What is shown stays. What would be refused again is for the reader.
+				const refused = error instanceof Refused ? error : new Refused(-1, "The answer is not one of this service.");
+				if ([400, 401, 403].includes(refused.status))
 					return show(
 						stale,
-						trouble(error, () => view.update(query)),
+						trouble(refused, () => view.update(query)),
 					);
-				show(
-					stale,
-					el("p", { class: "notice", role: "status" }, `${error instanceof Error ? error.message : ""} What is shown is older; the console tries again.`),
-				);
+				pause = Math.max(OFTEN, refused.retryAfter * 1000);
+				show(stale, el("p", { class: "notice", role: "status" }, `${refused.message} What is shown is older; the console tries again.`));
 			}
 		}
 	}

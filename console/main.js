@@ -36,12 +36,12 @@ const links = new Map(VIEWS.map(([name, text]) => [name, el("a", { href: at(name
 const tokenButton = button("Token", askToken, { class: "small" });
 
 function askToken() {
-	const text = "The console sends it with each question. It is kept in memory alone, and never in an address.";
+	const text = "The console sends it with each question. It is kept in memory, or with this tab if you tick the box; never in an address.";
 	const forget = button("Forget it", () => (setToken("", false), reload()));
 	dialog("Token", el("p", {}, text), tokenForm(), hasToken() && forget);
 }
 
-/** Keys, outside of fields. Who uses a voice or strikes keys by chance can take them away. @type {[string, string, () => void][]} */
+/** Keys, outside of fields. Readers who use speech input can switch them off. @type {[string, string, () => void][]} */
 const KEYS = [
 	["/", "search: what worked before?", () => document.getElementById("head-search")?.focus()],
 	...VIEWS.map(([name, text, key]) => /** @type {[string, string, () => void]} */ ([`g ${key}`, `go to ${text.toLowerCase()}`, () => go(at(name))])),
@@ -72,6 +72,7 @@ document.addEventListener("keydown", event => {
 	if (types || event.ctrlKey || event.metaKey || event.altKey || preference("shortcuts") !== "on" || document.querySelector("dialog")) return;
 	const keys = pressed === "g" ? `g ${event.key}` : event.key;
 	pressed = event.key === "g" && pressed !== "g" ? "g" : "";
+	setTimeout(() => (pressed = ""), 1500);
 	const found = KEYS.find(([key]) => key === keys);
 	if (!found) return;
 	event.preventDefault();

@@ -26,7 +26,7 @@ export function badge(status) {
 export const severityBadge = severity =>
 	severity ? el("span", { class: `badge severity is-${/^(critical|high|medium|low)$/.test(severity) ? severity : "other"}` }, severity) : known(null);
 
-/** Tells those who hear the page. @param {string} text */
+/** Lets screen readers say a text. @param {string} text */
 export function announce(text) {
 	const region = document.getElementById("news");
 	if (region) region.textContent = text;
@@ -73,7 +73,7 @@ function showText(name, text) {
 	area.select();
 }
 
-/** Both ways to take a question elsewhere. @param {() => [Question, unknown]} both the question, and what was answered */
+/** The buttons "Copy as curl" and "Copy as JSON". @param {() => [Question, unknown]} both the question, and what was answered */
 export const copiers = both =>
 	el(
 		"span",
@@ -110,7 +110,7 @@ const MEANINGS = {
 	[-1]: ["This answer cannot be shown", () => "The service may have been replaced by another version: load the page anew."],
 	0: ["No answer", ({ message }) => message],
 	400: ["The service does not understand this question", ({ message }) => message],
-	401: ["A token is needed", () => "Show a reader's token, as `kubectl create token` makes it. It is kept in memory alone."],
+	401: ["A token is needed", () => "Show a reader's token, as `kubectl create token` makes it. It is kept in memory."],
 	403: ["This token may not read", () => "Ask the operators to add its account to READERS, or use another token."],
 	404: ["There is no such thing", ({ message }) => message],
 	429: ["Too many questions", ({ message, retryAfter }) => `${message} Try again in ${retryAfter || 1} s.`],
@@ -125,14 +125,14 @@ export function trouble(error, again) {
 	const { status } = refused;
 	const [title, text] = MEANINGS[status] ?? MEANINGS[status < 500 ? 400 : 500] ?? ["", () => ""];
 	const id = refused.problem.correlation_id;
-	const retry = el("p", {}, button("Try again", again), " ", status === 503 && el("a", { href: at("health") }, "Health"));
+	const retry = el("p", {}, button("Try again", again));
 	return el(
 		"div",
 		{ class: "state trouble", role: "alert" },
 		el("h2", {}, title),
 		el("p", {}, text(refused)),
 		id && el("p", { class: "muted" }, "Request ", el("code", {}, id), ", as in the service's log."),
-		(status === 401 || status === 403) && !document.querySelector("main form.token") && tokenForm(),
+		(status === 401 || status === 403) && !document.querySelector("main :not([aria-busy]) > .trouble > form") && tokenForm(),
 		status === 401 ? hasToken() && el("p", {}, "The token that this page has was refused.") : retry,
 	);
 }
@@ -152,11 +152,12 @@ export async function load({ host, signal, question, draw }) {
 	const turn = new AbortController();
 	loads.set(host, turn);
 	const until = AbortSignal.any([signal, turn.signal]);
-	const waits = setTimeout(() => {
-		if (!host.hasChildNodes()) show(host, el("p", { class: "state", role: "status" }, "Loading…"));
-		host.setAttribute("aria-busy", "true");
-	}, 150);
-	until.addEventListener("abort", () => (clearTimeout(waits), host.removeAttribute("aria-busy")));
+	host.setAttribute("aria-busy", "true");
+	const waits = setTimeout(() => host.hasChildNodes() || show(host, el("p", { class: "state", role: "status" }, "Loading…")), 150);
+	until.addEventListener("abort", () => {
+		clearTimeout(waits);
+		if (loads.get(host) === turn) host.removeAttribute("aria-busy");
+	});
 	const end = (/** @type {Child[]} */ ...children) => {
 		clearTimeout(waits);
 		if (until.aborted) return;
@@ -168,7 +169,7 @@ export async function load({ host, signal, question, draw }) {
 		const answer = await ask(question, until);
 		if (answer && !until.aborted) end(...draw(answer.data, answer.tag, until));
 	} catch (error) {
-		end(trouble(error, () => (show(host), load({ host, signal, question, draw }))));
+		if (!until.aborted) end(trouble(error, () => (show(host), load({ host, signal, question, draw }))));
 	}
 }
 
@@ -229,7 +230,7 @@ export const rate = ({ n, success_rate: share, interval: bounds }) =>
 export const actionsTable = (caption, actions) =>
 	table(
 		caption,
-		["Action", "Worked", "Held", "Failed", "Came back"],
+		["Action", "Success rate", "Held", "Failed", "Came back"],
 		actions.map(action => ({
 			cells: [[said(action.action_type, "strong")], [rate(action)], [action.completed], [action.failed], [action.recurred]],
 		})),

@@ -1,4 +1,4 @@
-// Drawings. Each says in words what it shows; beside each stands a table or a text with the numbers.
+// Drawings. Beside each stands a table or a text with its numbers.
 
 import { plain, svg } from "./dom.js";
 import { day, duration } from "./time.js";
@@ -7,7 +7,7 @@ import { day, duration } from "./time.js";
 
 /** The width of a drawing: on a narrow screen less, so that its text can be read. */
 const width = () => Math.min(Math.max(innerWidth - 40, 320), 720);
-const STATUSES = ["completed", "failed", "rolled_back", "cancelled", "in_progress", "pending"];
+export const STATUSES = ["completed", "failed", "rolled_back", "cancelled", "in_progress", "pending"];
 
 /** @param {string} label @param {number} height @param {(SVGElement | null)[]} children @param {string} [kind] */
 const drawing = (label, height, children, kind = "") =>
@@ -58,7 +58,7 @@ export function timeline(moments) {
 		heard = Math.max(heard, at - first + took);
 	}
 	const silent = gaps.reduce((sum, { from, to }) => sum + to - from, 0);
-	// Short of that the drawing is truer as it is.
+	// Silences of less than two thirds of the time are drawn at full length.
 	if (silent < 2 * (whole - silent)) gaps.length = 0;
 	const room = width() - left - right - CUT * gaps.length;
 	const scale = room / Math.max(gaps.length > 0 ? whole - silent : whole, 1);
@@ -109,7 +109,7 @@ function behind(time, interval) {
 }
 
 /**
- * The entries with those between them in which nothing was, so that a place in the drawing is a time.
+ * The entries and the empty times between them.
  * @template {{ time: string }} T @param {T[]} entries in order of time @param {string} interval @param {(time: string) => T} nothing
  */
 export function everyTime(entries, interval, nothing) {

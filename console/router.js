@@ -36,7 +36,7 @@ export const reload = () => arrive(true);
 /** Where "back" leads to within a view, once it is drawn. @type {{ y: number, id: string } | null} */
 let wanted = null;
 
-/** Goes there, if what was just drawn reaches that far. */
+/** Scrolls to the saved place once the page is long enough. */
 export function settle() {
 	if (!wanted || document.documentElement.scrollHeight < wanted.y + innerHeight / 2) return;
 	scrollTo(0, wanted.y);
@@ -60,8 +60,7 @@ export function route(host, views, shown) {
 	let current;
 	arrive = (isAnew = false) => {
 		document.querySelector("dialog")?.close();
-		const [, , asked, ...rest] = location.pathname.split("/");
-		const name = asked || "incidents";
+		const [, name = "incidents", ...rest] = location.pathname.split("/").filter(Boolean);
 		const query = new URLSearchParams(location.search);
 		const key = rest.join("/");
 		if (!isAnew && current?.update && current.name === name && current.rest === key) return current.update(query);
@@ -74,7 +73,7 @@ export function route(host, views, shown) {
 		current = { name, rest: key, abort, update: undefined };
 		current.update = view?.({ host, rest: decoded(key), query, signal: abort.signal, title });
 		shown(name);
-		// Who reads by keyboard or by ear begins at the new view's heading, or at the field that it is about.
+		// Keyboard and screen reader begin at the heading, or in the view's field.
 		if (isFirst) return;
 		scrollTo(0, 0);
 		if (!host.contains(document.activeElement)) host.querySelector("h1")?.focus({ preventScroll: true });

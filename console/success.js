@@ -3,7 +3,7 @@
 import { el, known, show } from "./dom.js";
 import { choice, filtered, filtersOf } from "./filters.js";
 import { badge, empty, load, rate, section, severityBadge, table } from "./parts.js";
-import { countsOverTime, everyTime, ratesOverTime, sparkline } from "./plots.js";
+import { countsOverTime, everyTime, ratesOverTime, sparkline, STATUSES } from "./plots.js";
 import { at, changed } from "./router.js";
 import { day, duration } from "./time.js";
 
@@ -46,9 +46,7 @@ const overTime =
 	interval =>
 	({ data, pagination }) => {
 		if (data.length === 0) return [empty("No incident fits these filters.")];
-		const statuses = ["completed", "failed", "rolled_back", "cancelled", "in_progress", "pending"].filter(status =>
-			data.some(({ counts }) => status in counts),
-		);
+		const statuses = STATUSES.filter(status => data.some(({ counts }) => status in counts));
 		const rows = data.map(({ time, counts }) => ({
 			cells: [[time.replace("T", " ").replace(/:00Z$/, " UTC")], ...statuses.map(status => [/** @type {Record<string, number>} */ (counts)[status] ?? 0])],
 		}));
@@ -76,7 +74,7 @@ const ratesBy = name => answer => {
 	return [
 		ratesOverTime(everyTime(shares, name, time => ({ time, n: 0, share: null, bounds: null }))),
 		answer.has_more && el("p", { class: "notice" }, "Only the times with the most attempts are shown."),
-		el("details", {}, el("summary", {}, "The numbers"), table("Success rate over time", ["From", "Worked", "Held", "Failed", "Came back"], rows)),
+		el("details", {}, el("summary", {}, "The numbers"), table("Success rate over time", ["From", "Success rate", "Held", "Failed", "Came back"], rows)),
 	];
 };
 
@@ -127,7 +125,7 @@ export function success(page) {
 		return [
 			table(
 				"Success rates",
-				[...titles, "Worked", "Held", "Failed", "Came back", "Median", names.includes("action_type") ? "By last action" : "Incidents"],
+				[...titles, "Success rate", "Held", "Failed", "Came back", "Median", names.includes("action_type") ? "By last action" : "Incidents"],
 				rows,
 			),
 			el(
@@ -155,13 +153,14 @@ export function success(page) {
 		const interval = intervalOf(state);
 		const filters = filtersOf(state);
 		// A thousand times are answered at most, the oldest first.
-		if (interval === "hour" && !filters.has("since")) filters.set("since", "30d");
+		const isShort = interval === "hour" && !filters.has("since") && !filters.has("until");
+		if (isShort) filters.set("since", "30d");
 		const by = interval === "hour" ? "day" : interval;
 		const counts = { path: "/api/v1/stats/counts", query: changed(filters, { interval }) };
 		const shares = { path: "/api/v1/stats/success-rate", query: changed(filters, { group_by: by, limit: "400" }) };
 		show(
 			plots,
-			section(interval === "hour" && !state.has("since") ? "Incidents of the last 30 days" : "Incidents over time", {
+			section(isShort ? "Incidents of the last 30 days" : "Incidents over time", {
 				signal,
 				question: counts,
 				draw: overTime(interval),
@@ -170,7 +169,7 @@ export function success(page) {
 		);
 	};
 
-	const said = "Counted are attempts that are over. One worked if it completed and the alert did not come back to its workload. A line is an interval at 95 %.";
+	const said = "Only ended attempts are counted. One worked if it completed and the alert did not come back to its workload. A line is an interval at 95 %.";
 	const above = [el("p", { class: "muted" }, said)];
 	const view = filtered(page, { name: "success", title: "How often what worked", above, below: [rates, plots], question, controls, follow });
 	view.update(query);

@@ -58,7 +58,6 @@ export function rewriteTimes(mode) {
 	}
 }
 
-// On paper "2h ago" says nothing.
 addEventListener("beforeprint", () => rewriteTimes(preference("times") === "utc" ? "utc" : "local"));
 addEventListener("afterprint", () => rewriteTimes());
 setInterval(() => rewriteTimes(), 10_000);

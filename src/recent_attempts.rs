@@ -7,6 +7,7 @@ use data_storage_actors::domain::dimension::Dimension;
 use data_storage_actors::domain::filter::IncidentFilter;
 use data_storage_actors::domain::invalid::Invalid;
 use data_storage_actors::query::{GetSuccessRate, SuccessRate};
+use prometheus::IntGaugeVec;
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub async fn count(state: Data<AppState>) {
         }
         let Ok(question) = question(&state) else { return };
         if let Ok(rates) = state.actors.query.ask(question, PATIENCE).await {
-            shown = show(&state, &shown, &rates.groups);
+            shown = show(&state.metrics.recent_attempts, &shown, &rates.groups);
         }
         sleep(OFTEN).await;
     }
@@ -52,10 +53,9 @@ fn question(state: &AppState) -> Result<GetSuccessRate, Invalid> {
     })
 }
 
-/// Sets the series of these groups, and takes those away that were shown before and are none of them. Returns what is shown.
-fn show(state: &AppState, before: &HashSet<Pair>, groups: &[SuccessRate]) -> HashSet<Pair> {
-    let series = &state.metrics.recent_attempts;
-    let label = |group: &SuccessRate, name: &str| group.group[name].as_str().unwrap_or("unknown").to_owned();
+/// Sets the series of these groups, and removes the series of pairs that are no longer in the list. Returns the pairs that are.
+fn show(series: &IntGaugeVec, before: &HashSet<Pair>, groups: &[SuccessRate]) -> HashSet<Pair> {
+    let label = |group: &SuccessRate, name: &str| group.group[name].as_str().unwrap_or_default().to_owned();
     let outcomes =
         |group: &SuccessRate| [("completed", group.completed), ("failed", group.failed), ("recurred", group.recurred)];
     let mut shown = HashSet::new();
@@ -73,4 +73,40 @@ fn show(state: &AppState, before: &HashSet<Pair>, groups: &[SuccessRate]) -> Has
         }
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prometheus::Opts;
+    use prometheus::core::Collector;
+    use serde_json::json;
+
+    fn group(alert: Option<&str>, completed: u64) -> SuccessRate {
+        let names = json!({ "alert_name": alert, "action_type": "scale" });
+        SuccessRate {
+            group: names.as_object().expect("an object").clone(),
+            n: completed,
+            completed,
+            failed: 0,
+            recurred: 0,
+            success_rate: None,
+            interval: None,
+            median_duration: None,
+            insufficient_data: true,
+        }
+    }
+
+    /// A pair that is no longer among those of most attempts has no series; the others have their present counts.
+    #[test]
+    fn what_is_gone_is_not_shown() {
+        let names = ["alert_name", "action_type", "outcome"];
+        let series = IntGaugeVec::new(Opts::new("attempts", "Attempts"), &names).expect("a metric");
+        let count = || series.collect()[0].get_metric().len();
+        let shown = show(&series, &HashSet::new(), &[group(Some("unknown"), 1), group(None, 2)]);
+        assert_eq!(count(), 6, "an alert that is called so, and none");
+        let shown = show(&series, &shown, &[group(Some("unknown"), 3)]);
+        assert_eq!((count(), shown.len()), (3, 1));
+        assert_eq!(series.with_label_values(&["unknown", "scale", "completed"]).get(), 3);
+    }
 }

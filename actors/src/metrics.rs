@@ -225,7 +225,7 @@ metrics! {
     write_duration_seconds: HistogramVec = "datastorage_write_duration_seconds" ["table"];
     /// Remediation audits written that state a final status, by that status (completed, failed, cancelled, rolled_back).
     outcomes_total: IntCounterVec = "datastorage_outcomes_total" ["status"];
-    /// How the attempts of the last seven days ended, by alert, action and outcome (completed, failed, recurred), of the 50 pairs of alert and
+    /// How the attempts of the incidents of the last seven days ended, by alert, action and outcome (completed, failed, recurred), of the 50 pairs of alert and
     /// action with the most of them. Absent until one has ended.
     recent_attempts: IntGaugeVec = "datastorage_recent_attempts" ["alert_name", "action_type", "outcome"];
     /// Audits that were answered as replays.

@@ -9,7 +9,7 @@ pub const SCRIPT: &str = "text/javascript; charset=utf-8";
 pub const STYLE: &str = "text/css; charset=utf-8";
 pub const ICON: &str = "image/svg+xml";
 
-/// The answer that is a file, with what its pages may do.
+/// Answers with a file and its content security policy.
 pub fn asset(kind: &'static str, policy: &'static str, content: &'static [u8]) -> HttpResponse {
     let mut answer = HttpResponse::Ok();
     answer.insert_header((CONTENT_TYPE, HeaderValue::from_static(kind)));

@@ -56,7 +56,9 @@ async fn handle(request: HttpRequest, state: web::Data<AppState>) -> Result<Http
     let mut files = SCRIPTS.iter().chain(&LOOKS);
     match files.find(|(file, ..)| *file == name) {
         Some((_, kind, content)) if of.is_empty() => Ok(asset(kind, POLICY, content)),
-        _ if name.is_empty() || VIEWS.contains(&name) => Ok(asset(HTML, POLICY, PAGE)),
+        _ if name.is_empty() || VIEWS.contains(&name) && (of.is_empty() || name == "incidents") => {
+            Ok(asset(HTML, POLICY, PAGE))
+        }
         _ => nothing(request).await,
     }
 }

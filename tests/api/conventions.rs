@@ -256,6 +256,7 @@ async fn paths_as_people_write_them() {
     }
     let browser = get(&service, "/", &[("accept", "text/html,application/xhtml+xml,*/*;q=0.8")]).await;
     assert_eq!((browser.status.as_u16(), browser.header("location")), (302, "/console/"));
+    assert!(browser.header("vary").contains("accept"), "another client gets another answer");
     let other: Value = serde_json::from_slice(&get(&service, "/", &[("accept", "*/*")]).await.body).expect("JSON");
     for (name, link) in other["links"].as_object().expect("links") {
         let status = get(&service, link.as_str().expect("a path"), &[]).await.status;
@@ -299,6 +300,7 @@ async fn the_console_is_in_the_program_or_is_not_there() {
         "/console/types.d.ts",
         "/console/main.js/x",
         "/console/a/b/c",
+        "/console/health/x",
         "/console/%2e%2e/Cargo.toml",
     ] {
         assert_eq!(get(&service, path, &[]).await.status, 404, "{path}");

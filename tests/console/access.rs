@@ -26,6 +26,10 @@ async fn a_token_is_held_in_memory_and_never_in_an_address() {
     browser.value("document.querySelector('.trouble input[type=password]').value = ''").await;
     give(&browser, "wrong").await;
     browser.until("document.querySelector('.trouble')?.innerText.includes('was refused')").await;
+    // Another question of the view is refused as well, and can be helped in the same way.
+    browser.turn_to("/console/incidents?status=failed").await;
+    browser.until("location.search && document.querySelector('.trouble form')").await;
+    browser.turn_to("/console/incidents").await;
     give(&browser, &Writer::Stranger.token()).await;
     browser.until("document.querySelector('.trouble')?.innerText.includes('may not read')").await;
     give(&browser, &token).await;
@@ -41,6 +45,9 @@ async fn a_token_is_held_in_memory_and_never_in_an_address() {
     // What is copied has the name of a variable in its place.
     browser.turn_to("/console/incidents").await;
     browser.until("document.querySelectorAll('tbody tr').length === 1").await;
+    let command = browser.copied().await;
+    assert!(command.contains("$DATA_STORAGE_TOKEN") && !command.contains(&token), "{command}");
+    assert!(!service.log().iter().any(|line| line.to_string().contains(&token)));
 
     // A new page knows nothing of it, but where its reader wanted that, and then as long as the tab.
     browser.go("/console/").await;

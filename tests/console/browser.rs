@@ -22,8 +22,12 @@ const WATCH: &str = "
         observer.disconnect();
         requestAnimationFrame(() => (window.listAt = performance.now()));
     }).observe(document, { childList: true, subtree: true });
+    console.error = (...what) => seen.errors.push(what.join(' '));
     window.ran = (what) => seen.ran.push(String(what));
     window.alert = window.confirm = window.prompt = window.ran;";
+
+/// What a page has seen in which nothing was forbidden, nothing failed, and no text became a script.
+static CALM: LazyLock<Value> = LazyLock::new(|| json!({ "violations": [], "errors": [], "ran": [] }));
 
 /// More browsers at once would only wait for each other.
 static TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
@@ -46,11 +50,9 @@ struct Driver {
 impl Drop for Driver {
     /// Ends the browser too: where a test fails nobody has closed it, and it would outlive its driver.
     fn drop(&mut self) {
-        let mut ended = vec![self.child.id()];
-        for (pid, parent) in parents() {
-            if ended.contains(&parent) {
-                ended.push(pid);
-            }
+        let (mut ended, parents) = (vec![self.child.id()], parents());
+        while let Some((pid, _)) = parents.iter().find(|(pid, parent)| ended.contains(parent) && !ended.contains(pid)) {
+            ended.push(*pid);
         }
         for pid in ended.iter().filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?)) {
             // It may have ended by itself.
@@ -60,18 +62,16 @@ impl Drop for Driver {
     }
 }
 
-/// Every process and its parent, parents first.
+/// Every process and its parent.
 fn parents() -> Vec<(u32, u32)> {
-    let processes = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let parent = |pid: u32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // Behind the name, which may have any character: the state and the parent.
         Some((pid, stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?))
     };
-    let mut found: Vec<(u32, u32)> = pids.filter_map(parent).collect();
-    found.sort_unstable();
-    found
+    pids.filter_map(parent).collect()
 }
 
 impl Driver {
@@ -147,8 +147,11 @@ impl Browser {
         self.cdp("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
-    /// Loads a page.
+    /// Loads a page. The one before must have been calm: what it saw is gone with it.
     pub async fn go(&self, path: &str) {
+        let place = self.value("location.href").await;
+        let seen = self.value("window.seen ?? null").await;
+        assert!(seen.is_null() || seen == CALM.clone(), "{place}: {seen}");
         self.client.goto(&format!("{}{path}", self.base)).await.expect("the page");
     }
 
@@ -174,14 +177,9 @@ impl Browser {
         eventually(expression, found).await
     }
 
-    /// Waits until the view has drawn all its parts.
+    /// Waits until the view has drawn all its parts: a part is busy from its question to its answer.
     pub async fn drawn(&self) {
-        self.until(
-            "document.querySelector('main h1') && !document.querySelector('[aria-busy], main [role=status].state')",
-        )
-        .await;
-        // Parts that have not even begun to wait have nothing in them yet.
-        self.until("[...document.querySelectorAll('section > div:last-child, #list, #hits')].every((part) => part.hasChildNodes())").await;
+        self.until("document.querySelector('main h1') && !document.querySelector('[aria-busy=true]')").await;
     }
 
     /// The text of the page as it is read, or of a part of it.
@@ -202,7 +200,19 @@ impl Browser {
         found.click().await.expect(selector);
     }
 
-    /// The addresses that were asked for since the last call.
+    /// What "Copy as curl" of the view copies.
+    pub async fn copied(&self) -> String {
+        let permissions = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
+        self.cdp("Browser.grantPermissions", permissions).await;
+        self.value("document.getElementById('news').textContent = ''").await;
+        self.click("main .head .copiers button:first-child").await;
+        self.until("document.getElementById('news').textContent === 'Copied'").await;
+        let read = "navigator.clipboard.readText().then(arguments[0], (error) => arguments[0](String(error)))";
+        let copied = self.client.execute_async(read, Vec::new()).await.expect("the clipboard");
+        copied.as_str().expect("a text").to_owned()
+    }
+
+    /// The addresses that were asked for since the last call; some were.
     pub async fn asked(&self) -> Vec<String> {
         let entries = self.more("se/log", &json!({ "type": "performance" })).await;
         let entries = entries.as_array().expect("entries").iter();
@@ -210,13 +220,17 @@ impl Browser {
             serde_json::from_str(entry["message"].as_str().expect("a message")).expect("JSON")
         });
         let sent = messages.filter(|entry| entry["message"]["method"] == "Network.requestWillBeSent");
-        sent.map(|entry| entry["message"]["params"]["request"]["url"].as_str().expect("a URL").to_owned()).collect()
+        let urls: Vec<String> = sent
+            .map(|entry| entry["message"]["params"]["request"]["url"].as_str().expect("a URL").to_owned())
+            .collect();
+        assert!(urls.iter().any(|url| url.contains("/api/v1/")), "the log of addresses is there: {urls:?}");
+        urls
     }
 
     /// Nothing was forbidden, nothing failed, and no text became a script.
     pub async fn assert_calm(&self, place: &str) {
         let seen = self.value("window.seen").await;
-        assert_eq!(seen, json!({ "violations": [], "errors": [], "ran": [] }), "{place}");
+        assert_eq!(seen, *CALM, "{place}");
     }
 
     /// The page's faults by axe-core, of WCAG 2.2 A and AA.

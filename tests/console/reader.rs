@@ -64,11 +64,12 @@ async fn the_sentences_about_an_incident_are_true() {
         assert_eq!(said, json!(sentences), "{request}");
     }
     // A number of any precision is shown as it was posted.
-    let body = r#"{"remediationRequestID":"exact","alertName":"Exact","namespace":"n","cluster":"c","big":12345678901234567890,"long":0.12345678901234567890}"#;
+    let body = r#"{"remediationRequestID":"exact","alertName":"Exact","namespace":"n","cluster":"c","confidence":0.30000000000000004,"big":12345678901234567890,"long":0.12345678901234567890}"#;
     service.post_raw(Writer::Gateway, "/api/v1/audit/remediation", body, &[]).await.audit_id();
     let id = service.incident_of("exact").await["id"].clone();
     browser.go(&format!("/console/incidents/{id}")).await;
     browser.drawn().await;
+    assert!(browser.text(".facts").await.contains("0.30000000000000004"), "the facts are there");
     let attributes = browser.value("[...document.querySelectorAll('section pre')].at(-1).textContent").await;
     let attributes = attributes.as_str().expect("a text");
     assert!(
@@ -147,8 +148,8 @@ async fn places_are_found_again_and_nothing_typed_is_lost() {
         "/console/search?q=KubePodCrashLooping&target_resource=deployment%2Fweb&target_resource=deployment%2Fmailer";
     browser.go(two).await;
     browser.drawn().await;
-    let targets = browser.value("new Set([...document.querySelectorAll('.hit p:first-of-type')].map((hit) => hit.innerText.match(/deployment.\\w+/)?.[0])).size").await;
-    assert_eq!(targets, 2);
+    let targets = "[...new Set([...document.querySelectorAll('.hit p:first-of-type')].map((hit) => hit.innerText.match(/deployment.\\w+/)?.[0]))].sort()";
+    assert_eq!(browser.value(targets).await, json!(["deployment/mailer", "deployment/web"]));
     // The focus goes on from a filter that is taken away.
     browser.click(".chips button").await;
     browser.until("document.querySelectorAll('.chips li').length === 2").await;
@@ -169,10 +170,22 @@ async fn places_are_found_again_and_nothing_typed_is_lost() {
     browser.drawn().await;
     let bars = browser.value("document.querySelectorAll('.plot')[0].querySelectorAll('g').length").await;
     assert!(bars.as_u64() > Some(24 * 6), "{bars}");
-    // On paper it is dark on light, whatever the screen is, and times are absolute.
+    // On paper it is dark on light, whatever the screen is, the head is not there, and times are absolute.
+    browser.go("/console/").await;
+    browser.drawn().await;
+    assert!(browser.text("td time").await.contains("ago"));
+    browser.value("dispatchEvent(new Event('beforeprint'))").await;
+    assert!(browser.text("td time").await.starts_with("20"));
     browser.value("document.documentElement.dataset.theme = 'dark'").await;
     browser.cdp("Emulation.setEmulatedMedia", json!({ "media": "print" })).await;
     assert_eq!(browser.value("getComputedStyle(document.documentElement).colorScheme").await, "light");
+    assert_eq!(browser.value("getComputedStyle(document.querySelector('header')).display").await, "none");
+    // A reader's choice lasts.
+    browser.cdp("Emulation.setEmulatedMedia", json!({ "media": "screen" })).await;
+    browser.value("(times.value = 'utc', times.dispatchEvent(new Event('change')))").await;
+    browser.go("/console/").await;
+    browser.drawn().await;
+    assert!(browser.text("td time").await.ends_with(" UTC"));
     browser.assert_calm("places").await;
     browser.end().await;
 }

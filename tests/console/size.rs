@@ -1,4 +1,4 @@
-//! A large store: the first page is there at once, and page after page takes no more memory.
+//! A large store: page after page takes no more memory; the time of the first page is printed.
 
 use crate::browser::Browser;
 use crate::support::{Service, program};

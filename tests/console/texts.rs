@@ -223,8 +223,6 @@ async fn what_is_copied_asks_the_same_of_a_shell() {
     let Some(browser) = Browser::open(&service).await else { return };
     let text = "it's $(touch x) `id` \"q\" \\ \u{202e}é ;&|> !x";
     post(&service, &[text.to_owned()]).await;
-    let permissions = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
-    browser.cdp("Browser.grantPermissions", permissions).await;
     for (path, fact) in [
         (format!("/console/incidents?alert_name={}", encoded(text)), "/pagination/total"),
         (format!("/console/search?q={}", encoded(text)), "/coverage/searched"),
@@ -232,15 +230,15 @@ async fn what_is_copied_asks_the_same_of_a_shell() {
     ] {
         browser.go(&path).await;
         browser.drawn().await;
-        browser.click("main .head .copiers button:first-child").await;
-        browser.until("document.querySelector('main .head .copiers button').textContent === 'Copied'").await;
-        let script = "const done = arguments[arguments.length - 1]; navigator.clipboard.readText().then(done, (error) => done(String(error)))";
-        let command = browser.client.execute_async(script, Vec::new()).await.expect("the clipboard");
-        let command = command.as_str().expect("a text");
+        let command = browser.copied().await;
         assert!(command.is_ascii(), "{command}");
         let folder = tempfile::tempdir().expect("a folder");
-        let ran =
-            tokio::process::Command::new("sh").args(["-c", command]).current_dir(&folder).output().await.expect("sh");
+        let ran = tokio::process::Command::new("sh")
+            .args(["-c", command.as_str()])
+            .current_dir(&folder)
+            .output()
+            .await
+            .expect("sh");
         let answer: Value =
             serde_json::from_slice(&ran.stdout).unwrap_or_else(|error| panic!("{error} {command} {ran:?}"));
         assert_eq!(answer.pointer(fact), Some(&json!(1)), "{command} {answer}");

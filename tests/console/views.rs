@@ -65,8 +65,9 @@ async fn each_view_shows_what_the_api_says() {
     // The alert is filtered by, and the others are still offered, with their counts.
     let others = service.read("/api/v1/incidents/facets?fields=alert_name").await;
     let first = &others["data"]["alert_name"]["values"][0];
-    let text =
-        browser.text(&format!("label[for='facet-alert_name-{}']", first["value"].as_str().expect("a name"))).await;
+    let label = format!("label[for='facet-alert_name-{}']", first["value"].as_str().expect("a name"));
+    browser.until(&format!("document.querySelector(\"{label}\")")).await;
+    let text = browser.text(&label).await;
     assert!(numbers(&text).contains(&first["count"].as_u64().expect("a count")), "{text} {first}");
 
     // Page by page, each incident once; "back" leads back.
@@ -133,7 +134,8 @@ async fn each_view_shows_what_the_api_says() {
     let answer = service.search(&serde_json::json!({ "query": "checkout is killed with exit code 137" })).await.json();
     let worked = &answer["summary"]["worked"][0];
     let told = browser.text(".answer.good").await;
-    let rate = format!("{:.0} %", worked["success_rate"].as_f64().expect("a rate") * 100.0);
+    // Halves go up, as in the console.
+    let rate = format!("{} %", (worked["success_rate"].as_f64().expect("a rate") * 100.0 + 0.5).floor().min(99.0));
     assert!(
         told.contains(worked["action_type"].as_str().expect("an action")) && told.contains(&rate),
         "{told} {worked}"
