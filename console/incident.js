@@ -1,4 +1,4 @@
-// One incident: what happened, what was tried, whether it held, who wrote it, what is alike and what worked there.
+// One incident, and two side by side.
 
 import { el, json, known, listed, put, said, show } from "./dom.js";
 import { actionsTable, badge, copiers, empty, heading, incidentLink, load, place, section, severityBadge, summaryOf, table } from "./parts.js";
@@ -216,15 +216,12 @@ export function compare({ host, query, signal, title }) {
 		put(host, empty(el("p", {}, "Choose two incidents in the ", el("a", { href: at("incidents") }, "list"), ".")));
 		return;
 	}
-	const both = el("div");
-	put(host, both);
-	void load({
-		host: both,
+	const first = section(`Incident ${one}`, {
 		signal,
 		question: { path: `/api/v1/incidents/${one}` },
 		draw: (/** @type {Detail} */ left) => {
-			const rest = el("div");
-			void load({ host: rest, signal, question: { path: `/api/v1/incidents/${other}` }, draw: right => [sideBySide(left, right)] });
+			const question = { path: `/api/v1/incidents/${other}` };
+			const rest = section(`Incident ${other}`, { signal, question, draw: right => [sideBySide(left, right)] });
 			const times = el(
 				"div",
 				{ class: "pair" },
@@ -239,6 +236,7 @@ export function compare({ host, query, signal, title }) {
 			return [rest, times];
 		},
 	});
+	put(host, first);
 }
 
 /** @param {Detail} left @param {Detail} right */

@@ -7,6 +7,7 @@ mod support;
 mod attempts;
 mod bad_requests;
 mod command_line;
+mod console;
 mod conventions;
 mod embedders;
 mod facts;

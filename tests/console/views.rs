@@ -168,7 +168,7 @@ async fn each_view_shows_what_the_api_says() {
 
     browser.go(&format!("/console/compare?ids={one},{other}")).await;
     browser.drawn().await;
-    browser.until("document.querySelectorAll('.timeline').length === 2 && document.querySelector('tr.same') && document.querySelector('tr.differs')").await;
+    browser.until("document.querySelectorAll('.timeline').length === 2 && document.querySelectorAll('.copiers').length === 4 && document.querySelector('tr.same') && document.querySelector('tr.differs')").await;
 
     browser.go("/console/incidents/1").await;
     browser.until("document.querySelector('.trouble')?.innerText.includes('There is no such thing')").await;
