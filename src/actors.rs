@@ -201,7 +201,13 @@ impl Start<'_> {
             window: config.window,
             embedding_claim: self.spaces.is_some().then_some(CLAIM),
         };
-        let queue = WriteQueue::new(config.write_permits, metrics);
+        // A lane for each shard, as far as there are connections: two are for what is done beside the flushes.
+        let lanes = self
+            .databases
+            .write
+            .distribution()
+            .map_or(1, |distribution| distribution.shards.min(config.pools.write.saturating_sub(2)).max(1));
+        let queue = WriteQueue::new(config.write_permits, usize::try_from(lanes).unwrap_or(1), metrics);
         let vector_writer = vector_writer.clone();
         let on_commit: OnCommit = Arc::new(move |jobs| {
             // While it is being restarted the outbox keeps the jobs.

@@ -13,7 +13,7 @@ pub use traces::{Sampler, TraceConfig};
 use crate::mcp::McpConfig;
 use crate::middleware::cors::CorsOrigins;
 use crate::tls::TlsFiles;
-use data_storage_actors::db::DatabaseConfig;
+use data_storage_actors::db::{DatabaseConfig, Distribution};
 use data_storage_actors::domain::time::TimeWindow;
 use data_storage_actors::embedder::{EngineSettings, HttpSettings, Space};
 use data_storage_actors::handle::Limits;
@@ -164,6 +164,12 @@ impl Config {
             listen_addr: read.or("LISTEN_ADDR", &s.listen_addr, "0.0.0.0:8080", address),
             metrics_addr: read.or("METRICS_ADDR", &s.metrics_addr, "0.0.0.0:9090", address),
             databases: if embedded {
+                if read.distribution(s).is_some() {
+                    read.fault(
+                        "DISTRIBUTE",
+                        "is for a database of Citus, and the private one is none: leave out --embedded",
+                    );
+                }
                 let dir = given(&s.embedded_dir).map(PathBuf::from);
                 Databases::Embedded { dir, programs: given(&s.embedded_pg_bin).map(PathBuf::from) }
             } else {
@@ -298,13 +304,19 @@ impl Reader {
         let write = parse("DATABASE_URL", &write);
         let read = parse("READ_DATABASE_URL", &read);
         let vector = parse("VECTOR_DATABASE_URL", &vector);
+        let distribution = self.distribution(s);
         // If DATABASE_URL is missing or wrong, a fault is noted and this value is not used.
         let write = write.unwrap_or_else(|| DatabaseConfig::on_socket(Path::new("/"), "", ""));
-        Databases::External(Box::new(DatabaseConfigs {
-            read: read.unwrap_or_else(|| write.clone()),
-            vector: vector.unwrap_or_else(|| write.clone()),
-            write,
-        }))
+        let [write, read, vector] = [Some(&write), read.as_ref(), vector.as_ref()]
+            .map(|own| own.unwrap_or(&write).clone().distributed(distribution));
+        Databases::External(Box::new(DatabaseConfigs { write, read, vector }))
+    }
+
+    fn distribution(&mut self, s: &Settings) -> Option<Distribution> {
+        let is_on = self.or("DISTRIBUTE", &s.distribute, "false", values::truth);
+        let shards = self.or("DISTRIBUTE_SHARDS", &s.distribute_shards, "8", |text| number(text, 1, 1024));
+        let direct = self.or("CITUS_DIRECT", &s.citus_direct, "false", values::truth);
+        is_on.then_some(Distribution { shards, direct })
     }
 
     fn cors(&mut self, s: &Settings) -> CorsOrigins {

@@ -1,10 +1,11 @@
-//! What the service knows about its databases and the Kubernetes API. Requests read this state; they never wait for a database to learn it.
+//! What the service knows about its databases, their nodes and the Kubernetes API. Requests read this state; they never wait for a database to learn it.
 
 use crate::actors::Actors;
 use data_storage_actors::check::Obstacle;
 use data_storage_actors::db::sqlstate::DatabaseFault;
 use data_storage_actors::error::{ActorError, NoVerdict};
 use data_storage_actors::handle::Probe;
+use data_storage_actors::pg_writer::ProbeNodes;
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -98,6 +99,8 @@ pub struct Health {
     pub vector_read_database: Part,
     /// The API server that reviews tokens and rights; `None` where none is asked.
     pub kubernetes_api: Option<Part>,
+    /// The nodes that have the shards of a distributed database.
+    pub database_nodes: Option<Part>,
     /// Whether the audit database has the schema of this program.
     pub audit_migrated: AtomicBool,
     pub vector_migrated: AtomicBool,
@@ -126,6 +129,16 @@ impl Health {
                 actors.similarity.ask(Probe, PATIENCE),
                 actors.auth.handle.ask(Probe, PATIENCE),
             );
+            if let Some(part) = &self.database_nodes {
+                match actors.pg_writer.ask(ProbeNodes, PATIENCE).await {
+                    Ok(away) if away.is_empty() => part.set(PartState::Up, None),
+                    Ok(away) => {
+                        let verb = if away.len() == 1 { "does" } else { "do" };
+                        part.set(PartState::Down, Some(format!("{} {verb} not answer", away.join(", "))));
+                    }
+                    Err(error) => part.probed(Err(error)),
+                }
+            }
             if let Some(part) = &self.kubernetes_api {
                 part.probed(kubernetes_api);
             }

@@ -83,7 +83,7 @@ pub async fn migrate_audit(
                 }
                 return Ok(());
             }
-            Err(error @ MigrateError::Distributed(_)) => return Err(error),
+            Err(error) if error.is_refusal() => return Err(error),
             Err(error) => obstacles.look(&databases.write, &error).await,
         }
         if replica_is_current(&databases.read).await {
@@ -119,7 +119,7 @@ pub async fn migrate_vector(
         match migrate_own(&database, &clock, &identity, &health).await {
             Ok(true) => break,
             Ok(false) => {}
-            Err(error @ MigrateError::Distributed(_)) => return Err(error),
+            Err(error) if error.is_refusal() => return Err(error),
             Err(error) => obstacles.look(&database, &error).await,
         }
         sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;

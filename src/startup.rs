@@ -129,6 +129,7 @@ impl Application {
             sampler: config.traces.as_ref().map(|traces| traces.sampler),
             health: Arc::new(Health {
                 kubernetes_api: config.auth.cluster.as_ref().map(|_| Part::default()),
+                database_nodes: databases.write.distribution().map(|_| Part::default()),
                 ..Health::default()
             }),
             leaving: AtomicBool::new(false),

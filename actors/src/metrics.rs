@@ -314,6 +314,8 @@ metrics! {
     /// Whether a database serves what it is asked (1) or not (0), by pool: it answers, takes writes where it is written to, and of the
     /// requests of the last ten seconds some succeeded.
     database_serving: IntGaugeVec = "datastorage_database_serving" ["pool"];
+    /// Whether a node of a distributed database answered the coordinator at the last probe (1) or not (0). One without nodes has none.
+    database_node_up: IntGaugeVec = "datastorage_database_node_up" ["node"];
     /// Size of a database on disk (audit, vector), as of the last minute.
     database_size_bytes: IntGaugeVec = "datastorage_database_size_bytes" ["database"];
     /// How far the read database is behind its primary; 0 where it is the primary.

@@ -9,7 +9,7 @@ use data_storage_actors::check::{Obstacle, check_database};
 use data_storage_actors::db::store_identity::{self, Foreign, Side, StoreIdentity};
 use data_storage_actors::db::{ConnectError, DatabaseConfig, connect};
 use data_storage_actors::domain::time::format_rfc3339;
-use data_storage_actors::migrate::{Schema, refuse_distributed};
+use data_storage_actors::migrate::{Placement, Schema};
 use data_storage_actors::totals::{compare, repair};
 use serde_json::json;
 use std::io::ErrorKind;
@@ -166,7 +166,7 @@ const MOST_OF_AN_ANSWER: u64 = 64 * 1024;
 const SHOWN: usize = 100;
 
 async fn check_totals(databases: &DatabaseConfigs, mend: bool) -> Result<(), CommandError> {
-    refuse_distributed(&connect(&databases.write).await?, Schema::Audit).await?;
+    Placement::look(&connect(&databases.write).await?, Schema::Audit).await?.fits(databases.write.distribution())?;
     let deviations = compare(&databases.write).await?;
     for deviation in deviations.iter().take(SHOWN) {
         let values =

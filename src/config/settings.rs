@@ -47,6 +47,12 @@ settings! {
         vector_database_url = "VECTOR_DATABASE_URL";
         /// File that holds VECTOR_DATABASE_URL
         vector_database_url_file = "VECTOR_DATABASE_URL_FILE";
+        /// Whether the tables are distributed over the nodes of Citus, by `migrate` and at the start: true or false [default: false]
+        distribute = "DISTRIBUTE";
+        /// With DISTRIBUTE=true: shards of each table, when it is distributed [default: 8]
+        distribute_shards = "DISTRIBUTE_SHARDS";
+        /// With DISTRIBUTE=true: whether audits are written straight to the node that has their shard: true or false [default: false]
+        citus_direct = "CITUS_DIRECT";
         /// Folder of the embedded PostgreSQL and of its tokens [default: ./data; as root /var/lib/data-storage]
         embedded_dir = "EMBEDDED_DIR";
         /// Folder of the PostgreSQL programs for --embedded [default: where `make` put them]

@@ -15,7 +15,9 @@ pub async fn handle(state: Data<AppState>) -> HttpResponse {
     let (audit, vector) = (migrated(&health.audit_migrated), migrated(&health.vector_migrated));
     let draining = state.leaving.load(Ordering::Relaxed);
     let ok = databases.iter().all(|part| part.get() == PartState::Up) && audit && vector && !draining;
-    let ok = ok && health.kubernetes_api.as_ref().is_none_or(|part| part.get() == PartState::Up);
+    let others = [("kubernetes_api", &health.kubernetes_api), ("database_nodes", &health.database_nodes)];
+    let others = others.map(|(name, part)| Some((name, part.as_ref()?)));
+    let ok = ok && others.iter().flatten().all(|(_, part)| part.get() == PartState::Up);
     let [write, read, vector_write, vector_read] = databases.map(part);
     let mut answer = json!({
         "status": if ok { "ok" } else { "degraded" },
@@ -33,8 +35,8 @@ pub async fn handle(state: Data<AppState>) -> HttpResponse {
             "embedder": embedder(&state),
         },
     });
-    if let Some(kubernetes_api) = &health.kubernetes_api {
-        answer["parts"]["kubernetes_api"] = part(kubernetes_api);
+    for (name, other) in others.into_iter().flatten() {
+        answer["parts"][name] = part(other);
     }
     HttpResponse::Ok().json(answer)
 }

@@ -1,6 +1,6 @@
 //! The commands that ask a running service, and what a person sees of them.
 
-use crate::support::{Service, Writer, gateway_audit, server};
+use crate::support::{Service, Writer, citus, gateway_audit, server};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::{Value, json};
@@ -272,6 +272,7 @@ async fn exit_codes_tell_what_was_wrong() {
     std::fs::write(tokens.path(), "a-token,user,1\n").expect("written");
     let check = |url: &str| {
         let mut command = data_storage(&["check", "--json"]);
+        command.envs(citus::settings_of(url).iter().copied());
         command.env("DATABASE_URL", url).env("AUTH_MODE", "static").env("AUTH_TOKENS_FILE", tokens.path());
         command.env("LISTEN_ADDR", "127.0.0.1:0").env("METRICS_ADDR", "127.0.0.1:0");
         tokio::task::spawn_blocking(move || command.output().expect("it runs"))

@@ -1,7 +1,8 @@
 //! A write is idempotent: by its content, by its key, and for a while by the content of a body without any time.
 
 use crate::go_clients::now;
-use crate::support::{Service, Writer, eventually_long, gateway_audit};
+use crate::support::{Database, Service, Writer, eventually_long, gateway_audit};
+use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -92,11 +93,7 @@ async fn a_key_takes_the_place_of_the_content() {
     // A key holds beyond the window, also for a body without any time.
     let untimed = gateway_audit("rr-3").to_string();
     let first = post(Writer::Gateway, &untimed, "k3").await;
-    database
-        .client
-        .execute("UPDATE idempotency_keys SET received_at = received_at - interval '1 year'", &[])
-        .await
-        .expect("rows");
+    age_keys(&database, TimeDelta::days(365)).await;
     let again = post(Writer::Gateway, &untimed, "k3").await;
     assert!(again.is_replay());
     assert_eq!(first.audit_id(), again.audit_id());
@@ -110,11 +107,7 @@ async fn a_body_without_a_time_is_a_replay_for_a_while() {
     let again = service.post(Writer::Gateway, &body).await;
     assert!(again.is_replay());
     assert_eq!(first.audit_id(), again.audit_id());
-    database
-        .client
-        .execute("UPDATE idempotency_keys SET received_at = received_at - interval '11 minutes'", &[])
-        .await
-        .expect("rows");
+    age_keys(&database, TimeDelta::minutes(11)).await;
     let later = service.post(Writer::Gateway, &body).await;
     assert!(!later.is_replay());
     assert_ne!(first.audit_id(), later.audit_id());
@@ -125,11 +118,7 @@ async fn a_body_without_a_time_is_a_replay_for_a_while() {
         .post_raw(Writer::Gateway, PATH, &gateway_audit("rr-k").to_string(), &[("idempotency-key", "k")])
         .await
         .audit_id();
-    database
-        .client
-        .execute("UPDATE idempotency_keys SET received_at = received_at - interval '11 minutes'", &[])
-        .await
-        .expect("rows");
+    age_keys(&database, TimeDelta::minutes(11)).await;
     eventually_long("old contents are forgotten", async || {
         (database.number("SELECT count(*) FROM idempotency_keys").await == 1).then_some(())
     })
@@ -160,4 +149,10 @@ async fn a_stale_audit_is_only_good_as_a_replay() {
         let refused = service.post_raw(Writer::Gateway, PATH, &body.to_string(), headers).await;
         assert_eq!((refused.status.as_u16(), &refused.json()["field"]), (400, &json!("createdAt")));
     }
+}
+
+/// Has all keys been claimed that long ago.
+async fn age_keys(database: &Database, age: TimeDelta) {
+    let update = "UPDATE idempotency_keys SET received_at = $1";
+    database.client.execute(update, &[&(Utc::now() - age)]).await.expect("rows");
 }

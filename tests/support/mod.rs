@@ -3,6 +3,7 @@
 
 pub mod api_server;
 pub mod certificates;
+pub mod citus;
 mod contract;
 mod postgres;
 pub mod proxy;

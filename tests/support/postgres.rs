@@ -17,6 +17,8 @@ use tokio_postgres::{Client, NoTls, Row};
 pub struct Server {
     socket: PathBuf,
     dir: PathBuf,
+    /// Whether it is the one of all tests.
+    is_shared: bool,
     /// Its input ends with this process at the latest.
     _remover: Child,
 }
@@ -78,6 +80,7 @@ impl Server {
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o711)).expect("permissions");
         let remover = remover(&dir);
         let (sender, receiver) = mpsc::channel();
+        let is_shared = name.is_empty();
         let (folder, name) = (dir.clone(), name.to_owned());
         // The thread holds the server for as long as the process lives.
         std::thread::spawn(move || {
@@ -92,7 +95,7 @@ impl Server {
                 std::future::pending::<()>().await;
             });
         });
-        Server { socket: receiver.recv().expect("PostgreSQL starts"), dir, _remover: remover }
+        Server { socket: receiver.recv().expect("PostgreSQL starts"), dir, is_shared, _remover: remover }
     }
 
     /// Stops the server's processes where they are, until the answer is dropped.
@@ -128,6 +131,9 @@ impl Server {
     }
 
     pub fn url(&self, database: &str) -> String {
+        if let Some(url) = super::citus::url_of(database).filter(|_| self.is_shared) {
+            return url;
+        }
         let host = self.socket.to_string_lossy().replace('/', "%2F");
         format!("postgresql://postgres@{host}/{database}")
     }
@@ -145,6 +151,9 @@ impl Server {
 
     /// A new, empty database.
     pub async fn database(&self) -> Database {
+        if super::citus::url().is_some() && self.is_shared {
+            return super::citus::database().await;
+        }
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let admin = self.connect("postgres").await;

@@ -108,6 +108,7 @@ impl Service {
             .env("RATE_LIMIT_RPS", "0")
             .stdin(Stdio::null())
             .stderr(Stdio::piped());
+        command.envs(super::citus::settings_of(database_url).iter().copied());
         for (name, value) in settings {
             command.env(name, value);
         }

@@ -2,7 +2,7 @@
 
 use crate::db::store_identity::Foreign;
 use crate::db::{DatabaseConfig, connect};
-use crate::migrate::{MigrateError, Schema, refuse_distributed, version};
+use crate::migrate::{MigrateError, Placement, Schema, version};
 use std::fmt;
 use tokio_postgres::Client;
 
@@ -43,18 +43,30 @@ pub async fn check_database(database: &DatabaseConfig, schema: Schema, connectio
     let target = database.target();
     let checked = async {
         let client = connect(database).await?;
-        refuse_distributed(&client, schema).await?;
+        let placement = Placement::look(&client, schema).await?;
+        placement.fits(database.distribution())?;
         let facts = Facts::read(&client, schema).await?;
-        Ok::<_, MigrateError>((facts.obstacles(schema, connections), facts))
+        Ok::<_, MigrateError>((facts.obstacles(schema, connections), facts, placement))
     };
-    let (obstacles, facts) = checked.await.map_err(|error| format!("{target}: {error}"))?;
+    let (obstacles, facts, placement) = checked.await.map_err(|error| format!("{target}: {error}"))?;
     if !obstacles.is_empty() {
         let texts: Vec<String> = obstacles.iter().map(ToString::to_string).collect();
         return Err(format!("{target}: {}", texts.join("; ")));
     }
     let pending =
         if facts.migration == 0 { "not migrated yet".into() } else { format!("migration {}", facts.migration) };
-    Ok(format!("{target}: PostgreSQL {}, {} schema {pending}", facts.server_text, schema.as_str()))
+    let mut found = format!("{target}: PostgreSQL {}, {} schema {pending}", facts.server_text, schema.as_str());
+    if database.distribution().is_some() && facts.migration > 0 {
+        if let [table, ..] = placement.whole() {
+            let others = placement.whole().len() - 1;
+            return Err(format!(
+                "{target}: the table {table} is not distributed{}: run `data-storage migrate` with DISTRIBUTE=true",
+                if others > 0 { format!(", and {others} others") } else { String::new() }
+            ));
+        }
+        found = format!("{found}, {placement}");
+    }
+    Ok(found)
 }
 
 /// The first thing that keeps a schema out of a database; `None` also where the database cannot be reached, or tells nothing.

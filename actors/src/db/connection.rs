@@ -2,6 +2,7 @@
 
 use super::pool_state::PoolState;
 use super::store_identity::StoreIdentity;
+use super::template::placed;
 use super::{ConnectError, DatabaseConfig, Driver};
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -41,6 +42,7 @@ pub struct Connection {
     unverified: Option<StoreIdentity>,
     /// Never to be used again.
     is_spoilt: bool,
+    is_distributed: bool,
 }
 
 impl Connection {
@@ -72,6 +74,7 @@ impl Connection {
             warned,
             unverified: database.expectation.clone().filter(|_| !is_verified).map(|expectation| expectation.own),
             is_spoilt: false,
+            is_distributed: database.distribution().is_some(),
         })
     }
 
@@ -88,6 +91,11 @@ impl Connection {
         &self.state
     }
 
+    /// Whether the tables are distributed.
+    pub fn is_distributed(&self) -> bool {
+        self.is_distributed
+    }
+
     /// The prepared statement of this text.
     ///
     /// # Errors
@@ -96,7 +104,7 @@ impl Connection {
         if let Some(statement) = self.statements.get(sql) {
             return Ok(statement.clone());
         }
-        let statement = self.client.prepare(sql).await?;
+        let statement = self.client.prepare(&placed(sql, self.is_distributed)).await?;
         if self.statements.len() >= MAX_STATEMENTS {
             self.statements.clear();
         }

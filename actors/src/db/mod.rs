@@ -14,6 +14,7 @@ pub mod transaction;
 
 use sqlstate::describe;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -31,6 +32,17 @@ pub struct DatabaseConfig {
     tls: MakeRustlsConnect,
     /// What the connections of pools must find there.
     expectation: Option<Expectation>,
+    /// Set where the tables are distributed over several nodes.
+    distribution: Option<Distribution>,
+}
+
+/// How the tables of a database are spread over the nodes of Citus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Distribution {
+    /// Shards of each table, 1–1024: a bucket lies in one of them, and a node has at least one.
+    pub shards: u32,
+    /// Whether flushes go straight to the node that has their shard.
+    pub direct: bool,
 }
 
 /// The half of a connection that reads from the socket and writes to it.
@@ -68,12 +80,32 @@ impl DatabaseConfig {
         let local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
         let tls = if local { TlsOptions::none() } else { options };
         config.ssl_mode(tls.wanted());
-        Ok(DatabaseConfig { config: reachable(config), tls: tls.connector()?, expectation: None })
+        Ok(DatabaseConfig { config: reachable(config), tls: tls.connector()?, expectation: None, distribution: None })
     }
 
     /// The same, for pools that must lead to a store.
     pub fn expecting(self, own: &StoreIdentity, side: Side) -> Self {
         DatabaseConfig { expectation: Some(Expectation { own: own.clone(), side }), ..self }
+    }
+
+    /// The same database, with its tables distributed.
+    pub fn distributed(self, distribution: Option<Distribution>) -> Self {
+        DatabaseConfig { distribution, ..self }
+    }
+
+    /// The same database on another host of its cluster, as one whose tables are whole: those of the shards there.
+    pub fn on_node(&self, host: &str, port: u16) -> Self {
+        let host = Host::Tcp(host.to_owned());
+        let mut config = with_host(&self.config, &host, None, Some(port));
+        // To Citus the tables of a shard are its own, unless it is told otherwise.
+        let options =
+            [config.get_options().unwrap_or_default(), "-c citus.enable_manual_changes_to_shards=on"].join(" ");
+        config.options(options.trim_start());
+        DatabaseConfig { config, tls: self.tls.clone(), expectation: None, distribution: None }
+    }
+
+    pub fn distribution(&self) -> Option<Distribution> {
+        self.distribution
     }
 
     /// Host, port and database, without secrets, like `db.example:5432/data_storage`.
@@ -97,7 +129,7 @@ impl DatabaseConfig {
         config.host_path(folder).user(user).dbname(name);
         let tls = TlsOptions::none();
         config.ssl_mode(tls.wanted());
-        DatabaseConfig { config: reachable(config), tls: tls::unverified(), expectation: None }
+        DatabaseConfig { config: reachable(config), tls: tls::unverified(), expectation: None, distribution: None }
     }
 
     /// # Errors
@@ -190,30 +222,34 @@ fn one_by_one(config: &Config) -> Vec<Config> {
         return vec![config.clone()];
     }
     let (addresses, ports) = (config.get_hostaddrs(), config.get_ports());
-    let single = |(at, host): (usize, &Host)| {
-        let mut one = Config::new();
-        match host {
-            Host::Tcp(name) => one.host(name),
-            Host::Unix(folder) => one.host_path(folder),
-        };
-        if let Some(address) = addresses.get(at) {
-            one.hostaddr(*address);
-        }
-        if let Some(port) = ports.get(at).or(ports.first()) {
-            one.port(*port);
-        }
-        config.get_user().map(|user| one.user(user));
-        config.get_password().map(|password| one.password(password));
-        config.get_dbname().map(|name| one.dbname(name));
-        config.get_options().map(|options| one.options(options));
-        config.get_connect_timeout().map(|time| one.connect_timeout(*time));
-        one.ssl_mode(config.get_ssl_mode())
-            .ssl_negotiation(config.get_ssl_negotiation())
-            .channel_binding(config.get_channel_binding())
-            .target_session_attrs(config.get_target_session_attrs());
-        reachable(one)
-    };
+    let port = |at: usize| ports.get(at).or(ports.first()).copied();
+    let single = |(at, host): (usize, &Host)| with_host(config, host, addresses.get(at).copied(), port(at));
     hosts.iter().enumerate().map(single).collect()
+}
+
+/// The same configuration with this host alone.
+fn with_host(config: &Config, host: &Host, address: Option<IpAddr>, port: Option<u16>) -> Config {
+    let mut one = Config::new();
+    match host {
+        Host::Tcp(name) => one.host(name),
+        Host::Unix(folder) => one.host_path(folder),
+    };
+    if let Some(address) = address {
+        one.hostaddr(address);
+    }
+    if let Some(port) = port {
+        one.port(port);
+    }
+    config.get_user().map(|user| one.user(user));
+    config.get_password().map(|password| one.password(password));
+    config.get_dbname().map(|name| one.dbname(name));
+    config.get_options().map(|options| one.options(options));
+    config.get_connect_timeout().map(|time| one.connect_timeout(*time));
+    one.ssl_mode(config.get_ssl_mode())
+        .ssl_negotiation(config.get_ssl_negotiation())
+        .channel_binding(config.get_channel_binding())
+        .target_session_attrs(config.get_target_session_attrs());
+    reachable(one)
 }
 
 /// Makes the service notice within seconds that a connection was silently cut.

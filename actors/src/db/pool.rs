@@ -239,6 +239,11 @@ impl Pool {
     }
 }
 
+/// The planner's switches where the tables are whole, and where they are distributed: there a plan is made for the shards of its values.
+const WHOLE: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; \
+                     SET enable_mergejoin = off";
+const DISTRIBUTED: &str = "SET plan_cache_mode = auto";
+
 /// Makes connections that acknowledge a commit only when it is durable.
 pub struct Manager {
     database: DatabaseConfig,
@@ -253,8 +258,8 @@ impl Manager {
         let settings = format!(
             "SELECT set_config('synchronous_commit', 'on', false) \
              WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write'); \
-             SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; \
-             SET enable_mergejoin = off; SET max_parallel_workers_per_gather = 0; SET lock_timeout = {}; SET statement_timeout = {}",
+             {}; SET max_parallel_workers_per_gather = 0; SET lock_timeout = {}; SET statement_timeout = {}",
+            if database.distribution().is_some() { DISTRIBUTED } else { WHOLE },
             LOCK_TIMEOUT.as_millis(),
             statement_timeout.map_or(0, |timeout| timeout.as_millis())
         );

@@ -33,6 +33,10 @@ pub enum DatabaseFault {
     Partition,
     /// The schema is not this program's, as before its migration.
     Schema,
+    /// A node of several does not answer.
+    Node,
+    /// The shard is on another node now.
+    Moved,
     /// The server gave up the statement, because it took longer than its connection allows or somebody cancelled it.
     Cancelled,
     /// Committed, but the wait for a standby was ended.
@@ -51,6 +55,9 @@ impl DatabaseFault {
         };
         let code = db.code();
         match code {
+            // What the service divides by is whether the shard is there (pg_writer/shards.rs).
+            _ if *code == SqlState::DIVISION_BY_ZERO => DatabaseFault::Moved,
+            _ if is_of_a_node(db) => DatabaseFault::Node,
             _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => DatabaseFault::ReadOnly,
             _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => DatabaseFault::Refused,
             _ if *code == SqlState::LOCK_NOT_AVAILABLE => DatabaseFault::Locked,
@@ -83,6 +90,11 @@ impl DatabaseFault {
         matches!(self, DatabaseFault::Away | DatabaseFault::ReadOnly)
     }
 
+    /// Whether a shard may be elsewhere than it was when it was last looked for.
+    pub fn is_of_a_moved_shard(self) -> bool {
+        matches!(self, DatabaseFault::Moved)
+    }
+
     /// Whether nothing was heard of the server.
     pub fn is_silent(self) -> bool {
         use DatabaseFault::{Away, Cancelled, Late, Unreachable};
@@ -105,6 +117,7 @@ impl DatabaseFault {
             DatabaseFault::Unreachable => "PostgreSQL connection failed",
             DatabaseFault::Busy => "the service is overloaded",
             DatabaseFault::Away | DatabaseFault::Late | DatabaseFault::Cancelled => "PostgreSQL does not answer",
+            DatabaseFault::Node | DatabaseFault::Moved => "a node of the database does not answer",
             DatabaseFault::Full => "the database has no room",
             DatabaseFault::ReadOnly => "the database is read-only",
             DatabaseFault::Refused => "the database refuses this service",
@@ -130,6 +143,18 @@ const UNDEFINED: [SqlState; 4] =
 /// "no partition of relation … found for row" is a check violation without a constraint's name.
 fn is_missing_partition(db: &DbError) -> bool {
     *db.code() == SqlState::CHECK_VIOLATION && db.constraint().is_none()
+}
+
+/// Citus tells of a node that it cannot reach, or that went away, with codes of its own connections or none.
+fn is_of_a_node(db: &DbError) -> bool {
+    let is_of_a_connection = matches!(db.code().code().get(..2), Some("08" | "57" | "XX" | "HV"));
+    let tells = |text: &str| {
+        ["remote node", "the node ", "node group", "remote connection", "placement"]
+            .iter()
+            .any(|word| text.contains(word))
+    };
+    let was_sent_there = db.where_().is_some_and(|context| context.contains("while executing command on"));
+    is_of_a_connection && (was_sent_there || tells(db.message()) || db.detail().is_some_and(tells))
 }
 
 fn is_io(error: &Error) -> bool {

@@ -10,8 +10,55 @@
 //! (`domain/totals.rs`), `{has_new_audit}` whether an upsert brings an audit that was not there, `{progress}` is how far the status of the audit `a` has come (`domain/status.rs`), `{latest}` sorts
 //! audits `a` of one incident, the latest first, and `{last_audit_at}` is the time of the latest audit of an incident `t`.
 
+//!
+//! A statement is the same where its tables are whole and where they are distributed, but for what one of the two would plan badly:
+//! `/*whole*/ TEXT /*end*/` stands only where they are whole, and `/*distributed TEXT */` only where they are distributed ([`placed`]). To
+//! PostgreSQL these are comments.
+
 use crate::domain::facts::{Fact, FactKind, copied, counted, stated};
+use std::borrow::Cow;
 use std::fmt::Write;
+
+/// A statement as it is for tables that are whole or distributed.
+pub(crate) fn placed(sql: &str, is_distributed: bool) -> Cow<'_, str> {
+    if !is_distributed || !sql.contains("/*") {
+        return sql.into();
+    }
+    let mut text = String::with_capacity(sql.len());
+    let mut rest = sql;
+    while let Some(at) = rest.find("/*") {
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if rest.starts_with(WHOLE) {
+            rest = within(rest, WHOLE, END).1;
+        } else {
+            let (comment, after) = within(rest, "/*", "*/");
+            if let Some(own) = comment.strip_prefix("distributed ") {
+                text.push_str(placed(own.trim_end(), true).trim_start());
+            }
+            rest = after;
+        }
+    }
+    text.push_str(rest);
+    text.into()
+}
+
+const WHOLE: &str = "/*whole*/";
+const END: &str = "/*end*/";
+
+/// What stands between an opening at the start of a text and its end, and what follows. There may be others of the kind within.
+fn within<'a>(text: &'a str, open: &str, close: &str) -> (&'a str, &'a str) {
+    let (mut at, mut depth) = (0, 0);
+    loop {
+        let Some(next) = text[at..].find(close) else { return (&text[open.len()..], "") };
+        depth += text[at..at + next].matches(open).count();
+        at += next + close.len();
+        depth -= 1;
+        if depth == 0 {
+            return (&text[open.len()..at - close.len()], &text[at..]);
+        }
+    }
+}
 
 /// The statement that a template stands for.
 pub(crate) fn fill(template: &str) -> String {
@@ -35,16 +82,20 @@ pub(crate) fn fill(template: &str) -> String {
     number(&text)
 }
 
-/// Whether this transaction has inserted an audit of the incident that it upserts.
-const HAS_NEW_AUDIT: &str = "EXISTS (SELECT FROM remediation_audit AS a WHERE a.bucket = excluded.bucket \
-                             AND a.remediation_request_id = excluded.correlation_id AND a.xmin = pg_current_xact_id()::xid)";
+/// Whether this transaction has inserted an audit of the incident that it upserts. Distributed tables cannot tell: to take a replay for a new
+/// audit costs only work.
+const HAS_NEW_AUDIT: &str = "/*whole*/EXISTS (SELECT FROM remediation_audit AS a WHERE a.bucket = excluded.bucket \
+                             AND a.remediation_request_id = excluded.correlation_id AND a.xmin = pg_current_xact_id()::xid)/*end*/\
+                             /*distributed true */";
 
 /// A statement that reads its rows from one `unnest`, as it is for one row: each list of values is a value. PostgreSQL runs a function and
 /// makes a table for every list, which takes longer than the rest of the work for one row.
 pub(crate) fn for_one_row(sql: &str) -> String {
     let Some((before, rest)) = sql.split_once("unnest(") else { return sql.to_owned() };
     let Some((lists, after)) = rest.split_once(')') else { return sql.to_owned() };
-    format!("{before}(SELECT {}){after}", lists.replace("[]", ""))
+    // Where the lists are asked for as such, the value is.
+    let one = format!("{before}(SELECT {}){after}", lists.replace("[]", ""));
+    (1..10).fold(one, |sql, n| sql.replace(&format!("= ANY (${n})"), &format!("= ${n}")))
 }
 
 /// `minute_of` in SQL.
@@ -119,6 +170,15 @@ mod tests {
             "INSERT INTO t SELECT * FROM (SELECT $1::int, $2::text)\n    AS u (a, b) ORDER BY u.a"
         );
         assert_eq!(for_one_row("SELECT 1"), "SELECT 1");
+    }
+
+    #[test]
+    fn one_statement_serves_both() {
+        let sql = "SELECT a /*whole*/FROM t/*end*/ /*distributed FROM u WHERE b = ANY ($1) */-- c\n/* d */;";
+        assert_eq!(placed(sql, false), sql);
+        assert_eq!(placed(sql, true), "SELECT a  FROM u WHERE b = ANY ($1)-- c\n;");
+        let nested = "/*whole*/a /*whole*/b/*end*/ /*distributed c */ d/*end*/ /*distributed e /*whole*/f/*end*/ /*distributed g */ h */ i";
+        assert_eq!(placed(nested, true), " e  g h i");
     }
 
     #[test]

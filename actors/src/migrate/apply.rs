@@ -1,8 +1,9 @@
 //! Applies the migrations that a database lacks, in their order.
 
 use super::concurrently::{self, Step};
+use super::distributed::distribute;
 use super::session::Session;
-use super::{MigrateError, Schema, refuse_distributed, version};
+use super::{MigrateError, Placement, Schema, version};
 use crate::db::{DatabaseConfig, connect};
 use refinery::{Migration, Runner, SchemaVersion, Target};
 use tokio_postgres::Client;
@@ -64,17 +65,21 @@ impl Migrations {
     /// Applies what a database lacks. A database that lacks nothing is only read.
     ///
     /// # Errors
-    /// When the database cannot be reached or changed, is newer than this program, or is distributed. What was applied until
+    /// When the database cannot be reached or changed, is newer than this program, or is not as it is configured. What was applied until
     /// then stays, and the next call goes on from there.
     pub async fn apply(&self, database: &DatabaseConfig) -> Result<(), MigrateError> {
         let client = connect(database).await?;
-        refuse_distributed(&client, self.schema).await?;
+        let wanted = database.distribution();
+        Placement::look(&client, self.schema).await?.fits(wanted)?;
         let encoding: String =
             client.query_one("-- migrate.encoding\nSELECT current_setting('server_encoding')", &[]).await?.get(0);
         if encoding != "UTF8" {
             return Err(MigrateError::Encoding(encoding));
         }
-        let is_done = async |client: &Client| Ok(self.found(client).await? == self.latest());
+        let is_done = async |client: &Client| {
+            let is_placed = wanted.is_none() || Placement::look(client, self.schema).await?.whole().is_empty();
+            Ok(self.found(client).await? == self.latest() && is_placed)
+        };
         if is_done(&client).await? {
             return Ok(());
         }
@@ -86,6 +91,9 @@ impl Migrations {
         for migration in self.list.iter().filter(|migration| migration.version() > found) {
             self.apply_one(&mut session, migration).await?;
             tracing::info!(schema = self.schema.as_str(), %migration, "migration applied");
+        }
+        if let Some(wanted) = wanted {
+            distribute(&session.client, self.schema, wanted).await?;
         }
         session.end().await?;
         Ok(())

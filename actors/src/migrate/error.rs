@@ -22,13 +22,23 @@ pub enum MigrateError {
     #[error("the database has the encoding {0}: texts of any script need UTF8")]
     Encoding(String),
     #[error(
-        "the table {0} is distributed by Citus, which this version does not support: \
-         use a database whose tables are not distributed"
+        "the table {0} is distributed by Citus: set DISTRIBUTE=true, or use a database whose tables are not distributed"
     )]
     Distributed(String),
+    #[error(
+        "DISTRIBUTE=true, and the database has no extension citus: CREATE EXTENSION citus there, or leave DISTRIBUTE out"
+    )]
+    NoCitus,
+    #[error("the database has Citus {0}, which is older than 13: upgrade it")]
+    OldCitus(i32),
 }
 
 impl MigrateError {
+    /// Whether the configuration and the database do not go together, which time does not mend.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, MigrateError::Distributed(_) | MigrateError::NoCitus | MigrateError::OldCitus(_))
+    }
+
     /// PostgreSQL's error, where that is the cause.
     fn cause(&self) -> Option<&tokio_postgres::Error> {
         match self {

@@ -2,7 +2,7 @@
 //! and the traffic of the replicas that run already goes on (docs/operating.md, "Upgrades").
 //!
 //! `apply.rs` applies what is missing, `session.rs` holds the lock and tries again, `concurrently.rs` makes indexes beside
-//! writers, `waits.rs` finds out what a migration waits for, `distributed.rs` refuses a database of Citus.
+//! writers, `waits.rs` finds out what a migration waits for, `distributed.rs` spreads the tables over the nodes of Citus.
 
 mod apply;
 mod concurrently;
@@ -12,7 +12,7 @@ mod session;
 mod waits;
 
 pub use apply::Migrations;
-pub use distributed::refuse_distributed;
+pub use distributed::Placement;
 pub use error::MigrateError;
 
 use crate::db::connection::Connection;

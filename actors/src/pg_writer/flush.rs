@@ -1,6 +1,7 @@
 //! One transaction for many audits, in one round trip; in two where some audits have keys.
 
 use super::attempts::Due;
+use super::shards::{GUARD, LOCK, Shard};
 use super::{Audit, PgWriterSettings, window_start};
 use crate::db::columns::{Column, column};
 use crate::db::connection::Connection;
@@ -51,9 +52,11 @@ pub(super) async fn flush(
     audits: &[&Audit],
     settings: &PgWriterSettings,
     now: DateTime<Utc>,
+    direct: Option<&Direct<'_>>,
 ) -> Result<Flushed, Error> {
-    let statements = Statements::prepare(tx, audits.len() == 1).await?;
-    Flush { client: tx.client(), statements, audits, settings, now }.run(tx).await
+    let statements = Statements::prepare(tx, audits.len() == 1, direct).await?;
+    let is_distributed = tx.is_distributed();
+    Flush { client: tx.client(), statements, audits, settings, now, is_distributed, direct }.run(tx).await
 }
 
 macro_rules! statements {
@@ -61,14 +64,26 @@ macro_rules! statements {
         struct Statements { $($name: Statement,)* }
 
         impl Statements {
-            async fn prepare(connection: &mut Connection, is_one: bool) -> Result<Self, Error> {
-                Ok(Statements { $($name: connection.prepare(sql_for_rows!($file, is_one)).await?,)* })
+            async fn prepare(
+                connection: &mut Connection,
+                is_one: bool,
+                direct: Option<&Direct<'_>>,
+            ) -> Result<Self, Error> {
+                Ok(Statements {
+                    $($name: match direct {
+                        None => connection.prepare(sql_for_rows!($file, is_one)).await?,
+                        Some(direct) => {
+                            connection.prepare(&direct.shard.statement(sql_for_rows!($file, is_one))).await?
+                        }
+                    },)*
+                })
             }
         }
     };
 }
 
 statements!(
+    drop_claimed_keys = "drop_claimed_keys.sql",
     claim_keys = "claim_keys.sql",
     read_keys = "read_keys.sql",
     insert_remediation_audits = "insert_remediation_audits.sql",
@@ -80,12 +95,21 @@ statements!(
     insert_outbox = "../outbox/insert.sql",
 );
 
+/// A flush of one shard, on the node that has it.
+pub(super) struct Direct<'a> {
+    pub shard: &'a Shard,
+    /// For the incidents that it may open: one for each audit.
+    pub numbers: Vec<i64>,
+}
+
 struct Flush<'a> {
     client: Arc<Client>,
     statements: Statements,
     audits: &'a [&'a Audit],
     settings: &'a PgWriterSettings,
     now: DateTime<Utc>,
+    is_distributed: bool,
+    direct: Option<&'a Direct<'a>>,
 }
 
 impl Flush<'_> {
@@ -96,8 +120,19 @@ impl Flush<'_> {
         }
         let audits = self.new_audits(&dispositions);
         // All of it and the COMMIT are sent at once. What a replay brings changes nothing, so that nothing waits to know which these are.
+        let guards = match self.direct {
+            Some(direct) => Some((direct.shard, [tx.prepare(LOCK).await?, tx.prepare(GUARD).await?])),
+            None => None,
+        };
+        let guard = async {
+            match &guards {
+                Some((shard, statements)) => self.guard(statements, shard).await,
+                None => Ok(()),
+            }
+        };
         let written = tx.last(async {
-            let (ids, remediations, workflows, incidents, links, outbox) = join!(
+            let (guarded, ids, remediations, workflows, incidents, links, outbox) = join!(
+                guard,
                 self.incident_ids(&audits.0),
                 self.remediations(&audits.0),
                 self.workflows(&audits.1),
@@ -106,6 +141,7 @@ impl Flush<'_> {
                 self.outbox(&audits.0)
             );
             // The first error in the order of the statements: those behind it only tell that the transaction is over.
+            guarded?;
             ids?;
             let (remediations, workflows, changed) = (remediations?, workflows?, incidents?);
             links.and(outbox).map(|()| (remediations, workflows, changed))
@@ -119,6 +155,13 @@ impl Flush<'_> {
             }
         }
         Ok(Flushed { dispositions, conflicts, due })
+    }
+
+    /// Sees to it that the shard stays where it is, and is there.
+    async fn guard(&self, [lock, guard]: &[Statement; 2], shard: &Shard) -> Result<(), Error> {
+        let ids: [&(dyn ToSql + Sync); 1] = [&shard.ids];
+        let (locked, guarded) = join!(self.client.query(lock, &ids), self.client.query(guard, &ids));
+        locked.and(guarded).map(|_| ())
     }
 
     /// The audits that are not known to be replays.
@@ -167,14 +210,22 @@ impl Flush<'_> {
         let contents = column(&rows, |row| row.content);
         let ids = column(&rows, |row| row.id.as_str());
         let received = column(&rows, |row| row.received_at);
-        let over = window_start(self.now, self.settings.replay_window);
-        let claim: [&(dyn ToSql + Sync); 7] = [&buckets, &keys, &windowed, &contents, &ids, &received, &over];
+        let until = window_start(self.now, self.settings.replay_window);
+        let claim: [&(dyn ToSql + Sync); 7] = [&buckets, &keys, &windowed, &contents, &ids, &received, &until];
         let read: [&(dyn ToSql + Sync); 2] = [&buckets, &keys];
-        let (claimed, read) = join!(
+        let over: [&(dyn ToSql + Sync); 3] = [&buckets, &keys, &until];
+        let drop_claimed = async {
+            match self.is_distributed {
+                true => self.client.execute(&self.statements.drop_claimed_keys, &over).await.map(|_| ()),
+                false => Ok(()),
+            }
+        };
+        let (dropped, claimed, read) = join!(
+            drop_claimed,
             self.client.execute(&self.statements.claim_keys, &claim),
             self.client.query(&self.statements.read_keys, &read),
         );
-        claimed?;
+        dropped.and(claimed)?;
         let read = read?;
         let holders: HashMap<&[u8], &Row> = read.iter().map(|row| (row.get("key"), row)).collect();
         for (audit, disposition) in self.audits.iter().zip(dispositions) {
@@ -273,7 +324,8 @@ impl Flush<'_> {
         let buckets = Column(first.keys().map(|(bucket, _)| *bucket).collect());
         let names = Column(first.keys().map(|(_, name)| *name).collect());
         let times = Column(first.into_values().collect());
-        let params: [&(dyn ToSql + Sync); 3] = [&buckets, &names, &times];
+        let mut params: Vec<&(dyn ToSql + Sync)> = vec![&buckets, &names, &times];
+        params.extend(self.direct.map(|direct| &direct.numbers as &(dyn ToSql + Sync)));
         let (buried, opened) = join!(
             self.bury_stale(&buckets, &names),
             self.client.execute(&self.statements.insert_incident_ids, &params),
@@ -285,7 +337,10 @@ impl Flush<'_> {
     /// Takes away incidents that are older than what is kept, so that their requests open new ones.
     async fn bury_stale(&self, buckets: &Column<i32>, names: &Column<&str>) -> Result<(), Error> {
         let Some(kept_from) = self.settings.window.kept_from(self.now) else { return Ok(()) };
-        self.client.execute(&self.statements.bury_stale, &[buckets, names, &kept_from]).await.map(|_| ())
+        let number = number();
+        let mut params: Vec<&(dyn ToSql + Sync)> = vec![buckets, names, &kept_from];
+        params.extend(self.direct.map(|_| &number as &(dyn ToSql + Sync)));
+        self.client.execute(&self.statements.bury_stale, &params).await.map(|_| ())
     }
 
     /// Says how often an identifying fact was in conflict, and whose attempts are due.
@@ -330,6 +385,8 @@ impl Flush<'_> {
         let last: [&(dyn ToSql + Sync); 9] =
             [&statuses, &starts, &ends, &durations, &errors, &by, &received, &last_audits, &attempts];
         params.extend(last);
+        let number = number();
+        params.extend(self.direct.map(|_| &number as &(dyn ToSql + Sync)));
         let row = self.client.query_one(&self.statements.upsert_incidents, &params).await?;
         for (count, fact) in conflicts.iter_mut().zip(identifying()) {
             *count += row.get::<_, i64>(fact.column).unsigned_abs();
@@ -372,6 +429,12 @@ impl Flush<'_> {
         .await
         .map(|_| ())
     }
+}
+
+/// The number of a change, as good as unique: the sequence is on the coordinator.
+fn number() -> i64 {
+    let (high, _) = Uuid::new_v4().as_u64_pair();
+    (high >> 1).cast_signed()
 }
 
 /// A list with commas; `None` where there is nothing in it.

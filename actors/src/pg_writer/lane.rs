@@ -1,10 +1,14 @@
 //! A lane: one flush at a time, of everything that waits.
 
-use super::flush::{Disposition, Flushed, flush};
-use super::queue::{Incoming, LaneEnd, Pending, Sameness};
+use super::flush::{Direct, Disposition, Flushed, flush};
+use super::nodes::Nodes;
+use super::queue::{Incoming, LaneEnd, Pending, Sameness, WriteQueue};
+use super::shards::ShardMap;
 use super::{Audit, OnCommit, PgWriterSettings, Written, partitions};
+use crate::db::connection::Connection;
 use crate::db::pool::Pool;
 use crate::db::sqlstate::{DatabaseError, DatabaseFault};
+use crate::db::transaction::Transaction;
 use crate::domain::audit_text::AuditText;
 use crate::domain::embedding_job::EmbeddingJob;
 use crate::domain::facts::identifying;
@@ -38,7 +42,26 @@ pub(super) struct Lane {
     pub lacks_upkeep: Rc<AtomicBool>,
     /// Months whose partition is known to exist.
     pub months: HashSet<NaiveDate>,
+    pub queue: WriteQueue,
+    pub nodes: Rc<Nodes>,
+    /// Numbers of incidents that are this lane's, from the sequence on the coordinator.
+    pub numbers: Vec<i64>,
 }
+
+/// What goes together in one flush.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Route {
+    /// The number of the shard; `None` where that is not known, or the tables are whole.
+    shard: Option<usize>,
+    /// Whether all that is written is in this shard, and the flush goes straight to its node.
+    is_direct: bool,
+}
+
+/// How many numbers of incidents are taken from the sequence at once.
+const NUMBERS: i64 = 4096;
+
+const TAKE_NUMBERS: &str = "-- pg_writer.take_numbers
+SELECT nextval('incident_number') FROM generate_series(1, $1::bigint) AS n (n)";
 
 impl Lane {
     /// Flushes until the queue is closed and empty.
@@ -60,11 +83,18 @@ impl Lane {
         let mut places: HashMap<Sameness, usize> = HashMap::new();
         let mut again = VecDeque::new();
         let mut bytes = 0;
+        let shards = self.queue.shards();
+        let mut route = None;
         while batch.len() < self.settings.flush_max_rows && bytes < self.settings.flush_max_bytes {
             let Some(next) = incoming.next(batch.is_empty() && again.is_empty()).await else { break };
             if next.queued_at.elapsed() > self.settings.deadline {
                 // Its requests have been answered 503; after a long stop the living come first.
                 next.answer(Err(ActorError::Unavailable("the request took too long")), &self.metrics);
+                continue;
+            }
+            let own = self.route(&shards, &next.audit);
+            if *route.get_or_insert(own) != own {
+                again.push_back(next);
                 continue;
             }
             match places.get(&next.sameness()).and_then(|place| batch.get_mut(*place)) {
@@ -83,6 +113,17 @@ impl Lane {
         }
         incoming.defer(again);
         batch
+    }
+
+    fn route(&self, shards: &ShardMap, audit: &Audit) -> Route {
+        let envelope = audit.envelope();
+        let shard = shards.of_bucket(envelope.bucket());
+        let is_alone = || {
+            let has_tie = matches!(audit, Audit::Workflow(audit) if audit.remediation_request_id.is_some());
+            envelope.recognition.key().is_none() && !has_tie
+        };
+        let direct = self.settings.pool.database.distribution().is_some_and(|distribution| distribution.direct);
+        Route { shard, is_direct: direct && shard.is_some() && is_alone() }
     }
 
     #[cfg(debug_assertions)]
@@ -169,10 +210,18 @@ impl Lane {
         let audits: Vec<&Audit> = batch.iter().map(|pending| &pending.audit).collect();
         let mut tries = 0;
         let flushed = loop {
-            match self.try_together(&audits).await {
+            // A flush is a large future, and there are two kinds: they are not to lie on the thread's stack.
+            match Box::pin(self.try_together(&audits)).await {
                 // A partition that was there is gone, or one that was not is made by another process.
                 Err(error) if error.fault == DatabaseFault::Partition && tries < RETRIES && self.is_awaited(batch) => {
                     self.months.clear();
+                }
+                // The shard was moved, and its tables there may be gone already.
+                Err(error) if error.fault.is_of_a_moved_shard() && tries < RETRIES && self.is_awaited(batch) => {
+                    match ShardMap::read(&self.pool).await {
+                        Ok(shards) => self.queue.set_shards(shards),
+                        Err(_) => break Err(error)?,
+                    }
                 }
                 result => break result?,
             }
@@ -186,13 +235,28 @@ impl Lane {
         Ok(flushed.dispositions)
     }
 
+    /// So many numbers of incidents, which are nobody else's. What is not used is lost: there are enough.
+    async fn take_numbers(&mut self, connection: &mut Connection, count: usize) -> Result<Vec<i64>, DatabaseError> {
+        if self.numbers.len() < count {
+            let more = NUMBERS.max(i64::try_from(count).unwrap_or(i64::MAX));
+            let take = async |tx: &mut Transaction<'_>| {
+                let take = tx.prepare(TAKE_NUMBERS).await?;
+                tx.client().query(&take, &[&more]).await
+            };
+            let rows = connection.autocommit("pg_writer.take_numbers", self.settings.deadline, take).await?;
+            self.numbers = rows.iter().map(|row| row.get(0)).collect();
+        }
+        Ok(self.numbers.split_off(self.numbers.len() - count))
+    }
+
     /// Whether some request of a batch still waits.
     fn is_awaited(&self, batch: &[Pending]) -> bool {
         batch.iter().any(|pending| pending.queued_at.elapsed() < self.settings.deadline)
     }
 
     async fn try_together(&mut self, audits: &[&Audit]) -> Result<Flushed, DatabaseError> {
-        let mut connection = self.pool.get().await?;
+        let pool = self.pool.clone();
+        let mut connection = pool.get().await?;
         let missing: BTreeSet<NaiveDate> = audits
             .iter()
             .filter_map(|audit| match audit {
@@ -207,9 +271,27 @@ impl Lane {
         }
         // Past this limit all requests have been answered long ago.
         let limit = self.settings.deadline * 2;
-        let (settings, now) = (&self.settings, (self.clock)());
-        let flushed =
-            connection.transaction("pg_writer.flush", limit, async |tx| flush(tx, audits, settings, now).await).await?;
+        let now = (self.clock)();
+        let shards = self.queue.shards();
+        let route = audits.first().map(|audit| self.route(&shards, audit));
+        let direct = route.filter(|route| route.is_direct).and_then(|route| shards.shards.get(route.shard?));
+        let flushed = match direct {
+            None => {
+                let settings = &self.settings;
+                let work = async |tx: &mut Transaction<'_>| Box::pin(flush(tx, audits, settings, now, None)).await;
+                connection.transaction("pg_writer.flush", limit, work).await?
+            }
+            Some(shard) => {
+                let numbers = self.take_numbers(&mut connection, audits.len()).await?;
+                let direct = Direct { shard, numbers };
+                let pool = self.nodes.pool(&shard.node, &self.settings, &self.metrics);
+                let mut connection = pool.get().await?;
+                let settings = &self.settings;
+                let work =
+                    async |tx: &mut Transaction<'_>| Box::pin(flush(tx, audits, settings, now, Some(&direct))).await;
+                connection.transaction("pg_writer.flush", limit, work).await?
+            }
+        };
         if !flushed.due.is_empty()
             && let Err(error) = flushed.due.write(&mut connection).await
         {

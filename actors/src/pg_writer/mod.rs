@@ -8,8 +8,11 @@ mod fill_workloads;
 mod find_replay;
 mod flush;
 mod lane;
+mod nodes;
 mod partitions;
+mod probe_nodes;
 mod queue;
+mod shards;
 mod write_remediation_audit;
 mod write_workflow_audit;
 
@@ -17,11 +20,13 @@ pub use drain::Drain;
 #[cfg(debug_assertions)]
 pub use lane::PANIC as PANIC_IN_FLUSH;
 pub use partitions::{make_partitions, name as partition_name};
+pub use probe_nodes::ProbeNodes;
 pub use queue::WriteQueue;
 pub use write_remediation_audit::WriteRemediationAudit;
 pub use write_workflow_audit::WriteWorkflowAudit;
 
 use crate::db::pool::{Pool, PoolSettings};
+use crate::db::sqlstate::DatabaseFault;
 use crate::domain::audit::{Envelope, Recognition};
 use crate::domain::audit_id::AuditId;
 use crate::domain::embedding_job::EmbeddingJob;
@@ -32,10 +37,12 @@ use crate::error::ActorError;
 use crate::handle::{Probe, common_handlers};
 use crate::metrics::Metrics;
 use crate::supervise::Alive;
-use crate::totals::{count_all, fold_totals};
+use crate::totals::{Generations, count_all, fold_totals};
 use actix::prelude::*;
 use chrono::{DateTime, TimeDelta, Utc};
 use lane::Lane;
+use nodes::Nodes;
+use shards::ShardMap;
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -73,10 +80,13 @@ pub struct PgWriterActor {
     pool: Option<Pool>,
     /// Dropped with the actor: its lanes end then.
     here: Option<watch::Sender<()>>,
+    /// Pools of the nodes that flushes go straight to.
+    nodes: Rc<Nodes>,
     /// Answered when a lane has ended.
     ended: Vec<oneshot::Receiver<()>>,
     /// One permit: one fold at a time.
     folding: Arc<Semaphore>,
+    generations: Rc<Generations>,
     /// Whether there may be changes to fold.
     has_changes: Rc<AtomicBool>,
     /// Whether there may be incidents of which something is to be made up for.
@@ -130,6 +140,10 @@ const FORGET: Duration = Duration::from_secs(20);
 /// How often partitions are looked after.
 const UPKEEP: Duration = Duration::from_secs(3600);
 
+/// How often it is looked where the shards are, until that is known, and then.
+const LOOK_FOR_SHARDS: Duration = Duration::from_secs(1);
+const SHARDS_MOVE: Duration = Duration::from_secs(30);
+
 impl PgWriterActor {
     pub fn new(
         settings: PgWriterSettings,
@@ -147,8 +161,10 @@ impl PgWriterActor {
             on_commit,
             pool: None,
             here: None,
+            nodes: Rc::default(),
             ended: Vec::new(),
             folding: Arc::new(Semaphore::new(1)),
+            generations: Rc::default(),
             has_changes: Rc::new(AtomicBool::new(true)),
             lacks_upkeep: Rc::new(AtomicBool::new(true)),
             windows_end: Some(Instant::now()),
@@ -175,10 +191,10 @@ impl PgWriterActor {
             return;
         }
         let (Ok(pool), Ok(turn)) = (self.pool(), self.folding.clone().try_acquire_owned()) else { return };
-        let has_changes = self.has_changes.clone();
+        let (has_changes, generations) = (self.has_changes.clone(), self.generations.clone());
         has_changes.store(false, Ordering::Relaxed);
         actix::spawn(async move {
-            if !fold_totals(&pool).await {
+            if !fold_totals(&pool, &generations).await {
                 has_changes.store(true, Ordering::Relaxed);
             }
             drop(turn);
@@ -208,6 +224,20 @@ impl PgWriterActor {
                 }
             });
         }
+    }
+
+    /// Looks where the shards are. Until that is known a flush may be one of several nodes.
+    fn find_shards(&self) {
+        let Ok(pool) = self.pool() else { return };
+        let queue = self.queue.clone();
+        actix::spawn(async move {
+            match ShardMap::read(&pool).await {
+                Ok(shards) => queue.set_shards(shards),
+                // Before the first migration there are none.
+                Err(error) if error.fault == DatabaseFault::Schema => {}
+                Err(error) => error.log("the shards are not known; the next turn looks again"),
+            }
+        });
     }
 
     /// Looks after the partitions of the months to come.
@@ -270,6 +300,9 @@ impl Actor for PgWriterActor {
                 has_written: self.has_changes.clone(),
                 lacks_upkeep: self.lacks_upkeep.clone(),
                 months: HashSet::new(),
+                queue: self.queue.clone(),
+                nodes: self.nodes.clone(),
+                numbers: Vec::new(),
             };
             let (ending, end) = oneshot::channel();
             let lane = actix::spawn(async move {
@@ -294,6 +327,15 @@ impl Actor for PgWriterActor {
             actor.keep_ahead();
         });
         self.pool = Some(pool);
+        if self.settings.pool.database.distribution().is_some() {
+            self.find_shards();
+            ctx.run_interval(LOOK_FOR_SHARDS, |actor, _| {
+                if actor.queue.shards().shards.is_empty() {
+                    actor.find_shards();
+                }
+            });
+            ctx.run_interval(SHARDS_MOVE, |actor, _| actor.find_shards());
+        }
     }
 }
 

@@ -61,6 +61,8 @@ async fn create_one(tx: &mut Transaction<'_>, month: NaiveDate, patience: Durati
     // Of these texts only names and dates vary, and they are ours. An incident changes a few times soon after it was opened: with
     // room on its page that costs no entry in any index. A table that is there already was detached, and not dropped yet.
     let client = tx.client();
+    // Of distributed tables the shards are made one after the other: at once they would wait for each other's locks.
+    client.batch_execute("SET LOCAL citus.multi_shard_modify_mode = 'sequential'").await?;
     client
         .batch_execute(&format!(
             "-- pg_writer.make_partition

@@ -1,5 +1,6 @@
 //! What waits for its flush. The queue outlives the actor: what waited when a lane panicked is written by the next one.
 
+use super::shards::ShardMap;
 use super::{Audit, Written};
 use crate::domain::audit_id::AuditId;
 use crate::domain::bucket::Bucket;
@@ -11,14 +12,11 @@ use crate::trace::OpenSpan;
 use crate::waiting::Waiting;
 use prometheus::IntGauge;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-/// Flushes that may be under way at once. Two were measured to be slower on two cores: their flushes are smaller, and more
-/// (docs/performance.md).
-const LANES: usize = 1;
 /// Memory that waiting audits may take, in KiB; one audit always finds room.
 const ROOM_KIB: usize = 64 * 1024;
 
@@ -89,10 +87,12 @@ impl Pending {
     }
 }
 
-/// The queues of all lanes. Each lane owns the buckets of its number, mod their count: two of them never touch one incident.
+/// The queues of all lanes. Each lane owns the shards of its number, mod their count, or where there are none the buckets: two of them never
+/// touch one incident, but for the moment in which the shards become known.
 #[derive(Clone)]
 pub struct WriteQueue {
     lanes: Arc<Vec<LaneQueue>>,
+    shards: Arc<RwLock<Arc<ShardMap>>>,
     room: Arc<Semaphore>,
     is_draining: Arc<watch::Sender<bool>>,
     depth: IntGauge,
@@ -116,14 +116,16 @@ const FULL: NotQueued = ("queue_full", "the write queue is full");
 const CLOSED: NotQueued = ("down", RESTARTING);
 
 impl WriteQueue {
-    /// `capacity`: most audits that may wait for one lane.
-    pub fn new(capacity: usize, metrics: &Metrics) -> Self {
+    /// `capacity`: most audits that may wait for one lane. `lanes`: flushes that may be under way at once. Of whole tables one is best: two
+    /// were measured to be slower on two cores, since their flushes are smaller, and more (docs/performance.md).
+    pub fn new(capacity: usize, lanes: usize, metrics: &Metrics) -> Self {
         let lane = |_| {
             let (sender, queue) = mpsc::channel(capacity);
             LaneQueue { sender, waiting: Arc::new(Mutex::new(Line { queue, deferred: VecDeque::new() })) }
         };
         WriteQueue {
-            lanes: Arc::new((0..LANES).map(lane).collect()),
+            lanes: Arc::new((0..lanes.max(1)).map(lane).collect()),
+            shards: Arc::default(),
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             is_draining: Arc::new(watch::Sender::new(false)),
             depth: metrics.write_queue_depth.clone(),
@@ -151,8 +153,20 @@ impl WriteQueue {
     }
 
     fn lane_of(&self, bucket: Bucket) -> Option<&LaneQueue> {
-        let number = usize::try_from(bucket.get()).ok()?;
+        let number = match self.shards().of_bucket(bucket) {
+            Some(shard) => shard,
+            None => usize::try_from(bucket.get()).ok()?,
+        };
         self.lanes.get(number % self.lanes.len())
+    }
+
+    /// Where the buckets are, as far as that is known.
+    pub(super) fn shards(&self) -> Arc<ShardMap> {
+        self.shards.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_shards(&self, shards: ShardMap) {
+        *self.shards.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shards);
     }
 
     /// An end for each lane of an actor; a lane of the actor before is waited for. A lane ends when the other end of `actor` is dropped.

@@ -107,6 +107,15 @@ fn statement(message: &GetFacets) -> ComposedStatement<'_> {
     let field: String = (0..columns.len())
         .map(|at| format!(" WHEN {} THEN {at}", ((1u32 << columns.len()) - 1) ^ (1 << (columns.len() - 1 - at))))
         .collect();
+    // Where the tables are distributed GROUPING is not to be had: a pass for each field.
+    let passes: Vec<String> = columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| {
+            format!("SELECT {at} AS field, t.{column} AS value, count(*) AS n FROM resource_action_traces AS t{conditions} GROUP BY t.{column}")
+        })
+        .collect();
+    let passes = passes.join("\n        UNION ALL\n        ");
     let (list, most) = (columns.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", "), MOST + 1);
     let sql = format!(
         "-- query.facets
@@ -114,9 +123,10 @@ SELECT r.field, r.value, r.n
 FROM (
     SELECT g.*, row_number() OVER (PARTITION BY g.field ORDER BY g.n DESC, g.value) AS place
     FROM (
-        SELECT CASE GROUPING({list}){field} END AS field, COALESCE({list}) AS value, count(*) AS n
+        /*whole*/SELECT CASE GROUPING({list}){field} END AS field, COALESCE({list}) AS value, count(*) AS n
         FROM resource_action_traces AS t{conditions}
-        GROUP BY GROUPING SETS ({sets})
+        GROUP BY GROUPING SETS ({sets})/*end*/
+        /*distributed {passes} */
     ) AS g
     WHERE g.value IS NOT NULL
 ) AS r

@@ -1,7 +1,7 @@
 use super::QueryActor;
 use super::describe_incident::Place;
 use super::incident::{Incident, columns};
-use super::recurrence::{Ended, LAST_END, recurred};
+use super::recurrence::{Ended, LAST_END, recurred, recurred_among};
 use crate::db::connection::Connection;
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, where_all};
 use crate::db::template::sql;
@@ -12,7 +12,7 @@ use crate::error::ActorError;
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
 use futures_util::join;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio_postgres::{Error, Row};
 
@@ -70,14 +70,23 @@ async fn find(connection: &mut Connection, message: &FindIncidents) -> Result<Ve
     let (incident_params, earlier_params) = (incidents.params(), earlier.params());
     let (rows, earlier) =
         join!(client.query(&incidents_prepared, &incident_params), client.query(&earlier_prepared, &earlier_params));
-    let mut attempts: HashMap<i64, Vec<Attempt>> = HashMap::new();
-    for row in earlier? {
-        attempts.entry(row.get("incident_id")).or_default().push(Attempt::of(&row));
+    let (rows, earlier) = (rows?, earlier?);
+    let (mut recurred, mut recurred_earlier) = (HashSet::new(), HashSet::new());
+    if connection.is_distributed() {
+        let (window, as_of) = (message.recurrence_window, message.as_of);
+        let of_rows: Vec<&Row> = rows.iter().collect();
+        recurred = recurred_among(connection, &of_rows, "id", window, as_of).await?;
+        let of_rows: Vec<&Row> = earlier.iter().collect();
+        recurred_earlier = recurred_among(connection, &of_rows, "incident_id", window, as_of).await?;
     }
-    let found = rows?.into_iter().map(|row| {
+    let mut attempts: HashMap<i64, Vec<Attempt>> = HashMap::new();
+    for (at, row) in earlier.iter().enumerate() {
+        attempts.entry(row.get("incident_id")).or_default().push(Attempt::of(row, recurred_earlier.contains(&at)));
+    }
+    let found = rows.into_iter().enumerate().map(|(at, row)| {
         let id = row.get("id");
         let mut attempts = attempts.remove(&id).unwrap_or_default();
-        attempts.push(Attempt::of(&row));
+        attempts.push(Attempt::of(&row, recurred.contains(&at)));
         FoundIncident {
             id,
             alert_name: row.get("alert_name"),
@@ -90,10 +99,10 @@ async fn find(connection: &mut Connection, message: &FindIncidents) -> Result<Ve
 }
 
 impl Attempt {
-    fn of(row: &Row) -> Self {
+    fn of(row: &Row, recurred: bool) -> Self {
         Attempt {
             action_type: row.get("action_type"),
-            outcome: Outcome::of(row.get("execution_status"), row.get("recurred")),
+            outcome: Outcome::of(row.get("execution_status"), recurred || row.get("recurred")),
             ended_at: row.get("ended_at"),
         }
     }
@@ -124,7 +133,9 @@ fn earlier_attempts(message: &FindIncidents) -> ComposedStatement<'_> {
     let received = if message.as_of.is_some() { "\nWHERE e.received_at <= $5" } else { "" };
     let sql = format!(
         "-- query.earlier_attempts
-SELECT e.incident_id, e.action_type, e.execution_status, e.ended_at, {recurred} AS recurred
+SELECT
+    e.incident_id, e.action_type, e.execution_status, e.ended_at, t.alert_name, t.namespace, t.cluster_name, t.workload,
+    {recurred} AS recurred
 FROM unnest($1::int[], $2::bigint[], $3::timestamptz[]) AS u (bucket, id, action_timestamp)
 JOIN earlier_attempts AS e ON e.bucket = u.bucket AND e.incident_id = u.id
 JOIN resource_action_traces AS t ON t.bucket = u.bucket AND t.id = u.id AND t.action_timestamp = u.action_timestamp{received}
@@ -145,7 +156,7 @@ fn statement(message: &FindIncidents) -> ComposedStatement<'_> {
     let is_over = "t.execution_status NOT IN ('pending', 'in_progress')";
     let ended_at = format!("CASE WHEN {is_over} THEN {LAST_END} END");
     let sql = format!(
-        "-- query.find_incidents\nSELECT {columns}, {ended_at} AS ended_at, {recurred} AS recurred\nFROM ({source}) AS t{}",
+        "-- query.find_incidents\nSELECT {columns}, t.workload, {ended_at} AS ended_at, {recurred} AS recurred\nFROM ({source}) AS t{}",
         where_all(&clauses)
     );
     ComposedStatement { sql, values }

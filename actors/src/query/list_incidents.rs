@@ -90,7 +90,8 @@ async fn read_page(reader: &Reader, totals: &Totals, message: &Rc<ListIncidents>
         let minutes = totals.minutes(reader, message, wanted).await?;
         let asked = message.clone();
         let is_cut = minutes.as_ref().is_some_and(|minutes| minutes.is_cut);
-        let read = async move |ask: Ask<'_>| run(&ask, &page_statement(&asked, minutes.as_ref())).await;
+        let is_distributed = reader.is_distributed;
+        let read = async move |ask: Ask<'_>| run(&ask, &page_statement(&asked, minutes.as_ref(), is_distributed)).await;
         let rows = reader.read_either("query.list_incidents", quick, read).await?;
         // Writers go on: what fitted there may fit no more.
         if !is_cut || i64::try_from(rows.len()).is_ok_and(|rows| rows > message.limit) {
@@ -150,7 +151,11 @@ fn rows_of(message: &ListIncidents) -> i64 {
 }
 
 /// The statement of a page. `minutes`: where its incidents are.
-fn page_statement<'a>(message: &'a ListIncidents, minutes: Option<&Minutes>) -> ComposedStatement<'a> {
+fn page_statement<'a>(
+    message: &'a ListIncidents,
+    minutes: Option<&Minutes>,
+    is_distributed: bool,
+) -> ComposedStatement<'a> {
     let mut values = Vec::new();
     let mut clauses = conditions(&message.filter, FactSource::OfIncidents, &mut values);
     let (direction, beyond) = match message.order {
@@ -180,6 +185,19 @@ fn page_statement<'a>(message: &'a ListIncidents, minutes: Option<&Minutes>) -> 
             clauses.push(format!("t.action_timestamp >= ${from} AND t.action_timestamp < ${to}"));
             format!("resource_action_traces AS t{}", where_all(&clauses))
         }
+        // A LIMIT for each range, or each value, is no part of a plan over many shards.
+        (Some(ranges), _) if is_distributed => {
+            let range = |(from, to): &(i32, i32)| {
+                values.push(SqlValue::Time(start_of(*from)));
+                values.push(SqlValue::Time(start_of(*to)));
+                let (from, to) = (values.len() - 1, values.len());
+                format!("t.action_timestamp >= ${from} AND t.action_timestamp < ${to}")
+            };
+            let either: Vec<String> = ranges.iter().map(range).collect();
+            clauses.push(if either.is_empty() { "false".to_owned() } else { format!("({})", either.join(" OR ")) });
+            format!("resource_action_traces AS t{}", where_all(&clauses))
+        }
+        (None, _) if is_distributed => format!("resource_action_traces AS t{}", where_all(&clauses)),
         (Some(ranges), _) => {
             values.push(SqlValue::Times(ranges.iter().map(|range| start_of(range.0)).collect()));
             values.push(SqlValue::Times(ranges.iter().map(|range| start_of(range.1)).collect()));

@@ -105,22 +105,28 @@ fn statement(message: &ListWorkflows) -> ComposedStatement<'_> {
         clauses.push(format!("(s.executed_at, s.id) < (${}, ${} COLLATE \"C\")", values.len() - 1, values.len()));
     }
     let conditions = where_all(&clauses);
-    let of_workflow = "WHERE a.bucket = l.bucket AND a.workflow_id = l.workflow_id";
     let (first, last) = ("a.executed_at, a.received_at, a.id", "a.executed_at DESC, a.received_at DESC, a.id DESC");
     let sql = format!(
         "-- query.list_workflows
-SELECT
-    l.workflow_id, l.step_status AS status, l.step_name AS last_step, l.executed_at AS last_step_at, l.id AS last_id,
-    (SELECT a.remediation_request_id FROM workflow_audit AS a {of_workflow} AND a.remediation_request_id IS NOT NULL
-     ORDER BY {last} LIMIT 1) AS remediation_request_id,
-    (SELECT a.step_name FROM workflow_audit AS a {of_workflow} ORDER BY {first} LIMIT 1) AS first_step,
-    (SELECT min(a.executed_at) FROM workflow_audit AS a {of_workflow}) AS first_step_at,
-    (SELECT count(*) FROM workflow_audit AS a {of_workflow}) AS steps
-FROM (
+WITH page AS (
     SELECT s.* FROM workflow_audit AS s{conditions}
     ORDER BY s.executed_at DESC, s.id DESC
     LIMIT $1
-) AS l
+)
+SELECT
+    l.workflow_id, l.step_status AS status, l.step_name AS last_step, l.executed_at AS last_step_at, l.id AS last_id,
+    f.remediation_request_id, f.first_step, f.first_step_at, f.steps
+FROM page AS l
+JOIN (
+    SELECT
+        a.bucket, a.workflow_id, count(*) AS steps, min(a.executed_at) AS first_step_at,
+        (array_agg(a.step_name ORDER BY {first}))[1] AS first_step,
+        (array_agg(a.remediation_request_id ORDER BY {last}) FILTER (WHERE a.remediation_request_id IS NOT NULL))[1]
+            AS remediation_request_id
+    FROM page AS p
+    JOIN workflow_audit AS a ON a.bucket = p.bucket AND a.workflow_id = p.workflow_id
+    GROUP BY a.bucket, a.workflow_id
+) AS f ON f.bucket = l.bucket AND f.workflow_id = l.workflow_id
 ORDER BY l.executed_at DESC, l.id DESC"
     );
     ComposedStatement { sql, values }

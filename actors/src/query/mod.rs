@@ -114,7 +114,8 @@ impl QueryActor {
 
     /// For reads of several parts.
     fn reader(&self) -> Reader {
-        Reader { pools: self.pools(), limit: self.limit() }
+        let is_distributed = self.settings.database.distribution().is_some();
+        Reader { pools: self.pools(), limit: self.limit(), is_distributed }
     }
 
     /// How long an answer may take: the server gives a statement up before.
@@ -132,6 +133,7 @@ impl QueryActor {
 struct Reader {
     pools: Result<Pools, ActorError>,
     limit: Duration,
+    is_distributed: bool,
 }
 
 impl Reader {
@@ -176,7 +178,10 @@ impl Reader {
         let mut connection = pools.own.get().await?;
         let read = async |tx: &mut Transaction<'_>| {
             let (client, statement) = (tx.client(), statement(message));
-            let switches = format!("{}{switches}", groups::READ_MANY);
+            // Nodes of a distributed database are told too.
+            let everywhere =
+                if tx.is_distributed() { "SET LOCAL citus.propagate_set_commands = 'local'; " } else { "" };
+            let switches = format!("{everywhere}{}{switches}", groups::READ_MANY);
             let (switched, rows) = join!(client.batch_execute(&switches), statement.query(tx));
             switched?;
             rows

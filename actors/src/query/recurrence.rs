@@ -1,5 +1,11 @@
 //! When a completed remediation has not held.
 
+use crate::db::connection::Connection;
+use chrono::{DateTime, Utc};
+use std::collections::HashSet;
+use std::time::Duration;
+use tokio_postgres::{Error, Row};
+
 /// An ended attempt in a statement: its facts, its status and its end, as expressions.
 pub(super) struct Ended<'a> {
     /// The incident's row.
@@ -16,14 +22,46 @@ pub(super) const LAST_END: &str = "COALESCE(t.end_time, t.start_time, t.action_t
 pub(super) fn recurred(attempt: &Ended<'_>, window: usize, seen: &str) -> String {
     let Ended { incident, status, end } = attempt;
     format!(
-        "({status} = 'completed' AND EXISTS (
+        "/*whole*/({status} = 'completed' AND EXISTS (
             SELECT FROM resource_action_traces AS o
             WHERE o.alert_name = {incident}.alert_name AND o.namespace = {incident}.namespace AND o.cluster_name = {incident}.cluster_name
               AND (o.workload = {incident}.workload) IS NOT FALSE
               AND o.action_timestamp > {end}
               AND o.action_timestamp <= {end} + ${window}::bigint * interval '1 second'
-              AND o.id <> {incident}.id{seen}))"
+              AND o.id <> {incident}.id{seen}))/*end*/ /*distributed (${window}::bigint IS NULL) */"
     )
+}
+
+/// Which of these attempts recurred, by their places among the rows: where the tables are distributed a statement cannot look for the later
+/// incidents of each row. A row has the facts of its incident, the status of the attempt, and `ended_at`.
+///
+/// # Errors
+/// PostgreSQL's.
+pub(super) async fn recurred_among(
+    connection: &mut Connection,
+    rows: &[&Row],
+    id: &str,
+    window: Duration,
+    as_of: Option<DateTime<Utc>>,
+) -> Result<HashSet<usize>, Error> {
+    let is_completed = |row: &Row| row.get::<_, &str>("execution_status") == "completed";
+    let places: Vec<usize> = (0..rows.len()).filter(|at| is_completed(rows[*at])).collect();
+    if places.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let completed: Vec<&Row> = places.iter().map(|at| rows[*at]).collect();
+    let texts = |name: &str| completed.iter().map(|row| row.get::<_, Option<&str>>(name)).collect::<Vec<_>>();
+    let [alerts, namespaces, clusters, workloads] = ["alert_name", "namespace", "cluster_name", "workload"].map(texts);
+    let ends: Vec<Option<DateTime<Utc>>> = completed.iter().map(|row| row.get("ended_at")).collect();
+    let ids: Vec<i64> = completed.iter().map(|row| row.get(id)).collect();
+    let window = i64::try_from(window.as_secs()).unwrap_or(i64::MAX / 2);
+    let statement = connection.prepare(include_str!("recurred_among.sql")).await?;
+    let client = connection.client();
+    let rows =
+        client.query(&statement, &[&alerts, &namespaces, &clusters, &workloads, &ends, &ids, &window, &as_of]).await?;
+    // From 1, as `unnest` counts.
+    let place = |row: &Row| places.get(usize::try_from(row.get::<_, i64>("place") - 1).ok()?).copied();
+    Ok(rows.iter().filter_map(place).collect())
 }
 
 /// The same for many attempts at once: the alert's openings are gathered by place and workload, sorted once, and each completed remediation

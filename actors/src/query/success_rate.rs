@@ -92,24 +92,26 @@ fn answer(message: &GetSuccessRate, mut rows: Vec<Row>) -> SuccessRates {
 
 /// Every ended attempt: the last of each incident, and those before it with the facts of their incident. What an attempt has itself stands
 /// in place of what the incident has.
-fn attempts() -> String {
+fn attempts() -> [String; 2] {
     let of_incident = "r.bucket, r.id, r.correlation_id, r.action_timestamp, r.alert_name, r.alert_severity, r.namespace, r.cluster_name, \
                        r.environment, r.alert_fingerprint, r.target_resource, r.workload, r.model_used";
     let last_end = LAST_END.replace("t.", "r.");
-    format!(
-        "(
-            SELECT {of_incident}, r.action_type, r.execution_status, r.duration_ms, {last_end} AS ended_at
-            FROM resource_action_traces AS r
-            UNION ALL
-            SELECT {of_incident}, e.action_type, e.execution_status, e.duration_ms, e.ended_at
+    let last = format!(
+        "SELECT {of_incident}, r.action_type, r.execution_status, r.duration_ms, {last_end} AS ended_at
+            FROM resource_action_traces AS r"
+    );
+    let earlier = format!(
+        "SELECT {of_incident}, e.action_type, e.execution_status, e.duration_ms, e.ended_at
             FROM earlier_attempts AS e
-            CROSS JOIN LATERAL (
+            /*whole*/CROSS JOIN LATERAL (
                 SELECT i.* FROM resource_action_traces AS i
                 WHERE i.bucket = e.bucket AND i.id = e.incident_id AND i.action_timestamp = e.action_timestamp
                 OFFSET 0
-            ) AS r
-        )"
-    )
+            ) AS r/*end*/
+            /*distributed JOIN resource_action_traces AS r
+                ON r.bucket = e.bucket AND r.id = e.incident_id AND r.action_timestamp = e.action_timestamp */"
+    );
+    [last, earlier]
 }
 
 fn statement(message: &GetSuccessRate) -> ComposedStatement<'_> {
@@ -120,7 +122,26 @@ fn statement(message: &GetSuccessRate) -> ComposedStatement<'_> {
     let RecurredOfMany { with, join, recurred } = recurred_of_many(1, &of_same_place(message, &mut values));
     let after: Vec<String> = message.after.iter().map(|cursor| behind(cursor, "n", true, &mut values)).collect();
     let (facts, names, key) = (columns(&message.group_by), names(&message.group_by), key(&message.group_by));
-    let (group, attempts, conditions, after) = (&names[2..], attempts(), where_all(&clauses), where_all(&after));
+    let (group, conditions, after) = (&names[2..], where_all(&clauses), where_all(&after));
+    let [last, earlier] = attempts();
+    let counts = "count(*) AS n,
+        count(*) FILTER (WHERE s.execution_status = 'completed' AND NOT s.recurred) AS completed,
+        count(*) FILTER (WHERE s.execution_status <> 'completed') AS failed,
+        count(*) FILTER (WHERE s.recurred) AS recurred,
+        array_agg(s.duration_ms) AS durations";
+    let ended = |attempts: &str| {
+        format!(
+            "SELECT t.execution_status, t.duration_ms, {recurred} AS recurred{facts}\n        FROM ({attempts}) AS t{join}{conditions}"
+        )
+    };
+    // Where the tables are distributed, the nodes count each kind of attempt by itself.
+    let either = [&last, &earlier].map(|attempts| {
+        format!("SELECT {counts}{names}\n        FROM ({}) AS s\n        GROUP BY {group}", ended(attempts))
+    });
+    let (ended, either) = (
+        ended(&format!("{last}\n            UNION ALL\n            {earlier}")),
+        either.join("\n        UNION ALL\n        "),
+    );
     let sql = format!(
         "-- query.success_rate
 WITH {with}
@@ -129,16 +150,14 @@ SELECT
     (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY d.ms) FROM unnest(g.durations) AS d (ms)) AS median_duration
 FROM (
     SELECT
-        count(*) AS n,
-        count(*) FILTER (WHERE s.execution_status = 'completed' AND NOT s.recurred) AS completed,
-        count(*) FILTER (WHERE s.execution_status <> 'completed') AS failed,
-        count(*) FILTER (WHERE s.recurred) AS recurred,
-        array_agg(s.duration_ms) AS durations,
+        /*whole*/{counts},/*end*/
+        /*distributed sum(s.n)::bigint AS n, sum(s.completed)::bigint AS completed, sum(s.failed)::bigint AS failed,
+        sum(s.recurred)::bigint AS recurred, array_cat_agg(s.durations) AS durations, */
         {key} AS key{names}
     FROM (
-        SELECT t.execution_status, t.duration_ms, {recurred} AS recurred{facts}
-        FROM {attempts} AS t{join}{conditions}
-        OFFSET 0
+        /*whole*/{ended}
+        OFFSET 0/*end*/
+        /*distributed {either} */
     ) AS s
     GROUP BY {group}
 ) AS g{after}

@@ -12,7 +12,7 @@ use crate::domain::filter::IncidentFilter;
 use crate::domain::totals::{CountedFilter, PartOfPeriod, Periods, Values, minute_of};
 use crate::error::ActorError;
 use crate::single_flight::{Joining, SingleFlight};
-use crate::totals::{Fit, Found, HeldTotals, Minutes, read_state, values};
+use crate::totals::{Fit, Found, HeldTotals, Minutes, StateStatements, values};
 use crate::waiting::Waiting;
 use chrono::{DateTime, Utc};
 use std::rc::Rc;
@@ -93,8 +93,9 @@ impl Totals {
         }
         turn.in_vain = None;
         let look = async |ask: Ask<'_>| {
-            let state = ask.prepare(read_state()).await?;
-            self.counts.look(ask.client(), &state).await
+            let prepare = async |sql: &str| ask.prepare(sql).await;
+            let statements = StateStatements::prepare(prepare, reader.is_distributed).await?;
+            self.counts.look(ask.client(), &statements).await
         };
         let mut found = match turn.loading {
             Some(_) => Found::Other,

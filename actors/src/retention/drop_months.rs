@@ -135,12 +135,25 @@ async fn detach(pool: &Pool, partition: &Partition) -> Result<(), DatabaseError>
     let mut connection = pool.dedicated().await?;
     let how = if partition.is_pending { "FINALIZE" } else { "CONCURRENTLY" };
     let name = &partition.name;
+    // Distributed tables know only the way that others wait for.
+    if connection.is_distributed() {
+        return connection.transaction("retention.detach", LIMIT, async |tx| detach_shards(tx, name).await).await;
+    }
     let detach = format!("-- retention.detach\nALTER TABLE resource_action_traces DETACH PARTITION {name} {how}");
     connection
         .autocommit("retention.detach", LIMIT, async |tx| {
             tx.client().batch_execute(&format!("SET lock_timeout = {}", LIMIT.as_millis())).await?;
             tx.client().batch_execute(&detach).await
         })
+        .await
+}
+
+async fn detach_shards(tx: &mut Transaction<'_>, partition: &str) -> Result<(), Error> {
+    let client = tx.client();
+    // One shard after the other: at once they would wait for each other's locks.
+    client.batch_execute("SET LOCAL citus.multi_shard_modify_mode = 'sequential'").await?;
+    client
+        .batch_execute(&format!("-- retention.detach\nALTER TABLE resource_action_traces DETACH PARTITION {partition}"))
         .await
 }
 
@@ -151,8 +164,10 @@ async fn drop_table(tx: &mut Transaction<'_>, table: &str) -> Result<bool, Error
         return Ok(false);
     }
     // Nobody of the service looks there any more; a vacuum or a dump may, for a while.
-    let drop = format!("-- retention.drop_partition\nSET LOCAL lock_timeout = 20000; DROP TABLE IF EXISTS {table}");
-    tx.client().batch_execute(&drop).await?;
+    tx.client()
+        .batch_execute("SET LOCAL lock_timeout = 20000; SET LOCAL citus.multi_shard_modify_mode = 'sequential'")
+        .await?;
+    tx.client().batch_execute(&format!("-- retention.drop_partition\nDROP TABLE IF EXISTS {table}")).await?;
     Ok(true)
 }
 

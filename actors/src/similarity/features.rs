@@ -4,6 +4,7 @@ use super::plan::LIMIT;
 use super::score::Profile;
 use crate::db::connection::Connection;
 use crate::db::sqlstate::DatabaseError;
+use crate::domain::bucket::Bucket;
 use crate::embedder::hash_feature;
 use moka::sync::Cache;
 use std::collections::HashMap;
@@ -67,9 +68,10 @@ impl KnownFeatures {
         if unknown.is_empty() {
             return Ok(features);
         }
+        let buckets: Vec<i32> = unknown.iter().map(|pattern| Bucket::of_pattern(*pattern).get()).collect();
         let read = connection.autocommit("similarity.read_features", LIMIT, async |tx| {
             let statement = tx.prepare(include_str!("read_features.sql")).await?;
-            tx.client().query(&statement, &[&embedder, &unknown]).await
+            tx.client().query(&statement, &[&embedder, &unknown, &buckets]).await
         });
         for row in read.await? {
             let pattern: Uuid = row.get("pattern");

@@ -71,7 +71,7 @@ pub(super) async fn harvest(
             return Ok((found, false));
         }
         let part = &patterns[begin..patterns.len().min(begin + at_once)];
-        let statement = incidents_of(wanted, filter, part, reach);
+        let statement = incidents_of(wanted, filter, part, reach, connection.is_distributed());
         let list = async |tx: &mut Transaction<'_>| statement.query(tx).await;
         let rows = connection.autocommit("similarity.list_incidents", LIMIT, list).await?;
         let mut counts = vec![0i64; part.len()];
@@ -108,6 +108,7 @@ fn incidents_of<'a>(
     filter: &'a IncidentFilter,
     patterns: &[NearPattern],
     reach: Reach,
+    is_distributed: bool,
 ) -> ComposedStatement<'a> {
     let ids = patterns.iter().map(|pattern| pattern.id).collect();
     let mut values =
@@ -125,6 +126,30 @@ fn incidents_of<'a>(
             clauses.join(" AND ")
         ),
     };
+    // A LIMIT for each pattern is no part of a plan over many shards: there the incidents are numbered, first in each bucket.
+    let (numbered, of_bucket) = (
+        "row_number() OVER (PARTITION BY s.place ORDER BY s.action_timestamp DESC, s.incident_id DESC)",
+        "row_number() OVER (PARTITION BY i.bucket, u.place ORDER BY i.action_timestamp DESC, i.incident_id DESC)",
+    );
+    let joined = match clauses.is_empty() {
+        true => String::new(),
+        false => {
+            "\n            JOIN incident_facts AS t ON t.bucket = i.bucket AND t.incident_id = i.incident_id".to_owned()
+        }
+    };
+    let all: String = clauses.iter().map(|clause| format!(" AND {clause}")).collect();
+    if is_distributed {
+        let sql = format!(
+            "-- similarity.list_incidents\nSELECT n.place, n.incident_id, n.action_timestamp\nFROM (\n    \
+             SELECT s.*, {numbered} AS of_pattern\n    FROM (\n        \
+             SELECT u.place, i.incident_id, i.action_timestamp, {of_bucket} AS of_bucket\n        \
+             FROM unnest($2::uuid[]) WITH ORDINALITY AS u (pattern, place)\n        \
+             JOIN incident_patterns AS i ON i.pattern = u.pattern{joined}\n        \
+             WHERE i.embedder = $1{bounds}{all}\n    ) AS s\n    WHERE s.of_bucket <= $3\n) AS n\n\
+             WHERE n.of_pattern <= $3\nORDER BY n.place, n.action_timestamp DESC, n.incident_id DESC"
+        );
+        return ComposedStatement { sql, values };
+    }
     let sql = format!(
         "-- similarity.list_incidents\nSELECT u.place, n.incident_id, n.action_timestamp\n\
          FROM unnest($2::uuid[]) WITH ORDINALITY AS u (pattern, place)\nCROSS JOIN LATERAL (\n    \

@@ -103,6 +103,10 @@ async fn repair_on(connection: &mut Connection) -> Result<(), DatabaseError> {
     connection
         .transaction("totals.repair", LIMIT, async |tx| {
             tx.client().batch_execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
+            if tx.is_distributed() {
+                // Its snapshot is not that of all nodes: writers wait until it is done.
+                tx.client().batch_execute("-- totals.hold_writers\nLOCK TABLE count_changes IN SHARE MODE").await?;
+            }
             let mut look = Comparison::begin(tx).await?;
             for day in look.days.clone() {
                 let hours = look.hours_of(tx, day).await?;
@@ -165,7 +169,14 @@ impl Comparison {
         for row in client.query(sql!("read_combinations.sql"), &[&0]).await? {
             look.combinations.add(row.get::<_, i32>("id").unsigned_abs(), &values(&row));
         }
-        let changes = client.query(sql!("read_changes.sql"), &[]).await?;
+        let changes = match tx.is_distributed() {
+            false => client.query(sql!("read_changes.sql"), &[]).await?,
+            true => {
+                let generation = "-- totals.read_generation\nSELECT generation FROM count_state WHERE bucket = 0";
+                let generation: i64 = client.query_one(generation, &[]).await?.get(0);
+                client.query(sql!("read_unfolded.sql"), &[&generation]).await?
+            }
+        };
         let mut of_rows = Vec::new();
         for row in &changes {
             changes_of(row, |change| of_rows.push(change));

@@ -2,6 +2,7 @@
 
 use super::block::HourCounts;
 use super::changes::changes_of;
+use super::marks::{self, Generations};
 use crate::db::locks::Lock;
 use crate::db::pool::Pool;
 use crate::db::sqlstate::{DatabaseError, DatabaseFault};
@@ -18,12 +19,12 @@ use tokio_postgres::{Error, Row};
 /// Transactions whose changes one fold takes.
 const BATCH: i64 = 2_000;
 /// How long a fold may take, and the clearing away behind it.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
 /// Folds until few changes are left, and clears away what the folds leave behind: who asks reads all of that table. Says whether
 /// everything that was there is folded.
-pub async fn fold_totals(pool: &Pool) -> bool {
-    match fold_all(pool).await {
+pub async fn fold_totals(pool: &Pool, generations: &Generations) -> bool {
+    match fold_all(pool, generations).await {
         Ok(is_done) => is_done,
         // Before the first migration there is nothing to fold.
         Err(error) if error.fault == DatabaseFault::Schema => false,
@@ -34,8 +35,11 @@ pub async fn fold_totals(pool: &Pool) -> bool {
     }
 }
 
-async fn fold_all(pool: &Pool) -> Result<bool, DatabaseError> {
+async fn fold_all(pool: &Pool, generations: &Generations) -> Result<bool, DatabaseError> {
     let mut connection = pool.get().await?;
+    if connection.is_distributed() {
+        return marks::fold(&mut connection, generations).await;
+    }
     let mut folded = 0;
     let is_done = loop {
         match connection.transaction("totals.fold", LIMIT, fold).await? {
@@ -86,14 +90,14 @@ async fn fold(tx: &mut Transaction<'_>) -> Result<Option<usize>, Error> {
 
 /// Changes by hour; a combination is its place among those that occur.
 #[derive(Default)]
-struct Hours<'a> {
+pub(super) struct Hours<'a> {
     combinations: Vec<Values<&'a str>>,
     places: HashMap<Values<&'a str>, usize>,
     changes: BTreeMap<i32, Vec<(u8, usize, i64)>>,
 }
 
 impl<'a> Hours<'a> {
-    fn add(&mut self, minute: i32, values: Values<&'a str>, delta: i64) {
+    pub(super) fn add(&mut self, minute: i32, values: Values<&'a str>, delta: i64) {
         let place = *self.places.entry(values).or_insert_with(|| {
             self.combinations.push(values);
             self.combinations.len() - 1
@@ -102,8 +106,12 @@ impl<'a> Hours<'a> {
         self.changes.entry(minute.div_euclid(MINUTES_OF_AN_HOUR)).or_default().push((of_hour, place, delta));
     }
 
+    pub(super) fn combinations(&self) -> &[Values<&'a str>] {
+        &self.combinations
+    }
+
     /// The blocks of these hours with the changes.
-    async fn added_to(&self, tx: &mut Transaction<'_>, ids: &[u32]) -> Result<Vec<(i32, Vec<u8>)>, Error> {
+    pub(super) async fn added_to(&self, tx: &mut Transaction<'_>, ids: &[u32]) -> Result<Vec<(i32, Vec<u8>)>, Error> {
         let hours: Vec<i32> = self.changes.keys().copied().collect();
         let buckets: Vec<i32> = hours.iter().map(|hour| bucket_of(*hour)).collect();
         let read = tx.prepare(include_str!("find_blocks.sql")).await?;

@@ -30,9 +30,24 @@ pub(crate) enum Found {
     NotWhole,
 }
 
-/// The statement that [`HeldTotals::look`] needs.
-pub(crate) fn read_state() -> &'static str {
-    sql!("read_state.sql")
+/// The statements that [`HeldTotals::look`] needs.
+pub(crate) struct StateStatements {
+    state: Statement,
+    /// Set where the tables are distributed.
+    unfolded: Option<Statement>,
+}
+
+impl StateStatements {
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn prepare(
+        ask: impl AsyncFn(&str) -> Result<Statement, Error>,
+        is_distributed: bool,
+    ) -> Result<Self, Error> {
+        let state = ask(sql!("read_state.sql")).await?;
+        let unfolded = if is_distributed { Some(ask(sql!("read_unfolded.sql")).await?) } else { None };
+        Ok(StateStatements { state, unfolded })
+    }
 }
 
 impl HeldTotals {
@@ -44,12 +59,21 @@ impl HeldTotals {
     ///
     /// # Errors
     /// PostgreSQL's.
-    pub async fn look(&self, client: &Client, state: &Statement) -> Result<Found, Error> {
+    pub async fn look(&self, client: &Client, statements: &StateStatements) -> Result<Found, Error> {
         let (generation, seen) = {
             let held = self.read();
             (held.generation, held.seen)
         };
-        let rows = client.query(state, &[&seen.to_string(), &generation]).await?;
+        let seen = seen.to_string();
+        let params: [&(dyn ToSql + Sync); 2] = [&seen, &generation];
+        let (rows, unfolded) = match &statements.unfolded {
+            None => (client.query(&statements.state, &params).await?, Vec::new()),
+            // The state goes first: what is folded behind it is among the changes.
+            Some(statement) => {
+                let own: [&(dyn ToSql + Sync); 1] = [&generation];
+                try_join!(client.query(&statements.state, &params), client.query(statement, &own))?
+            }
+        };
         let Some(first) = rows.first() else { return Ok(Found::NotWhole) };
         if !first.get::<_, bool>("is_whole") {
             return Ok(Found::NotWhole);
@@ -58,7 +82,8 @@ impl HeldTotals {
         if held.generation != first.get::<_, i64>("generation") || held.server != Some(first.get("server")) {
             return Ok(Found::Other);
         }
-        for row in rows.iter().filter(|row| row.get::<_, Option<i64>>("number").is_some()) {
+        let has_change = |row: &&Row| statements.unfolded.is_none() && row.get::<_, Option<i64>>("number").is_some();
+        for row in rows.iter().filter(has_change).chain(&unfolded) {
             take(&mut held, row);
         }
         held.seen = held.seen.max(first.get("seen"));
@@ -75,7 +100,9 @@ impl HeldTotals {
         let state = tx.prepare(sql!("read_state.sql")).await?;
         let combinations = tx.prepare(sql!("read_combinations.sql")).await?;
         let blocks = tx.prepare(include_str!("read_blocks.sql")).await?;
-        let changes = tx.prepare(sql!("read_changes.sql")).await?;
+        let is_distributed = tx.is_distributed();
+        let changes =
+            tx.prepare(if is_distributed { sql!("read_unfolded.sql") } else { sql!("read_changes.sql") }).await?;
         let client = tx.client();
         let no_generation = -1_i64;
         let state = client.query_one(&state, &[&"0", &no_generation]).await?;
@@ -98,7 +125,11 @@ impl HeldTotals {
             }
         }
         let generation_params: [&(dyn ToSql + Sync); 1] = [&generation];
-        let (blocks, changes) = try_join!(client.query(&blocks, &generation_params), client.query(&changes, &[]))?;
+        let read: i64 = state.get("generation");
+        let of_state: [&(dyn ToSql + Sync); 1] = [&read];
+        let changes_params: &[&(dyn ToSql + Sync)] = if is_distributed { &of_state } else { &[] };
+        let (blocks, changes) =
+            try_join!(client.query(&blocks, &generation_params), client.query(&changes, changes_params))?;
         let counts = self.clone();
         let add = move || {
             if generation == -1 {

@@ -10,10 +10,12 @@ mod fit;
 mod fold;
 mod held;
 mod keep_up;
+mod marks;
 
 pub(crate) use changes::{Change, note_changes, values};
 pub(crate) use compare::count_all;
 pub use compare::{Deviation, compare, repair};
 pub(crate) use fit::{Fit, Minutes};
 pub use fold::fold_totals;
-pub(crate) use keep_up::{Found, HeldTotals, read_state};
+pub(crate) use keep_up::{Found, HeldTotals, StateStatements};
+pub use marks::Generations;

@@ -72,9 +72,10 @@ fn of_matching<'v>(vector: &'v QueryVector<'_>, scope: &'v Scope, limit: i64) ->
     let matching = select_matching(scope, &mut values);
     let sql = format!(
         "-- similarity.scan_matching\nSELECT w.pattern, 1 - (w.embedding <=> $2) AS similarity\n\
-         FROM (\n{matching}\n) AS m\nCROSS JOIN LATERAL (\n    \
+         FROM (\n{matching}\nOFFSET 0\n) AS m\n/*whole*/CROSS JOIN LATERAL (\n    \
          SELECT s.pattern, s.embedding FROM {table} AS s\n    \
-         WHERE s.embedder = $1 AND s.pattern = m.pattern\n    LIMIT 1\n) AS w\n\
+         WHERE s.embedder = $1 AND s.pattern = m.pattern\n    LIMIT 1\n) AS w/*end*/\
+         /*distributed JOIN {table} AS w ON w.embedder = $1 AND w.pattern = m.pattern */\n\
          ORDER BY similarity DESC, w.pattern\nLIMIT {limit}"
     );
     ComposedStatement { sql, values }

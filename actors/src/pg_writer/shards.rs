@@ -1,0 +1,180 @@
+//! Where the rows of a bucket are, in tables that are distributed: a flush of one shard is a transaction of one node, and may go straight to it.
+//!
+//! Straight to it means to the tables of the shard themselves, by the statements for whole tables: to PostgreSQL they are that. A node that
+//! moves or splits a shard takes a lock of its own on it, which the flush shares ([`GUARD`]), and looks then whether the shard is still there.
+
+use crate::db::pool::Pool;
+use crate::db::sqlstate::DatabaseError;
+use crate::db::transaction::Transaction;
+use crate::domain::bucket::{BUCKETS, Bucket};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio_postgres::{Error, Row};
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The tables that a flush writes to, all of one bucket on one node. Those whose names begin alike come longest first.
+const TABLES: [&str; 9] = [
+    "resource_action_traces",
+    "remediation_audit",
+    "earlier_attempts",
+    "embedding_outbox",
+    "workflow_audit",
+    "incident_workflows",
+    "dropped_incidents",
+    "count_changes",
+    "incident_ids",
+];
+
+/// Shares the lock of the shards ($1) with other writers of theirs, and fails by a division by zero where one of them is not on this node.
+pub(super) const GUARD: &str = "-- pg_writer.guard_shard
+SELECT 1 / (count(*) = cardinality($1::bigint[]))::int AS is_here
+FROM pg_catalog.pg_dist_placement AS p
+WHERE p.shardid = ANY ($1) AND p.shardstate = 1 AND p.groupid = (SELECT g.groupid FROM pg_catalog.pg_dist_local_group AS g)";
+pub(super) const LOCK: &str = "-- pg_writer.lock_shard\nSELECT pg_catalog.lock_shard_metadata(5, $1::bigint[])"; // ShareLock
+
+/// A node by its host and port, as Citus knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Node {
+    pub host: String,
+    pub port: u16,
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// The tables of some buckets on one node.
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub node: Node,
+    /// For the lock, sorted.
+    pub ids: Vec<i64>,
+    /// The names of the shard's tables, by those of the distributed ones.
+    names: Vec<(&'static str, String)>,
+    /// Statements as they are for this shard, by the address of their text, which is never freed.
+    texts: Mutex<HashMap<usize, String>>,
+}
+
+impl Shard {
+    /// A statement with the names of this shard's tables, and with parameters in the place of sequences, which are on the coordinator: each
+    /// `nextval` takes the parameters behind the last one.
+    pub fn statement(&self, sql: &'static str) -> String {
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        texts.entry(sql.as_ptr() as usize).or_insert_with(|| self.fill(sql)).clone()
+    }
+
+    fn fill(&self, sql: &str) -> String {
+        let mut text = renamed(sql, &self.names);
+        let next = parameters(&text) + 1;
+        text = text.replace("nextval('incident_number')", &format!("(${next}::bigint[])[row_number() OVER ()]"));
+        text.replace("nextval('count_change_number')", &format!("${next}::bigint"))
+    }
+}
+
+/// The text with other names of tables.
+fn renamed(sql: &str, names: &[(&'static str, String)]) -> String {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut text = String::with_capacity(sql.len() + 256);
+    let mut rest = sql;
+    while !rest.is_empty() {
+        let word = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+        let (name, after) = rest.split_at(word);
+        text.push_str(names.iter().find(|(table, _)| *table == name).map_or(name, |(_, shard)| shard));
+        let other = after.find(is_name).unwrap_or(after.len());
+        text.push_str(&after[..other]);
+        rest = &after[other..];
+    }
+    text
+}
+
+/// The number of the last parameter of a statement.
+fn parameters(sql: &str) -> usize {
+    let numbers = sql.split('$').skip(1).map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
+    numbers.filter_map(|digits| digits.parse().ok()).max().unwrap_or(0)
+}
+
+/// The shards of the store.
+#[derive(Debug, Default)]
+pub(super) struct ShardMap {
+    pub shards: Vec<Shard>,
+    /// By bucket; empty where nothing is known.
+    of_bucket: Vec<usize>,
+}
+
+impl ShardMap {
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn read(pool: &Pool) -> Result<Self, DatabaseError> {
+        let mut connection = pool.get().await?;
+        let read = async |tx: &mut Transaction<'_>| {
+            let tables: Vec<&str> = TABLES.to_vec();
+            let shards = tx.prepare(include_str!("list_shards.sql")).await?;
+            let buckets = tx.prepare(include_str!("find_shards.sql")).await?;
+            let last = i32::try_from(BUCKETS - 1).unwrap_or(i32::MAX);
+            let rows = tx.client().query(&shards, &[&tables]).await?;
+            let of_bucket = tx.client().query(&buckets, &[&last]).await?;
+            Ok::<_, Error>(Self::of(&rows, &of_bucket))
+        };
+        connection.autocommit("pg_writer.list_shards", LIMIT, read).await
+    }
+
+    fn of(rows: &[Row], of_bucket: &[Row]) -> Self {
+        // Shards of one range of hashes are placed together.
+        let mut by_range: BTreeMap<i32, Vec<&Row>> = BTreeMap::new();
+        for row in rows {
+            by_range.entry(row.get("first_hash")).or_default().push(row);
+        }
+        let (mut shards, mut places) = (Vec::new(), HashMap::new());
+        for rows in by_range.into_values() {
+            let Some(first) = rows.first() else { continue };
+            let mut ids: Vec<i64> = rows.iter().map(|row| row.get("shard")).collect();
+            ids.sort_unstable();
+            let name = |row: &&Row| {
+                let table: &str = row.get("table_name");
+                Some((*TABLES.iter().find(|known| **known == table)?, row.get("shard_name")))
+            };
+            places.extend(ids.iter().map(|id| (*id, shards.len())));
+            shards.push(Shard {
+                node: Node {
+                    host: first.get("host"),
+                    port: u16::try_from(first.get::<_, i32>("port")).unwrap_or(5432),
+                },
+                ids,
+                names: rows.iter().filter_map(name).collect(),
+                texts: Mutex::default(),
+            });
+        }
+        let of_bucket = of_bucket.iter().map(|row| places.get(&row.get("shard")).copied().unwrap_or(0)).collect();
+        ShardMap { shards, of_bucket }
+    }
+
+    /// The number of a bucket's shard.
+    pub fn of_bucket(&self, bucket: Bucket) -> Option<usize> {
+        self.of_bucket.get(usize::try_from(bucket.get()).ok()?).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_goes_to_the_tables_of_a_shard() {
+        let shard = Shard {
+            node: Node { host: "a".into(), port: 1 },
+            ids: vec![7],
+            names: vec![("incident_ids", "incident_ids_7".into()), ("count_changes", "count_changes_8".into())],
+            texts: Mutex::default(),
+        };
+        assert_eq!(
+            shard.statement("INSERT INTO incident_ids AS t SELECT nextval('incident_number') * 1024 FROM unnest($1, $12) AS incident_ids_x"),
+            "INSERT INTO incident_ids_7 AS t SELECT ($13::bigint[])[row_number() OVER ()] * 1024 FROM unnest($1, $12) AS incident_ids_x"
+        );
+        assert_eq!(shard.statement("count_changes(nextval('count_change_number'))"), "count_changes_8($1::bigint)");
+    }
+}

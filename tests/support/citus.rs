@@ -1,0 +1,125 @@
+//! A Citus that is there: `CITUS_URL` names a database on its coordinator that knows its workers. Every test has a database of its own on all
+//! nodes, which needs some `max_worker_processes` there: three for each test of a process. Without it the tests run on one PostgreSQL.
+
+use super::Database;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio_postgres::{Client, Config, NoTls};
+
+/// Shards of each table in the tests.
+pub const SHARDS: &str = "4";
+
+/// What the program needs beside this URL of a database.
+pub fn settings_of(database_url: &str) -> &'static [(&'static str, &'static str)] {
+    if is_at(database_url) { &[("DISTRIBUTE", "true"), ("DISTRIBUTE_SHARDS", SHARDS)] } else { &[] }
+}
+
+/// The URL, where there is a Citus.
+pub fn url() -> Option<&'static str> {
+    static URL: OnceLock<Option<String>> = OnceLock::new();
+    URL.get_or_init(|| std::env::var("CITUS_URL").ok().filter(|url| !url.is_empty())).as_deref()
+}
+
+/// Whether a test is to be left out there, because it kills or looks into a PostgreSQL of its own. It says so.
+pub fn leave_out(test: &str) -> bool {
+    let is_there = url().is_some();
+    if is_there {
+        eprintln!("skipped with CITUS_URL: {test}");
+    }
+    is_there
+}
+
+/// Whether a URL leads to the Citus.
+pub fn is_at(database_url: &str) -> bool {
+    url().is_some_and(|url| database_url.starts_with(&server_of(url)))
+}
+
+/// The URL without its database.
+fn server_of(url: &str) -> String {
+    let (server, _) = url.rsplit_once('/').expect("CITUS_URL is like postgresql://user@host:port/database");
+    format!("{server}/")
+}
+
+/// The URL of another database on the coordinator.
+pub fn url_of(database: &str) -> Option<String> {
+    url().map(|url| format!("{}{database}", server_of(url)))
+}
+
+async fn connect(config: &Config) -> Client {
+    let (client, connection) = config.connect(NoTls).await.expect("a connection to a node");
+    tokio::spawn(connection);
+    client
+}
+
+/// The coordinator and the workers, by host and port.
+async fn nodes() -> Vec<(String, u16)> {
+    let client = connect(&url().expect("CITUS_URL").parse().expect("CITUS_URL")).await;
+    let nodes = "SELECT nodename, nodeport FROM pg_dist_node WHERE noderole = 'primary' ORDER BY groupid";
+    let rows = client.query(nodes, &[]).await.expect("CITUS_URL leads to a database with the extension citus");
+    let port = |port: i32| u16::try_from(port).expect("a port");
+    let nodes: Vec<(String, u16)> = rows.iter().map(|row| (row.get(0), port(row.get(1)))).collect();
+    assert!(
+        nodes.len() > 1,
+        "CITUS_URL knows its coordinator (citus_set_coordinator_host) and workers (citus_add_node)"
+    );
+    nodes
+}
+
+fn config(node: &(String, u16), database: &str) -> Config {
+    let mut config: Config = url().expect("CITUS_URL").parse().expect("CITUS_URL");
+    let mut of_node = Config::new();
+    of_node.host(&node.0).port(node.1).dbname(database);
+    if let Some(user) = config.get_user() {
+        of_node.user(user);
+    }
+    if let Some(password) = config.get_password() {
+        of_node.password(password);
+    }
+    std::mem::swap(&mut config, &mut of_node);
+    config
+}
+
+/// A new, empty database on all nodes, which know each other. It goes with the answer.
+pub async fn database() -> Database {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let nodes = nodes().await;
+    let maintenance = url().expect("CITUS_URL").rsplit_once('/').expect("a database").1.to_owned();
+    static OLD: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
+    OLD.get_or_init(|| drop_old(&nodes, &maintenance)).await;
+    for node in &nodes {
+        // Made on each node by hand: the extension could do so from the coordinator, but not make itself there.
+        let admin = connect(&config(node, &maintenance)).await;
+        admin.batch_execute("SET citus.enable_create_database_propagation = off").await.ok();
+        admin.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a new database");
+        let own = connect(&config(node, &name)).await;
+        own.batch_execute("CREATE EXTENSION citus; CREATE EXTENSION vector").await.expect("both extensions");
+    }
+    let client = connect(&config(&nodes[0], &name)).await;
+    let add = |sql: &'static str, node: &(String, u16)| {
+        let (client, node) = (&client, (node.0.clone(), i32::from(node.1)));
+        async move { client.execute(sql, &[&node.0, &node.1]).await.expect(sql) }
+    };
+    add("SELECT citus_set_coordinator_host($1, $2)", &nodes[0]).await;
+    for node in &nodes[1..] {
+        add("SELECT citus_add_node($1, $2)", node).await;
+    }
+    Database { url: url_of(&name).expect("CITUS_URL"), name: name.clone(), client }
+}
+
+/// Drops the databases of test processes that have ended. Those of this one stay as long as it runs: a test may have let go of its own.
+async fn drop_old(nodes: &[(String, u16)], maintenance: &str) {
+    for node in nodes {
+        let admin = connect(&config(node, maintenance)).await;
+        admin.batch_execute("SET citus.enable_create_database_propagation = off").await.ok();
+        let names = "SELECT datname FROM pg_database WHERE datname ~ '^test_[0-9]+_[0-9]+$'";
+        for row in admin.query(names, &[]).await.expect("databases") {
+            let name: String = row.get(0);
+            let pid = name.split('_').nth(1).expect("a pid");
+            if !std::path::Path::new(&format!("/proc/{pid}")).exists() {
+                // Another process may be at it.
+                admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.ok();
+            }
+        }
+    }
+}
