@@ -15,6 +15,7 @@ mod embedded;
 mod flood;
 mod load;
 mod memory;
+mod nodes;
 mod obstacles;
 mod panics;
 mod pgbouncer;

@@ -165,8 +165,8 @@ async fn what_goes_on_is_kept() {
     assert!(output.status.success(), "{output:?}");
     drop(service);
     // Once its latest audit is old too, it goes as the others did, and its partition with it.
-    let age = "UPDATE resource_action_traces SET last_audit_at = now() - interval '6 months'";
-    database.client.execute(age, &[]).await.expect("aged");
+    let old = Utc::now().checked_sub_months(Months::new(6)).expect("a time");
+    database.client.execute("UPDATE resource_action_traces SET last_audit_at = $1", &[&old]).await.expect("aged");
     let service = Service::on(&database.url, &[("RETENTION_MONTHS", "2")]).await;
     eventually("the last of its month", async || (count(&database, "resource_action_traces").await == 0).then_some(()))
         .await;

@@ -2,6 +2,9 @@
 //! nodes, which needs some `max_worker_processes` there: three for each test of a process. Without it the tests run on one PostgreSQL.
 
 use super::Database;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio_postgres::{Client, Config, NoTls};
@@ -121,5 +124,82 @@ async fn drop_old(nodes: &[(String, u16)], maintenance: &str) {
                 admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.ok();
             }
         }
+    }
+}
+
+/// The server of a node on this machine.
+pub struct NodeServer {
+    pub name: String,
+    config: Config,
+    command: Vec<String>,
+    user: (u32, u32),
+}
+
+/// The servers of all nodes, the coordinator first.
+pub async fn servers() -> Vec<NodeServer> {
+    let maintenance = url().expect("CITUS_URL").rsplit_once('/').expect("a database").1.to_owned();
+    let mut servers = Vec::new();
+    for node in nodes().await {
+        let config = config(&node, &maintenance);
+        let postmaster = postmaster(&config).await.expect("it runs");
+        let command = std::fs::read(format!("/proc/{postmaster}/cmdline")).expect("a server of this machine");
+        let command = command.split(|byte| *byte == 0).filter(|part| !part.is_empty());
+        let owner = std::fs::metadata(format!("/proc/{postmaster}")).expect("a process");
+        servers.push(NodeServer {
+            name: format!("{}:{}", node.0, node.1),
+            config,
+            command: command.map(|part| String::from_utf8_lossy(part).into_owned()).collect(),
+            user: (owner.uid(), owner.gid()),
+        });
+    }
+    servers
+}
+
+/// The process that makes the others of a server.
+async fn postmaster(config: &Config) -> Option<i32> {
+    let (client, connection) = config.connect(NoTls).await.ok()?;
+    tokio::spawn(connection);
+    let backend: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.ok()?.get(0);
+    let stat = std::fs::read_to_string(format!("/proc/{backend}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+impl NodeServer {
+    /// The number that a statement with one text says.
+    pub async fn number(&self, sql: &str, text: &str) -> i64 {
+        connect(&self.config).await.query_one(sql, &[&text]).await.expect(sql).get(0)
+    }
+
+    /// SIGKILL, to all of its processes.
+    pub async fn kill(&self) {
+        let pid = postmaster(&self.config).await.expect("it runs");
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("its processes");
+        let all = std::iter::once(pid).chain(children.split_whitespace().filter_map(|pid| pid.parse().ok()));
+        for pid in all {
+            let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+            // One may have ended by itself.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+
+    /// Starts it as it was started before, and waits until it answers.
+    pub async fn start(&self) {
+        super::eventually("the node is back", async || {
+            let mut command = std::process::Command::new(&self.command[0]);
+            command.args(&self.command[1..]).uid(self.user.0).gid(self.user.1).current_dir("/").process_group(0);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            // Until the processes before have let go of its memory, it ends at once.
+            let mut child = command.spawn().expect("it starts");
+            while child.try_wait().expect("a status").is_none() {
+                if postmaster(&self.config).await.is_some() {
+                    // When it is killed again somebody has to take note of it.
+                    std::thread::spawn(move || child.wait());
+                    return Some(());
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            None
+        })
+        .await;
     }
 }

@@ -8,7 +8,7 @@ pub(crate) mod pool_state;
 pub mod sqlstate;
 pub(crate) mod statement;
 pub mod store_identity;
-pub(crate) mod template;
+pub mod template;
 mod tls;
 pub mod transaction;
 

@@ -147,12 +147,18 @@ fn is_missing_partition(db: &DbError) -> bool {
 
 /// Citus tells of a node that it cannot reach, or that went away, with codes of its own connections or none.
 fn is_of_a_node(db: &DbError) -> bool {
-    let is_of_a_connection = matches!(db.code().code().get(..2), Some("08" | "57" | "XX" | "HV"));
-    let tells = |text: &str| {
-        ["remote node", "the node ", "node group", "remote connection", "placement"]
-            .iter()
-            .any(|word| text.contains(word))
-    };
+    let is_of_a_connection = matches!(db.code().code().get(..2), Some("08" | "57" | "58" | "XX"));
+    const WORDS: [&str; 8] = [
+        "remote node",
+        "the node ",
+        "node group",
+        "remote connection",
+        "marked as essential",
+        "server closed the connection",
+        "placement",
+        "to shard",
+    ];
+    let tells = |text: &str| WORDS.iter().any(|word| text.contains(word));
     let was_sent_there = db.where_().is_some_and(|context| context.contains("while executing command on"));
     is_of_a_connection && (was_sent_there || tells(db.message()) || db.detail().is_some_and(tells))
 }

@@ -20,7 +20,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 /// A statement as it is for tables that are whole or distributed.
-pub(crate) fn placed(sql: &str, is_distributed: bool) -> Cow<'_, str> {
+pub fn placed(sql: &str, is_distributed: bool) -> Cow<'_, str> {
     if !is_distributed || !sql.contains("/*") {
         return sql.into();
     }
@@ -84,7 +84,7 @@ pub(crate) fn fill(template: &str) -> String {
 
 /// Whether this transaction has inserted an audit of the incident that it upserts. Distributed tables cannot tell: to take a replay for a new
 /// audit costs only work.
-const HAS_NEW_AUDIT: &str = "/*whole*/EXISTS (SELECT FROM remediation_audit AS a WHERE a.bucket = excluded.bucket \
+const HAS_NEW_AUDIT: &str = "/*whole*/EXISTS (SELECT 1 FROM remediation_audit AS a WHERE a.bucket = excluded.bucket \
                              AND a.remediation_request_id = excluded.correlation_id AND a.xmin = pg_current_xact_id()::xid)/*end*/\
                              /*distributed true */";
 

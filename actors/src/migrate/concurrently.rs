@@ -175,7 +175,7 @@ async fn lacking(client: &Client, index: &Index) -> Result<Vec<String>, Error> {
         JOIN pg_class AS c ON c.oid = p.inhrelid
         WHERE p.inhparent = to_regclass($1) AND NOT p.inhdetachpending
           AND NOT EXISTS (
-            SELECT FROM pg_index AS i
+            SELECT 1 FROM pg_index AS i
             JOIN pg_inherits AS a ON a.inhrelid = i.indexrelid
             WHERE i.indrelid = c.oid AND a.inhparent = to_regclass($2))
         ORDER BY c.relname";

@@ -41,7 +41,7 @@ impl Placement {
             Some(_) => {
                 "-- migrate.list_tables
                 SELECT c.relname::text AS name, EXISTS (
-                    SELECT FROM pg_catalog.pg_dist_partition AS d WHERE d.logicalrelid = c.oid AND d.partmethod = 'h'
+                    SELECT 1 FROM pg_catalog.pg_dist_partition AS d WHERE d.logicalrelid = c.oid AND d.partmethod = 'h'
                 ) AS is_distributed
                 FROM pg_class AS c
                 WHERE c.relname = ANY ($1::text[]) AND pg_table_is_visible(c.oid) AND c.relkind IN ('r', 'p')

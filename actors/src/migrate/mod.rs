@@ -108,7 +108,7 @@ pub async fn is_current(client: &Client, schema: Schema) -> Result<bool, tokio_p
 /// PostgreSQL's.
 pub async fn create_database(server: &DatabaseConfig, name: &str) -> Result<(), ConnectError> {
     let client = connect(server).await?;
-    let exists = client.query_opt("SELECT FROM pg_database WHERE datname = $1", &[&name]).await?;
+    let exists = client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await?;
     if exists.is_none() {
         let quoted = name.replace('"', "\"\"");
         client.batch_execute(&format!("CREATE DATABASE \"{quoted}\"")).await?;

@@ -6,7 +6,7 @@ WITH stale AS (
     USING unnest($1::int[], $2::text[]) AS u (bucket, correlation_id)
     WHERE i.bucket = u.bucket AND i.correlation_id = u.correlation_id AND i.action_timestamp < $3
       AND NOT EXISTS (
-        SELECT FROM resource_action_traces AS t
+        SELECT 1 FROM resource_action_traces AS t
         WHERE t.bucket = i.bucket AND t.id = i.id AND t.action_timestamp = i.action_timestamp AND {last_audit_at} >= $3)
     -- What is deleted is counted below; the trigger of migration V9 is told so.
     RETURNING i.bucket, i.correlation_id, i.id, i.action_timestamp, set_config('data_storage.counts_deletes', 'on', true)

@@ -1,6 +1,8 @@
 //! One transaction for many audits, in one round trip; in two where some audits have keys.
 
 use super::attempts::Due;
+use super::bury::bury;
+use super::changed::Changed;
 use super::shards::{GUARD, LOCK, Shard};
 use super::{Audit, PgWriterSettings, window_start};
 use crate::db::columns::{Column, column};
@@ -119,7 +121,16 @@ impl Flush<'_> {
             self.keys(&mut dispositions).await?;
         }
         let audits = self.new_audits(&dispositions);
-        // All of it and the COMMIT are sent at once. What a replay brings changes nothing, so that nothing waits to know which these are.
+        if self.is_distributed
+            && let Some(kept_from) = self.settings.window.kept_from(self.now)
+        {
+            let requests: BTreeSet<(i32, &str)> =
+                audits.0.iter().map(|audit| (audit.envelope.bucket().get(), &*audit.remediation_request_id)).collect();
+            let (buckets, requests): (Vec<i32>, Vec<&str>) = requests.into_iter().unzip();
+            bury(tx, &buckets, &requests, kept_from).await?;
+        }
+        // All of it and the COMMIT are sent at once, but where the tables are distributed. What a replay brings changes nothing, so that nothing
+        // waits to know which these are.
         let guards = match self.direct {
             Some(direct) => Some((direct.shard, [tx.prepare(LOCK).await?, tx.prepare(GUARD).await?])),
             None => None,
@@ -130,7 +141,7 @@ impl Flush<'_> {
                 None => Ok(()),
             }
         };
-        let written = tx.last(async {
+        let written = async {
             let (guarded, ids, remediations, workflows, incidents, links, outbox) = join!(
                 guard,
                 self.incident_ids(&audits.0),
@@ -145,8 +156,12 @@ impl Flush<'_> {
             ids?;
             let (remediations, workflows, changed) = (remediations?, workflows?, incidents?);
             links.and(outbox).map(|()| (remediations, workflows, changed))
-        });
-        let (remediations, workflows, (conflicts, due)) = written.await?;
+        };
+        let (remediations, workflows, (conflicts, due, changed)) = match self.is_distributed {
+            false => tx.last(written).await?,
+            true => written.await?,
+        };
+        changed.note(tx).await?;
         let inserted: HashSet<&str> = remediations.iter().chain(&workflows).map(|row| row.get(0)).collect();
         for (disposition, audit) in dispositions.iter_mut().zip(self.audits) {
             let id = audit.envelope().id;
@@ -336,7 +351,8 @@ impl Flush<'_> {
 
     /// Takes away incidents that are older than what is kept, so that their requests open new ones.
     async fn bury_stale(&self, buckets: &Column<i32>, names: &Column<&str>) -> Result<(), Error> {
-        let Some(kept_from) = self.settings.window.kept_from(self.now) else { return Ok(()) };
+        let kept_from = self.settings.window.kept_from(self.now).filter(|_| !self.is_distributed);
+        let Some(kept_from) = kept_from else { return Ok(()) };
         let number = number();
         let mut params: Vec<&(dyn ToSql + Sync)> = vec![buckets, names, &kept_from];
         params.extend(self.direct.map(|_| &number as &(dyn ToSql + Sync)));
@@ -344,7 +360,7 @@ impl Flush<'_> {
     }
 
     /// Says how often an identifying fact was in conflict, and whose attempts are due.
-    async fn incidents(&self, audits: &[&RemediationAudit]) -> Result<(Vec<u64>, Due), Error> {
+    async fn incidents(&self, audits: &[&RemediationAudit]) -> Result<(Vec<u64>, Due, Changed), Error> {
         let mut incidents: BTreeMap<&str, IncidentFacts<'_>> = BTreeMap::new();
         let mut conflicts = vec![0; identifying().count()];
         for audit in audits {
@@ -362,7 +378,7 @@ impl Flush<'_> {
             }
         }
         if incidents.is_empty() {
-            return Ok((conflicts, Due::default()));
+            return Ok((conflicts, Due::default(), Changed::default()));
         }
         let rows: Vec<&IncidentFacts<'_>> = incidents.values().collect();
         let buckets = column(&rows, |i| i.bucket.get());
@@ -387,13 +403,22 @@ impl Flush<'_> {
         params.extend(last);
         let number = number();
         params.extend(self.direct.map(|_| &number as &(dyn ToSql + Sync)));
+        if self.is_distributed {
+            let changed = Changed(self.client.query(&self.statements.upsert_incidents, &params).await?);
+            for (count, more) in conflicts.iter_mut().zip(changed.conflicts()) {
+                *count += more;
+            }
+            let due = changed.due();
+            return Ok((conflicts, due, changed));
+        }
         let row = self.client.query_one(&self.statements.upsert_incidents, &params).await?;
         for (count, fact) in conflicts.iter_mut().zip(identifying()) {
             *count += row.get::<_, i64>(fact.column).unsigned_abs();
         }
         let buckets: Option<Vec<i32>> = row.get("due_buckets");
         let requests: Option<Vec<String>> = row.get("due");
-        Ok((conflicts, Due { buckets: buckets.unwrap_or_default(), requests: requests.unwrap_or_default() }))
+        let due = Due { buckets: buckets.unwrap_or_default(), requests: requests.unwrap_or_default() };
+        Ok((conflicts, due, Changed::default()))
     }
 
     async fn links(&self, audits: &[&WorkflowAudit]) -> Result<(), Error> {

@@ -6,7 +6,7 @@ FROM (
     SELECT n.bucket, n.correlation_id, n.action_timestamp
     FROM unnest($1::int[], $2::text[], $3::timestamptz[]) AS n (bucket, correlation_id, action_timestamp)
     WHERE /*whole*/NOT EXISTS (
-        SELECT FROM incident_ids AS i WHERE i.bucket = n.bucket AND i.correlation_id = n.correlation_id)/*end*/
+        SELECT 1 FROM incident_ids AS i WHERE i.bucket = n.bucket AND i.correlation_id = n.correlation_id)/*end*/
         /*distributed (n.bucket, n.correlation_id) NOT IN (
             SELECT i.bucket, i.correlation_id FROM incident_ids AS i
             WHERE i.bucket = ANY ($1) AND i.correlation_id = ANY ($2)) */

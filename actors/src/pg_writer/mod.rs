@@ -2,6 +2,8 @@
 //! incident of each remediation request is kept up in the same transaction.
 
 mod attempts;
+mod bury;
+mod changed;
 mod drain;
 mod drop_windowed_keys;
 mod fill_workloads;

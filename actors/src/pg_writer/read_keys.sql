@@ -3,3 +3,4 @@
 SELECT k.key, k.content, k.audit_id, k.received_at
 FROM unnest($1::int[], $2::bytea[]) AS u (bucket, key)
 JOIN idempotency_keys AS k ON k.bucket = u.bucket AND k.key = u.key
+    /*distributed AND k.bucket = ANY ($1) */

@@ -7,7 +7,7 @@ use crate::db::pool::Pool;
 use crate::db::sqlstate::DatabaseError;
 use crate::db::transaction::Transaction;
 use crate::domain::bucket::{BUCKETS, Bucket};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl fmt::Display for Node {
 #[derive(Debug)]
 pub(super) struct Shard {
     pub node: Node,
-    /// For the lock, sorted.
+    /// Of one of its tables, for the lock: all of a shard move and are split together.
     pub ids: Vec<i64>,
     /// The names of the shard's tables, by those of the distributed ones.
     names: Vec<(&'static str, String)>,
@@ -117,6 +117,11 @@ impl ShardMap {
             let buckets = tx.prepare(include_str!("find_shards.sql")).await?;
             let last = i32::try_from(BUCKETS - 1).unwrap_or(i32::MAX);
             let rows = tx.client().query(&shards, &[&tables]).await?;
+            // Before all are distributed there is nothing to be known.
+            let distributed: HashSet<&str> = rows.iter().map(|row| row.get("table_name")).collect();
+            if distributed.len() < TABLES.len() {
+                return Ok(ShardMap::default());
+            }
             let of_bucket = tx.client().query(&buckets, &[&last]).await?;
             Ok::<_, Error>(Self::of(&rows, &of_bucket))
         };
@@ -139,6 +144,7 @@ impl ShardMap {
                 Some((*TABLES.iter().find(|known| **known == table)?, row.get("shard_name")))
             };
             places.extend(ids.iter().map(|id| (*id, shards.len())));
+            ids.truncate(1);
             shards.push(Shard {
                 node: Node {
                     host: first.get("host"),

@@ -2,7 +2,7 @@
 -- One row per incident of the flush, its facts merged already (domain/incident.rs). A fact is taken over where its audit is
 -- later than the one that stated it so far. Rows are locked in the order of their keys. What changes for the totals goes into
 -- `count_changes`; `counted_before` tells the trigger of migration V9 that the change is counted here.
-WITH changed AS (
+/*whole*/WITH changed AS (/*end*/
 INSERT INTO resource_action_traces AS t (
     bucket, id, correlation_id, action_timestamp, {stated|@, @_by}, execution_status, start_time, end_time, duration_ms,
     error_message, execution_status_by, created_at, updated_at, last_audit_at, attempts_due, counted_before,
@@ -18,6 +18,7 @@ FROM unnest(
     bucket, correlation_id, {stated|@, @_by}, execution_status, start_time, end_time, duration_ms, error_message,
     execution_status_by, received_at, last_audit_at, attempts_due)
 JOIN incident_ids AS i ON i.bucket = u.bucket AND i.correlation_id = u.correlation_id
+    /*distributed AND i.bucket = ANY ($1) */
 ORDER BY u.bucket, i.id
 ON CONFLICT (bucket, id, action_timestamp) DO UPDATE SET
     {stated|@ = CASE WHEN excluded.@_by > COALESCE(t.@_by, '00000000-0000-0000-0000-000000000000') THEN excluded.@ ELSE t.@ END,
@@ -60,8 +61,9 @@ WHERE {stated OR|excluded.@_by > COALESCE(t.@_by, '00000000-0000-0000-0000-00000
     OR excluded.execution_status_by > COALESCE(t.execution_status_by, '00000000-0000-0000-0000-000000000000')
     OR excluded.last_audit_at > COALESCE(t.last_audit_at, '-infinity')
     OR ((excluded.attempts_due > 0 OR excluded.execution_status_by < t.execution_status_by) AND {has_new_audit})
-RETURNING bucket, correlation_id, attempts_due = 2 AS is_due, {minute} AS minute, {counted|@}, counted_before
-), changes AS (
+RETURNING bucket, correlation_id, attempts_due = 2 AS is_due, /*whole*/{minute} AS minute/*end*//*distributed action_timestamp */, {counted|@}, counted_before
+-- Where the tables are distributed a statement that writes to two of them needs all nodes: the service counts (changed.rs).
+/*whole*/), changes AS (
 INSERT INTO count_changes (bucket, number, minutes, deltas, {counted|@})
 SELECT min(s.bucket), nextval('count_change_number'), array_agg(s.minute), array_agg(s.delta), {counted|array_agg(s.@)}
 FROM (
@@ -81,4 +83,4 @@ SELECT
     {counted|count(*) FILTER (WHERE cardinality(counted_before) = 7 AND counted_before[#place] <> @) AS @},
     array_agg(bucket) FILTER (WHERE is_due) AS due_buckets,
     array_agg(correlation_id) FILTER (WHERE is_due) AS due
-FROM changed
+FROM changed/*end*/

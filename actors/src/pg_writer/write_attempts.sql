@@ -25,6 +25,7 @@ FROM (
                 count(a.action_type) OVER (PARTITION BY t.id ORDER BY a.created_at, {progress}, a.id) AS actions
             FROM unnest($1::int[], $2::text[]) AS u (bucket, correlation_id)
             JOIN incident_ids AS i ON i.bucket = u.bucket AND i.correlation_id = u.correlation_id
+    /*distributed AND i.bucket = ANY ($1) */
             JOIN resource_action_traces AS t
                 ON t.bucket = i.bucket AND t.id = i.id AND t.action_timestamp = i.action_timestamp
             JOIN remediation_audit AS a ON a.bucket = i.bucket AND a.remediation_request_id = i.correlation_id

@@ -2,7 +2,7 @@
 SELECT
     t.action_timestamp, t.alert_name, t.namespace, t.cluster_name, t.target_resource, t.error_message,
     (SELECT a.reasoning FROM remediation_audit AS a
-     WHERE a.bucket = t.bucket AND a.remediation_request_id = t.correlation_id AND a.reasoning IS NOT NULL
+     WHERE a.bucket = $1 AND a.remediation_request_id = t.correlation_id AND a.reasoning IS NOT NULL
      ORDER BY {latest} LIMIT 1) AS reasoning
 FROM resource_action_traces AS t
 WHERE t.bucket = $1 AND t.id = $2

@@ -104,7 +104,7 @@ fn conflicting_values() -> String {
         let column = fact.audit_column();
         format!(
             "ARRAY(SELECT DISTINCT a.{column} FROM remediation_audit AS a
-     WHERE a.bucket = t.bucket AND a.remediation_request_id = t.correlation_id AND ('{column}' = ANY (a.assumed)) IS NOT TRUE
+     WHERE a.bucket = $1 AND a.remediation_request_id = t.correlation_id AND ('{column}' = ANY (a.assumed)) IS NOT TRUE
      ORDER BY a.{column}
      LIMIT {CONFLICTING_VALUES}) AS stated_{column}"
         )

@@ -78,7 +78,7 @@ fn statement(message: &ListWorkflows) -> ComposedStatement<'_> {
     let mut values = vec![SqlValue::Number(message.limit + 1)];
     let mut clauses = vec![
         "NOT EXISTS (
-            SELECT FROM workflow_audit AS o
+            SELECT 1 FROM workflow_audit AS o
             WHERE o.bucket = s.bucket AND o.workflow_id = s.workflow_id
               AND (o.executed_at, o.received_at, o.id) > (s.executed_at, s.received_at, s.id))"
             .to_owned(),

@@ -23,7 +23,7 @@ pub(super) fn recurred(attempt: &Ended<'_>, window: usize, seen: &str) -> String
     let Ended { incident, status, end } = attempt;
     format!(
         "/*whole*/({status} = 'completed' AND EXISTS (
-            SELECT FROM resource_action_traces AS o
+            SELECT 1 FROM resource_action_traces AS o
             WHERE o.alert_name = {incident}.alert_name AND o.namespace = {incident}.namespace AND o.cluster_name = {incident}.cluster_name
               AND (o.workload = {incident}.workload) IS NOT FALSE
               AND o.action_timestamp > {end}

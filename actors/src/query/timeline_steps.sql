@@ -11,6 +11,7 @@ FROM (
         SELECT s.*
         FROM unnest($1::int[], $2::text[]) AS u (bucket, workflow_id)
         JOIN workflow_audit AS s ON s.bucket = u.bucket AND s.workflow_id = u.workflow_id
+    /*distributed AND s.bucket = ANY ($1) */
     ) AS n
     WINDOW newest AS (ORDER BY n.executed_at DESC, n.received_at DESC, n.id DESC)
 ) AS a

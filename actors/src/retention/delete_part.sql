@@ -3,6 +3,6 @@
 -- counts them for the totals; the trigger is told so (migration V9).
 WITH gone AS (
     DELETE FROM {partition} AS t WHERE t.bucket >= $1 AND t.bucket < $2 AND {last_audit_at} < $3
-    RETURNING {minute} AS minute, {counted|t.@}
+    RETURNING t.action_timestamp, {counted|t.@}
 )
-SELECT g.minute, {counted|g.@}, count(*)::int AS n FROM gone AS g GROUP BY g.minute, {counted|g.@}
+SELECT {minute} AS minute, {counted|t.@}, count(*)::int AS n FROM gone AS t GROUP BY {minute}, {counted|t.@}

@@ -89,7 +89,7 @@ async fn step(pool: &Pool, message: &DropMonths) -> Result<MonthStep, DatabaseEr
         return Ok(if is_deleted { MonthStep::Part } else { MonthStep::Busy });
     }
     // Once its detachment has begun nobody reads or writes there.
-    let has_kept = format!("-- retention.has_kept\nSELECT EXISTS (SELECT FROM {name})");
+    let has_kept = format!("-- retention.has_kept\nSELECT EXISTS (SELECT 1 FROM {name})");
     let has_kept = async |tx: &mut Transaction<'_>| Ok(tx.client().query_one(&has_kept, &[]).await?.get::<_, bool>(0));
     if !table.is_pending && connection.autocommit("retention.has_kept", LIMIT, has_kept).await? {
         return Ok(MonthStep::Kept(table.name));
@@ -124,7 +124,7 @@ async fn delete_part(
     let rows = tx.client().query(&sql, &[&from, &to, &kept_from]).await?;
     let change = |row| Change { minute: Row::get(row, "minute"), values: values(row), delta: -row.get::<_, i32>("n") };
     let changes: Vec<Change<'_>> = rows.iter().map(change).collect();
-    note_changes(tx, &changes).await?;
+    note_changes(tx, from, &changes).await?;
     Ok(true)
 }
 

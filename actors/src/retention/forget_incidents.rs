@@ -1,6 +1,7 @@
 use super::{DroppedIncident, LIMIT};
 use crate::db::locks::Lock;
 use crate::db::transaction::Transaction;
+use crate::domain::bucket::Bucket;
 use crate::error::ActorError;
 use crate::pg_writer::PgWriterActor;
 use actix::prelude::*;
@@ -59,7 +60,14 @@ async fn forget(tx: &mut Transaction<'_>, message: &ForgetIncidents) -> Result<b
     client.execute(include_str!("forget_attempts.sql"), &[&buckets, &incidents]).await?;
     client.execute(include_str!("../outbox/clear.sql"), &[&audit_buckets, &audits]).await?;
     client.execute(include_str!("forget_audits.sql"), &[&audit_buckets, &audits]).await?;
-    client.execute(include_str!("forget_steps.sql"), &[&buckets, &requests, &message.kept_from]).await?;
+    // Of workflows that no other incident is tied to.
+    let tied = client.query(include_str!("list_ties.sql"), &[&buckets, &requests]).await?;
+    let tied: Vec<&str> = tied.iter().map(|row| row.get("workflow_id")).collect();
+    let others = client.query(include_str!("list_other_ties.sql"), &[&tied, &requests]).await?;
+    let others: HashSet<&str> = others.iter().map(|row| row.get("workflow_id")).collect();
+    let workflows: Vec<&str> = tied.into_iter().filter(|workflow| !others.contains(workflow)).collect();
+    let of_workflows: Vec<i32> = workflows.iter().map(|workflow| Bucket::of(workflow).get()).collect();
+    client.execute(include_str!("forget_steps.sql"), &[&of_workflows, &workflows, &message.kept_from]).await?;
     client.execute(include_str!("forget_ties.sql"), &[&buckets, &requests]).await?;
     Ok(true)
 }

@@ -25,14 +25,16 @@ impl Handler<ForgetLoose> for PgWriterActor {
             let pool = pool?;
             let mut connection = pool.get().await?;
             let forget = async |tx: &mut Transaction<'_>| {
+                let list_loose_steps = tx.prepare(include_str!("list_loose_steps.sql")).await?;
+                let forget_loose_ties = tx.prepare(include_str!("forget_loose_ties.sql")).await?;
                 let client = tx.client();
                 let keys = client.execute(include_str!("forget_keys.sql"), &[&message.kept_from, &BATCH]).await?;
-                let steps = client.query(include_str!("list_loose_steps.sql"), &[&message.kept_from, &BATCH]).await?;
+                let steps = client.query(&list_loose_steps, &[&message.kept_from, &BATCH]).await?;
                 let buckets: Vec<i32> = steps.iter().map(|row| row.get("bucket")).collect();
                 let ids: Vec<&str> = steps.iter().map(|row| row.get("id")).collect();
                 let workflows: Vec<&str> = steps.iter().map(|row| row.get("workflow_id")).collect();
                 client.execute(include_str!("forget_loose_steps.sql"), &[&buckets, &ids]).await?;
-                client.execute(include_str!("forget_loose_ties.sql"), &[&workflows]).await?;
+                client.execute(&forget_loose_ties, &[&workflows]).await?;
                 Ok(keys.max(steps.len() as u64) >= BATCH.unsigned_abs()) // usize fits into 64 bits
             };
             Ok(connection.autocommit("retention.forget_loose", LIMIT, forget).await?)

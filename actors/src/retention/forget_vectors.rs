@@ -61,8 +61,9 @@ async fn forget_unused(tx: &mut Transaction<'_>, patterns: &[Row]) -> Result<(),
     let patterns: BTreeSet<(&str, Uuid)> =
         patterns.iter().map(|row| (row.get("embedder"), row.get("pattern"))).collect();
     let (embedders, patterns): (Vec<&str>, Vec<Uuid>) = patterns.into_iter().unzip();
+    let list_unused = tx.prepare(include_str!("list_unused.sql")).await?;
     let client = tx.client();
-    let unused = client.query(include_str!("list_unused.sql"), &[&embedders, &patterns]).await?;
+    let unused = client.query(&list_unused, &[&embedders, &patterns]).await?;
     let embedders: Vec<&str> = unused.iter().map(|row| row.get("embedder")).collect();
     let patterns: Vec<Uuid> = unused.iter().map(|row| row.get("pattern")).collect();
     let buckets: Vec<i32> = patterns.iter().map(|pattern| Bucket::of_pattern(*pattern).get()).collect();

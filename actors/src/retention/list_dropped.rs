@@ -5,7 +5,7 @@ use crate::error::ActorError;
 use crate::pg_writer::PgWriterActor;
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tokio_postgres::Error;
 
 /// Asks for incidents whose month is dropped and that still have something elsewhere, of one bucket after the other, from a bucket on: so
@@ -45,13 +45,22 @@ impl Handler<ListDropped> for PgWriterActor {
 async fn list(tx: &mut Transaction<'_>, message: &ListDropped) -> Result<Vec<DroppedIncident>, Error> {
     let reopened = tx.client().query(include_str!("list_reopened.sql"), &[&message.limit]).await?;
     if !reopened.is_empty() {
-        let incidents = reopened.iter().map(|row| DroppedIncident {
-            bucket: row.get("bucket"),
-            correlation_id: None,
-            id: row.get("incident_id"),
-            audit_ids: row.get("audit_ids"),
-        });
-        return Ok(incidents.collect());
+        let mut incidents: Vec<DroppedIncident> = reopened
+            .iter()
+            .map(|row| DroppedIncident {
+                bucket: row.get("bucket"),
+                correlation_id: None,
+                id: row.get("incident_id"),
+                audit_ids: row.get("audit_ids"),
+            })
+            .collect();
+        // An audit that was posted again since then is another incident's.
+        let buckets: Vec<i32> = incidents.iter().map(|incident| incident.bucket).collect();
+        let ids: Vec<&str> = incidents.iter().flat_map(|incident| &incident.audit_ids).map(String::as_str).collect();
+        let there = tx.client().query(include_str!("list_posted_again.sql"), &[&buckets, &ids]).await?;
+        let there: HashSet<&str> = there.iter().map(|row| row.get("id")).collect();
+        incidents.iter_mut().for_each(|incident| incident.audit_ids.retain(|id| !there.contains(id.as_str())));
+        return Ok(incidents);
     }
     let list = tx.prepare(include_str!("list_dropped.sql")).await?;
     let audits = tx.prepare(include_str!("list_dropped_audits.sql")).await?;

@@ -5,7 +5,7 @@ FROM (
     SELECT
         count(*) AS known,
         count(*) FILTER (WHERE /*whole*/NOT EXISTS (
-            SELECT FROM incident_patterns AS p
+            SELECT 1 FROM incident_patterns AS p
             WHERE p.bucket = f.bucket AND p.incident_id = f.incident_id AND p.embedder = $1)/*end*/
             /*distributed p.bucket IS NULL */) AS without_text
     FROM incident_facts AS f

@@ -37,11 +37,11 @@ pub(super) fn changes_of<'a>(row: &'a Row, mut take: impl FnMut(Change<'a>)) {
     }
 }
 
-/// Notes changes in the transaction that changes the incidents. Nothing is noted of none.
+/// Notes changes in the transaction that changes the incidents, in the bucket of one of them. Nothing is noted of none.
 ///
 /// # Errors
 /// PostgreSQL's.
-pub(crate) async fn note_changes(tx: &mut Transaction<'_>, changes: &[Change<'_>]) -> Result<(), Error> {
+pub(crate) async fn note_changes(tx: &mut Transaction<'_>, bucket: i32, changes: &[Change<'_>]) -> Result<(), Error> {
     if changes.is_empty() {
         return Ok(());
     }
@@ -50,7 +50,7 @@ pub(crate) async fn note_changes(tx: &mut Transaction<'_>, changes: &[Change<'_>
     let deltas: Vec<i32> = changes.iter().map(|change| change.delta).collect();
     let columns: [Vec<Option<&str>>; COUNTED] =
         std::array::from_fn(|fact| changes.iter().map(|change| change.values[fact]).collect());
-    let mut params: Vec<&(dyn ToSql + Sync)> = vec![&minutes, &deltas];
+    let mut params: Vec<&(dyn ToSql + Sync)> = vec![&bucket, &minutes, &deltas];
     params.extend(columns.iter().map(|column| column as &(dyn ToSql + Sync)));
     tx.client().execute(&statement, &params).await.map(|_| ())
 }
