@@ -3,7 +3,7 @@
 PYTHON ?= python3
 CARGO ?= cargo
 
-.PHONY: help check test build run demo postgres check-format lint doc unit walls check-advisories check-api check-console test-clients test-agents test-minilm test-pgbouncer torture \
+.PHONY: help check test build run demo postgres check-format lint doc unit walls check-advisories check-api check-console test-clients test-agents test-minilm test-pgbouncer test-citus torture \
 	fuzz bench bench-large bench-recall words clean
 
 help: ## this list
@@ -80,6 +80,11 @@ test-minilm: postgres ## EMBEDDER=minilm with the model's real weights
 
 test-pgbouncer: postgres ## PgBouncer in session mode, Debian's
 	PGBOUNCER=$$($(PYTHON) tools/pgbouncer.py) $(CARGO) test --locked --test outage pgbouncer -- --include-ignored
+
+test-citus: postgres ## on a Citus that is there: CITUS_URL=postgresql://… of its coordinator (CONTRIBUTING.md)
+	CITUS_URL=$(CITUS_URL) DISTRIBUTE=true DISTRIBUTE_SHARDS=4 $(CARGO) test --locked --test api
+	CITUS_URL=$(CITUS_URL) DISTRIBUTE=true DISTRIBUTE_SHARDS=4 $(CARGO) test --locked --test outage retention:: retention_beside::
+	CITUS_URL=$(CITUS_URL) DISTRIBUTE=true DISTRIBUTE_SHARDS=4 $(CARGO) test --locked --test outage nodes:: -- --test-threads 1
 
 ROUNDS ?= 100
 torture: postgres ## service and PostgreSQL killed at random moments; ROUNDS=100

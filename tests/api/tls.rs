@@ -2,7 +2,7 @@
 
 use crate::support::certificates::{Authority, Signed};
 use crate::support::tls_front::TlsFront;
-use crate::support::{Service, Writer, eventually, gateway_audit, server};
+use crate::support::{Service, Writer, citus, eventually, gateway_audit, server};
 use reqwest::{Certificate, Client, ClientBuilder, Identity};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -97,6 +97,10 @@ async fn clients_that_must_show_a_certificate() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn to_postgresql_as_libpq_means_it() {
+    // It looks at the way to the PostgreSQL of the tests.
+    if citus::leave_out("TLS to PostgreSQL") {
+        return;
+    }
     let (authority, other) = (Authority::new("one"), Authority::new("two"));
     let front = TlsFront::start(&authority.sign("localhost")).await;
     let (ca, wrong) = (authority.file(), other.file());

@@ -1,6 +1,6 @@
 //! Every audit that has text gets its vector after the commit, whatever happens to the vector store.
 
-use crate::support::{Service, Writer, eventually, gateway_audit, server};
+use crate::support::{Service, Writer, citus, eventually, gateway_audit, server};
 use serde_json::json;
 
 #[tokio::test]
@@ -22,7 +22,10 @@ async fn every_text_gets_its_vector_and_every_pattern_one_entry() {
     .await;
     assert_eq!(database.number("SELECT count(*) FROM audit_embeddings").await, 20);
     assert_eq!(database.number("SELECT count(*) FROM embedding_patterns").await, 1);
-    let same = "SELECT count(*) FROM audit_embeddings e JOIN embedding_patterns p USING (pattern, embedder)
+    // Of a copy, since distributed tables are not joined by the pattern.
+    let copy = "CREATE TEMPORARY TABLE copied AS SELECT pattern, embedder, embedding FROM embedding_patterns";
+    database.client.batch_execute(copy).await.expect("copied");
+    let same = "SELECT count(*) FROM audit_embeddings e JOIN copied p USING (pattern, embedder)
         JOIN remediation_audit a ON a.id = e.audit_id AND a.bucket = e.bucket
         WHERE e.embedding = p.embedding AND round(vector_norm(e.embedding)::numeric, 4) = 1 AND vector_dims(e.embedding) = 768";
     assert_eq!(database.number(same).await, 20);
@@ -35,6 +38,10 @@ async fn every_text_gets_its_vector_and_every_pattern_one_entry() {
 /// written later.
 #[tokio::test]
 async fn a_vector_store_that_comes_later() {
+    // A database without the extension is refused there.
+    if citus::leave_out("a vector store that comes later") {
+        return;
+    }
     let url = server().url("vectors_later");
     let (mut service, database) = Service::start_with(&[("VECTOR_DATABASE_URL", &url)]).await;
     for n in 0..30 {

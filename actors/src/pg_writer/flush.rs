@@ -3,7 +3,8 @@
 use super::attempts::Due;
 use super::bury::bury;
 use super::changed::Changed;
-use super::shards::{GUARD, LOCK, Shard};
+use super::fact_column::{FactColumn, stated_by};
+use super::shards::{GUARD, LOCK, Shard, number};
 use super::{Audit, PgWriterSettings, window_start};
 use crate::db::columns::{Column, column};
 use crate::db::connection::Connection;
@@ -13,8 +14,8 @@ use crate::domain::attributes::Attributes;
 use crate::domain::audit::Recognition;
 use crate::domain::audit_id::AuditId;
 use crate::domain::bucket::Bucket;
-use crate::domain::facts::{FactKind, identifying, stated};
-use crate::domain::incident::{ExecutionFacts, IncidentFacts, Stated};
+use crate::domain::facts::{identifying, stated};
+use crate::domain::incident::{ExecutionFacts, IncidentFacts};
 use crate::domain::remediation::{RemediationAudit, UNKNOWN};
 use crate::domain::severity::{Priority, Severity};
 use crate::domain::workflow::WorkflowAudit;
@@ -24,7 +25,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
-use uuid::Uuid;
 
 /// What became of one audit of a flush that was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -456,49 +456,7 @@ impl Flush<'_> {
     }
 }
 
-/// The number of a change, as good as unique: the sequence is on the coordinator.
-fn number() -> i64 {
-    let (high, _) = Uuid::new_v4().as_u64_pair();
-    (high >> 1).cast_signed()
-}
-
 /// A list with commas; `None` where there is nothing in it.
 fn list(names: &[&str]) -> Option<String> {
     (!names.is_empty()).then(|| names.join(","))
-}
-
-/// The values of one fact, and the audits that state them.
-struct FactColumn<'a> {
-    values: FactValues<'a>,
-    by: Column<Option<Uuid>>,
-}
-
-enum FactValues<'a> {
-    Texts(Column<Option<&'a str>>),
-    Numbers(Column<Option<f64>>),
-}
-
-impl<'a> FactColumn<'a> {
-    /// `at`: its place among the facts that audits state by themselves.
-    fn of(rows: &[&'a IncidentFacts<'a>], at: usize, kind: FactKind) -> Self {
-        let value = |row: &IncidentFacts<'a>| row.stated[at].map(|stated| stated.value);
-        let values = match kind {
-            FactKind::Number => FactValues::Numbers(column(rows, |row| value(row)?.number())),
-            FactKind::Text | FactKind::Severity | FactKind::Status => {
-                FactValues::Texts(column(rows, |row| value(row)?.text()))
-            }
-        };
-        FactColumn { values, by: column(rows, |row| stated_by(row.stated[at])) }
-    }
-
-    fn params(&self) -> [&(dyn ToSql + Sync); 2] {
-        match &self.values {
-            FactValues::Texts(texts) => [texts, &self.by],
-            FactValues::Numbers(numbers) => [numbers, &self.by],
-        }
-    }
-}
-
-fn stated_by<T>(stated: Option<Stated<T>>) -> Option<Uuid> {
-    stated.map(|stated| stated.by)
 }

@@ -6,6 +6,7 @@ mod bury;
 mod changed;
 mod drain;
 mod drop_windowed_keys;
+mod fact_column;
 mod fill_workloads;
 mod find_replay;
 mod flush;

@@ -12,8 +12,9 @@ use std::time::Duration;
 #[rtype(result = "Result<Vec<String>, ActorError>")]
 pub struct ProbeNodes;
 
-/// How long a node may take to answer.
-const LIMIT: Duration = Duration::from_millis(900);
+/// How long the coordinator may take to list the nodes, and then each of them to answer: together less than who asks waits.
+const LIST: Duration = Duration::from_millis(900);
+const ANSWER: Duration = Duration::from_secs(2);
 
 impl Handler<ProbeNodes> for PgWriterActor {
     type Result = ResponseFuture<Result<Vec<String>, ActorError>>;
@@ -42,7 +43,7 @@ async fn list(pool: &Pool) -> Result<Vec<Node>, DatabaseError> {
         let list = tx.prepare(include_str!("list_nodes.sql")).await?;
         tx.client().query(&list, &[]).await
     };
-    let rows = connection.autocommit("pg_writer.list_nodes", LIMIT, read).await?;
+    let rows = connection.autocommit("pg_writer.list_nodes", LIST, read).await?;
     let node = |row: &tokio_postgres::Row| Node {
         host: row.get("host"),
         port: u16::try_from(row.get::<_, i32>("port")).unwrap_or(5432),
@@ -58,5 +59,5 @@ async fn is_up(pool: &Pool, node: &Node) -> bool {
         let check = tx.prepare(check).await?;
         Ok(tx.client().query_one(&check, &[&node.host, &i32::from(node.port)]).await?.get::<_, bool>(0))
     };
-    connection.autocommit("pg_writer.probe_node", LIMIT, ask).await.unwrap_or(false)
+    connection.autocommit("pg_writer.probe_node", ANSWER, ask).await.unwrap_or(false)
 }

@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio_postgres::{Error, Row};
+use uuid::Uuid;
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -74,6 +75,12 @@ impl Shard {
         text = text.replace("nextval('incident_number')", &format!("(${next}::bigint[])[row_number() OVER ()]"));
         text.replace("nextval('count_change_number')", &format!("${next}::bigint"))
     }
+}
+
+/// The number of a change, as good as unique: the sequence is on the coordinator.
+pub(super) fn number() -> i64 {
+    let (high, _) = Uuid::new_v4().as_u64_pair();
+    (high >> 1).cast_signed()
 }
 
 /// The text with other names of tables.

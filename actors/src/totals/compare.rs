@@ -3,7 +3,8 @@
 use super::block::HourCounts;
 use super::changes::{changes_of, values};
 use super::combinations::Combinations;
-use super::fold::{bucket_of, ids_of, is_whole, write_blocks};
+use super::fold::is_whole;
+use super::hours::{bucket_of, ids_of, write_blocks};
 use crate::db::connection::Connection;
 use crate::db::locks::Lock;
 use crate::db::pool::Pool;

@@ -3,7 +3,7 @@
 //! then writes the blocks on the coordinator. Marked changes are deleted when nobody reads with the blocks from before any more.
 
 use super::changes::changes_of;
-use super::fold::{Hours, LIMIT, ids_of, write_blocks};
+use super::hours::{Hours, ids_of, write_blocks};
 use crate::db::connection::Connection;
 use crate::db::locks::Lock;
 use crate::db::sqlstate::DatabaseError;
@@ -14,6 +14,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use tokio_postgres::Error;
 
+/// How long a fold may take, and the clearing away behind it.
+const LIMIT: Duration = Duration::from_secs(10);
 /// How long marked changes stay: longer than a question takes.
 const KEPT: Duration = Duration::from_secs(60);
 

@@ -9,6 +9,7 @@ mod compare;
 mod fit;
 mod fold;
 mod held;
+mod hours;
 mod keep_up;
 mod marks;
 
