@@ -55,8 +55,10 @@ async fn list(tx: &mut Transaction<'_>, message: &ListDropped) -> Result<Vec<Dro
             })
             .collect();
         // An audit that was posted again since then is another incident's.
-        let buckets: Vec<i32> = incidents.iter().map(|incident| incident.bucket).collect();
-        let ids: Vec<&str> = incidents.iter().flat_map(|incident| &incident.audit_ids).map(String::as_str).collect();
+        let (buckets, ids): (Vec<i32>, Vec<&str>) = incidents
+            .iter()
+            .flat_map(|incident| incident.audit_ids.iter().map(|id| (incident.bucket, id.as_str())))
+            .unzip();
         let there = tx.client().query(include_str!("list_posted_again.sql"), &[&buckets, &ids]).await?;
         let there: HashSet<&str> = there.iter().map(|row| row.get("id")).collect();
         incidents.iter_mut().for_each(|incident| incident.audit_ids.retain(|id| !there.contains(id.as_str())));

@@ -1,3 +1,5 @@
 -- retention.list_posted_again
 -- Which of these audits are there.
-SELECT a.id FROM remediation_audit AS a WHERE a.bucket = ANY ($1) AND a.id = ANY ($2)
+SELECT a.id
+FROM unnest($1::int[], $2::text[]) AS u (bucket, id)
+JOIN remediation_audit AS a ON a.bucket = u.bucket AND a.id = u.id

@@ -1,7 +1,7 @@
-//! A database whose tables are distributed is refused by every command that would use it.
+//! A database whose tables are distributed is refused by every command that would use it, unless it is configured so.
 //!
-//! Citus is in no package of Debian. In its place stands its catalogue alone: the table that Citus has under this name in `pg_catalog`,
-//! with the column that the service reads.
+//! Citus is in no package of Debian. In its place stands its catalogue alone: the tables that Citus has under these names in `pg_catalog`,
+//! with the columns that the service reads.
 
 use super::captured::config;
 use crate::support::{Database, Service, server};
@@ -11,7 +11,10 @@ use tokio::process::Command;
 
 const CATALOGUE: &str = "SET allow_system_table_mods = on;
     CREATE TABLE pg_catalog.pg_dist_partition (logicalrelid regclass PRIMARY KEY, partmethod \"char\" NOT NULL);
-    GRANT SELECT ON pg_catalog.pg_dist_partition TO PUBLIC";
+    CREATE TABLE pg_catalog.pg_dist_shard (logicalrelid regclass, shardid bigint);
+    CREATE TABLE pg_catalog.pg_dist_placement (shardid bigint, groupid int);
+    INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)
+    VALUES (999999, 'citus', 10, 11, false, '14.0-1')";
 
 async fn with_catalogue() -> Database {
     let database = server().database().await;
@@ -39,8 +42,7 @@ async fn run(database: &Database, arguments: &[&str]) -> (bool, String) {
 
 fn sentence(table: &str) -> String {
     format!(
-        "the table {table} is distributed by Citus, which this version does not support: \
-         use a database whose tables are not distributed"
+        "the table {table} is distributed by Citus: set DISTRIBUTE=true, or use a database whose tables are not distributed"
     )
 }
 
@@ -79,4 +81,25 @@ async fn tables_of_others_do_not_matter() {
     assert!(success, "{text}");
     let service = Service::on(&database.url, &[]).await;
     service.logged("ready").await;
+}
+
+/// Where the tables are to be distributed, a database that cannot do so is refused too.
+#[tokio::test]
+async fn what_cannot_distribute_is_refused() {
+    let plain = server().database().await;
+    let old = with_catalogue().await;
+    let version =
+        "SET allow_system_table_mods = on; UPDATE pg_extension SET extversion = '12.1-1' WHERE extname = 'citus'";
+    old.client.batch_execute(version).await.expect("an old one");
+    for (database, sentence) in [
+        (&plain, "the database has no extension citus: CREATE EXTENSION citus there"),
+        (&old, "Citus 12, which is older than 13"),
+    ] {
+        for command in ["migrate", "check"] {
+            let (success, text) = run(database, &[command, "--distribute", "true"]).await;
+            assert!(!success && text.contains(sentence), "{command}: {text}");
+        }
+        let mut service = Service::on(&database.url, &[("DISTRIBUTE", "true")]).await;
+        assert!(!service.exited().await.success());
+    }
 }
