@@ -90,11 +90,6 @@ impl DatabaseFault {
         matches!(self, DatabaseFault::Away | DatabaseFault::ReadOnly)
     }
 
-    /// Whether a shard may be elsewhere than it was when it was last looked for.
-    pub fn is_of_a_moved_shard(self) -> bool {
-        matches!(self, DatabaseFault::Moved)
-    }
-
     /// Whether nothing was heard of the server.
     pub fn is_silent(self) -> bool {
         use DatabaseFault::{Away, Cancelled, Late, Unreachable};

@@ -105,7 +105,7 @@ pub(super) async fn distribute(client: &Client, schema: Schema, wanted: Distribu
         return Ok(());
     }
     // Tables of one shard count that are placed together have the shards of one bucket on one node.
-    let together: Option<String> = client
+    let mut together: Option<String> = client
         .query_opt(
             "-- migrate.find_distributed
             SELECT c.relname::text
@@ -118,7 +118,6 @@ pub(super) async fn distribute(client: &Client, schema: Schema, wanted: Distribu
         )
         .await?
         .map(|row| row.get(0));
-    let mut together = together;
     if schema == Schema::Audit {
         // They count what an older program does, which does not run beside this one here. Distributed tables have no triggers.
         for trigger in ["count_changed", "count_deleted"] {

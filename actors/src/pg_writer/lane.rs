@@ -217,7 +217,7 @@ impl Lane {
                     self.months.clear();
                 }
                 // The shard was moved, and its tables there may be gone already.
-                Err(error) if error.fault.is_of_a_moved_shard() && tries < RETRIES && self.is_awaited(batch) => {
+                Err(error) if self.may_have_moved(&error) && tries < RETRIES && self.is_awaited(batch) => {
                     match ShardMap::read(&self.pool).await {
                         Ok(shards) => self.queue.set_shards(shards),
                         Err(_) => break Err(error)?,
@@ -247,6 +247,12 @@ impl Lane {
             self.numbers = rows.iter().map(|row| row.get(0)).collect();
         }
         Ok(self.numbers.split_off(self.numbers.len() - count))
+    }
+
+    /// Whether the shard of a flush may be elsewhere: it was not there, or its tables are gone already.
+    fn may_have_moved(&self, error: &DatabaseError) -> bool {
+        let is_distributed = self.settings.pool.database.distribution().is_some();
+        is_distributed && matches!(error.fault, DatabaseFault::Moved | DatabaseFault::Schema)
     }
 
     /// Whether some request of a batch still waits.
