@@ -65,11 +65,6 @@ fn faults_of_statement(sql: &str) -> Vec<&'static str> {
         faults.push("locks rows of more than one bucket");
     }
     faults.extend(faults_of_distributed(&plain(&placed(sql, true))));
-    if let Some(at) = text.find("set local hnsw")
-        && !text[..at].contains("set local citus.propagate_set_commands = 'local'")
-    {
-        faults.push("sets hnsw without telling Citus that it is local");
-    }
     // A part of a WITH that writes a table; the rest must not read it.
     for write in ["update ", "insert into ", "delete from "] {
         if let Some(at) = text.find(write).filter(|at| text[..*at].contains("with ")) {

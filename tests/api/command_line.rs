@@ -1,6 +1,6 @@
 //! The commands that ask a running service, and what a person sees of them.
 
-use crate::support::{Service, Writer, citus, gateway_audit, server};
+use crate::support::{self, Service, Writer, gateway_audit, server};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::{Value, json};
@@ -270,18 +270,15 @@ async fn exit_codes_tell_what_was_wrong() {
     let database = server().database().await;
     let tokens = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(tokens.path(), "a-token,user,1\n").expect("written");
-    let check = |url: &str| {
-        let mut command = data_storage(&["check", "--json"]);
-        command.envs(citus::settings_of(url).iter().copied());
-        command.env("DATABASE_URL", url).env("AUTH_MODE", "static").env("AUTH_TOKENS_FILE", tokens.path());
-        command.env("LISTEN_ADDR", "127.0.0.1:0").env("METRICS_ADDR", "127.0.0.1:0");
-        tokio::task::spawn_blocking(move || command.output().expect("it runs"))
+    let check = async |url: &str| {
+        let mut check = support::data_storage(url, &["check", "--json", "--auth-mode", "static", "--auth-tokens-file"]);
+        check.arg(tokens.path()).output().await.expect("it runs")
     };
-    let well = check(&database.url).await.expect("no panic");
+    let well = check(&database.url).await;
     let parts: Value = serde_json::from_slice(&well.stdout).expect("JSON");
     assert_eq!(parts["ok"], well.status.success(), "{parts}");
     assert!(parts["parts"].as_array().is_some_and(|parts| parts.len() > 5), "{parts}");
-    let away = check("postgresql://nobody@127.0.0.1:1/none").await.expect("no panic");
+    let away = check("postgresql://nobody@127.0.0.1:1/none").await;
     assert_eq!(away.status.code(), Some(1));
     let parts: Value = serde_json::from_slice(&away.stdout).expect("JSON");
     let write = parts["parts"].as_array().expect("parts").iter().find(|part| part["part"] == "write database");

@@ -1,10 +1,9 @@
 //! An embedder behind an endpoint, and the change from one embedder to another.
 
-use crate::support::{Service, Writer, eventually, gateway_audit, server};
+use crate::support::{Service, Writer, data_storage, ended, eventually, gateway_audit, server, succeeds};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt, web};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpListener};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -166,20 +165,16 @@ async fn an_endpoint_of_other_dimensions_is_refused_at_start() {
     let endpoint = Endpoint::start();
     endpoint.dimensions.store(384, Ordering::SeqCst);
     let database = server().database().await;
-    let output = Command::new(env!("CARGO_BIN_EXE_data-storage"))
-        .args(["serve", "--database-url", &database.url, "--auth-mode", "static", "--auth-tokens-file", "/dev/null"])
-        .output()
-        .expect("it runs");
-    assert!(!output.status.success());
+    let serve = ["serve", "--auth-mode", "static", "--auth-tokens-file"];
+    let mut command = data_storage(&database.url, &serve);
+    let (success, words) = ended(command.arg("/dev/null")).await;
+    assert!(!success, "{words}");
     let tokens = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(tokens.path(), "t,u,1").expect("written");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_data-storage"));
-    command.args(["serve", "--database-url", &database.url, "--auth-mode", "static", "--listen-addr", "127.0.0.1:0"]);
-    command.args(["--metrics-addr", "127.0.0.1:0", "--auth-tokens-file", tokens.path().to_str().expect("a path")]);
+    let mut command = data_storage(&database.url, &serve);
     let url = endpoint.url();
-    let output = command.envs(settings(&url)).output().expect("it runs");
-    let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && words.contains("EMBEDDER: it gives vectors of 384 numbers"), "{words}");
+    let (success, words) = ended(command.arg(tokens.path()).envs(settings(&url))).await;
+    assert!(!success && words.contains("EMBEDDER: it gives vectors of 384 numbers"), "{words}");
 }
 
 /// Searches use the old embedder until `reindex` has filled the space of the new one. No search compares vectors of
@@ -229,14 +224,8 @@ async fn from_one_embedder_to_another() {
     })
     .await;
 
-    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
-        .args(["reindex", "--database-url", &database.url])
-        .envs(settings(&url))
-        .output()
-        .await
-        .expect("it runs");
-    let words = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && words.contains("20 audits have their vector now"), "{output:?}");
+    let words = succeeds(data_storage(&database.url, &["reindex"]).envs(settings(&url))).await;
+    assert!(words.contains("20 audits have their vector now"), "{words}");
     assert!(words.contains("searches go by http:letters from now on, no longer by builtin-2"), "{words}");
     assert_eq!(count("http:letters").await, 21);
     eventually("the new one is searched", async || {
@@ -285,13 +274,7 @@ async fn from_one_model_of_an_endpoint_to_another() {
     assert_eq!(refused.status, 503, "{}", refused.text);
     post(&service, "rr-later", "the disk is full").await;
     eventually("the new one's vector", async || (count("http:letters-2").await == 2).then_some(())).await;
-    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
-        .args(["reindex", "--database-url", &database.url])
-        .envs(next)
-        .output()
-        .await
-        .expect("it runs");
-    assert!(output.status.success(), "{output:?}");
+    succeeds(data_storage(&database.url, &["reindex"]).envs(next)).await;
     eventually("the new one is searched", async || {
         let answer = service.search(&body).await;
         (answer.status == 200 && answer.json()["coverage"]["embedder"] == "http:letters-2").then_some(())
@@ -315,7 +298,7 @@ async fn a_local_transformer() {
         let found = service.search(&body).await.json();
         assert_eq!(found["data"][0]["remediation_request_id"], request, "{query}: {found}");
     }
-    let missing = Command::new(env!("CARGO_BIN_EXE_data-storage"))
+    let missing = std::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
         .args(["serve", "--embedded", "--embedder", "minilm", "--embedder-path", "/nowhere", "--embedded-dir"])
         .arg(tempfile::tempdir().expect("a folder").path().join("data"))
         .output()

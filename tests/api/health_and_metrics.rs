@@ -312,7 +312,7 @@ async fn kill_minus_nine_loses_nothing() {
         (database.number("SELECT count(*) FROM embedding_outbox").await == 0).then_some(())
     })
     .await;
-    let missing = "SELECT count(*) FROM remediation_audit a FULL JOIN audit_embeddings e ON e.audit_id = a.id
-        WHERE a.id IS NULL OR e.audit_id IS NULL";
+    let missing = "SELECT count(*) FROM (SELECT DISTINCT id FROM remediation_audit) a
+        FULL JOIN (SELECT audit_id FROM audit_embeddings OFFSET 0) e ON e.audit_id = a.id WHERE a.id IS NULL OR e.audit_id IS NULL";
     assert_eq!(database.number(missing).await, 0);
 }

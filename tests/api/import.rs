@@ -1,6 +1,6 @@
 //! `data-storage import`: what the Go service stored, from a dump that PostgreSQL's own pg_dump makes.
 
-use crate::support::{Database, Service, Writer, citus, eventually, server};
+use crate::support::{Database, Service, Writer, data_storage, ended, eventually, server};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -63,10 +63,7 @@ fn said(output: &Output) -> String {
 
 async fn totals_are_exact(database: &Database) {
     eventually("exact totals", async || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_data-storage"));
-        command.args(["check", "--totals"]).env_clear().env("DATABASE_URL", &database.url);
-        let output = command.envs(citus::settings_of(&database.url).iter().copied()).output();
-        output.expect("it runs").status.success().then_some(())
+        ended(&mut data_storage(&database.url, &["check", "--totals"])).await.0.then_some(())
     })
     .await;
 }

@@ -2,7 +2,7 @@
 
 use crate::support::api_server::{ApiServer, DEFAULT_AUDIENCE, Mode, forged_token, good_token, token};
 use crate::support::certificates::Authority;
-use crate::support::{Answer, Service, Writer, eventually, gateway_audit, server};
+use crate::support::{Answer, Service, Writer, data_storage, ended, eventually, gateway_audit, server};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -341,20 +341,15 @@ async fn reads_behind_the_same_check() {
 async fn check_says_what_works() {
     let api = ApiServer::start();
     let database = server().database().await;
-    let check = |mode: &'static str| {
-        let command = std::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
-            .args(["check", "--database-url", &database.url, "--listen-addr", "127.0.0.1:0"])
-            .args(["--metrics-addr", "127.0.0.1:0", "--authz-mode", mode])
-            .args(["--kubeconfig", api.kubeconfig.to_str().expect("a path")])
-            .output()
-            .expect("it runs");
-        (command.status.success(), String::from_utf8_lossy(&command.stdout).into_owned())
+    let check = async |mode: &str| {
+        let mut check = data_storage(&database.url, &["check", "--authz-mode", mode, "--kubeconfig"]);
+        ended(check.arg(&api.kubeconfig)).await
     };
-    let (fine, text) = check("rbac");
+    let (fine, text) = check("rbac").await;
     assert!(fine && text.contains("ok      Kubernetes API"), "{text}");
     assert_eq!((api.token_reviews(), api.access_reviews()), (1, 1));
     api.set(Mode::Fail(403));
-    let (fine, text) = check("list");
+    let (fine, text) = check("list").await;
     assert!(
         !fine && text.contains("FAILED  Kubernetes API: this service account may not create tokenreviews"),
         "{text}"

@@ -1,17 +1,23 @@
 //! Totals are exact at every moment. The transaction of a write keeps them up, and `check --totals --repair` corrects
 //! them beside writes.
 
-use crate::support::{Database, Service, Writer, date_ago, eventually};
+use crate::support::{Database, Service, Writer, data_storage, date_ago, ended, eventually};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use std::process::{Command, Output};
 
-fn check(database: &Database, more: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_data-storage"))
-        .args(["check", "--totals", "--database-url", &database.url])
-        .args(more)
-        .output()
-        .expect("it runs")
+/// `check --totals`: whether it ended well, and what it printed.
+async fn check(database: &Database, more: &[&str]) -> (bool, String) {
+    ended(data_storage(&database.url, &["check", "--totals"]).args(more)).await
+}
+
+/// Waits until all changes are in the blocks. Where the tables are distributed they stay for a while after that.
+async fn all_folded(database: &Database) {
+    let unfolded = "SELECT count(*) FROM count_changes WHERE folded_by IS NULL";
+    let marked = "SELECT marked FROM count_state";
+    eventually("all folded", async || {
+        (database.number(unfolded).await == 0 && database.number(marked).await == 0).then_some(())
+    })
+    .await;
 }
 
 const SEVERITIES: [&str; 2] = ["high", "low"];
@@ -172,13 +178,12 @@ async fn they_agree_with_counts_before_and_after_folding() {
         join_all(posts).await;
         compare(&one, &database).await;
     }
-    eventually("all folded", async || (database.number("SELECT count(*) FROM count_changes").await == 0).then_some(()))
-        .await;
+    all_folded(&database).await;
     assert!(database.number("SELECT count(*) FROM count_combinations").await > 10);
     assert!(database.number("SELECT count(*) FROM count_blocks").await >= 20);
     compare(&two, &database).await;
-    let output = check(&database, &[]);
-    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("exact"), "{output:?}");
+    let (success, text) = check(&database, &[]).await;
+    assert!(success && text.contains("exact"), "{text}");
 }
 
 #[tokio::test]
@@ -187,8 +192,7 @@ async fn what_is_wrong_is_found_and_mended() {
     for n in 0..20 {
         service.post(Writer::AiAnalysis, &audit(n, 1)).await.audit_id();
     }
-    eventually("all folded", async || (database.number("SELECT count(*) FROM count_changes").await == 0).then_some(()))
-        .await;
+    all_folded(&database).await;
     for damage in [
         "UPDATE count_blocks SET entries = '\\x01', generation = (SELECT generation + 1 FROM count_state) WHERE bucket % 2 = 0",
         "DELETE FROM count_blocks",
@@ -196,15 +200,12 @@ async fn what_is_wrong_is_found_and_mended() {
         "INSERT INTO count_blocks VALUES (7, 7, 0, '\\x01010102')",
     ] {
         database.client.execute(damage, &[]).await.expect(damage);
-        let output = check(&database, &[]);
-        assert!(!output.status.success(), "{damage}: {output:?}");
-        let output = check(&database, &["--repair"]);
-        assert!(output.status.success(), "{damage}: {output:?}");
-        eventually("all folded", async || {
-            (database.number("SELECT count(*) FROM count_changes").await == 0).then_some(())
-        })
-        .await;
-        assert!(check(&database, &[]).status.success(), "{damage}");
+        let (success, text) = check(&database, &[]).await;
+        assert!(!success, "{damage}: {text}");
+        let (success, text) = check(&database, &["--repair"]).await;
+        assert!(success, "{damage}: {text}");
+        all_folded(&database).await;
+        assert!(check(&database, &[]).await.0, "{damage}");
         compare(&service, &database).await;
     }
 }

@@ -1,6 +1,6 @@
 //! Every audit that has text gets its vector after the commit, whatever happens to the vector store.
 
-use crate::support::{Service, Writer, citus, eventually, gateway_audit, server};
+use crate::support::{Service, Writer, citus, data_storage, eventually, gateway_audit, server, succeeds};
 use serde_json::json;
 
 #[tokio::test]
@@ -74,26 +74,21 @@ async fn without_an_embedder_nothing_waits_and_reindex_makes_up_for_it() {
     assert_eq!(database.number("SELECT count(*) FROM embedding_outbox").await, 0);
     let reindex = async |more: &[&str]| {
         let settings = ["--auth-mode", "static", "--auth-tokens-file", "/dev/null"];
-        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
-            .args(["reindex", "--database-url", &database.url])
-            .args(settings)
-            .args(more)
-            .output()
-            .await
-            .expect("it runs");
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).expect("text")
+        succeeds(data_storage(&database.url, &["reindex"]).args(settings).args(more)).await
     };
     let vectors = async || database.number("SELECT count(*) FROM audit_embeddings").await;
-    assert!(reindex(&["--no-wait"]).await.starts_with("5 audits queued"));
+    let said = reindex(&["--no-wait"]).await;
+    assert!(said.starts_with("5 audits queued"), "{said}");
     assert_eq!(vectors().await, 0, "nobody embeds");
     service.kill();
     // Without a service, and it ends when the vectors are there.
-    assert!(reindex(&[]).await.starts_with("0 audits"), "they were queued already");
+    let said = reindex(&[]).await;
+    assert!(said.starts_with("0 audits"), "they were queued already: {said}");
     assert_eq!(vectors().await, 5);
     database.client.batch_execute("DELETE FROM audit_embeddings").await.expect("gone");
     let service = Service::on(&database.url, &[]).await;
     service.logged("ready").await;
-    assert!(reindex(&[]).await.starts_with("5 audits have their vector now"), "beside a service");
+    let said = reindex(&[]).await;
+    assert!(said.starts_with("5 audits have their vector now"), "beside a service: {said}");
     assert_eq!(database.number("SELECT count(*) FROM audit_embeddings").await, 5);
 }

@@ -1,7 +1,7 @@
 //! A backup by PostgreSQL's own tools, taken while the service writes: what was acknowledged before it began is there after the restore, in lists,
 //! totals and searches, and the service goes on where the backup ended.
 
-use crate::support::{Service, Writer, eventually, gateway_audit, server};
+use crate::support::{Service, Writer, data_storage, eventually, gateway_audit, server, succeeds};
 use serde_json::json;
 use std::process::Command;
 
@@ -66,13 +66,9 @@ async fn what_is_restored_is_whole() {
     let facets = service.read("/api/v1/incidents/facets?fields=severity").await;
     let counted = facets["data"]["severity"]["values"].as_array().expect("values").iter();
     assert_eq!(counted.filter_map(|value| value["count"].as_u64()).sum::<u64>(), listed as u64);
-    let check = Command::new(env!("CARGO_BIN_EXE_data-storage"))
-        .args(["check", "--totals", "--database-url", &server().url(&restored), "--auth-mode", "static"])
-        .args(["--auth-tokens-file", service.tokens().to_str().expect("a path")])
-        .args(["--listen-addr", &service.address.to_string(), "--metrics-addr", &service.metrics_address.to_string()])
-        .output()
-        .expect("it runs");
-    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    let mut check = data_storage(&server().url(&restored), &["check", "--totals", "--auth-mode", "static"]);
+    check.arg("--auth-tokens-file").arg(service.tokens()).env("LISTEN_ADDR", service.address.to_string());
+    succeeds(check.env("METRICS_ADDR", service.metrics_address.to_string())).await;
     let found = service.search(&json!({"query": "HighMemoryUsage", "limit": 100})).await.json();
     assert!(found["data"].as_array().is_some_and(|hits| !hits.is_empty()), "{found}");
     // Repeats of what was acknowledged before the backup are replays still; and writes go on.

@@ -3,22 +3,20 @@
 use crate::support::{Service, Writer, eventually, gateway_audit, server};
 use futures_util::future::join_all;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixStream};
+use tokio::net::TcpListener;
 
-/// A proxy to the server's socket. Connections with a number below `cut` are silent.
-async fn proxy(socket: PathBuf, cut: Arc<AtomicU64>, count: Arc<AtomicU64>) -> SocketAddr {
+/// A proxy to the server. Connections with a number below `cut` are silent.
+async fn proxy(cut: Arc<AtomicU64>, count: Arc<AtomicU64>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let server = UnixStream::connect(&socket).await.expect("the server");
+            let (from_server, to_server) = server().stream().await.expect("the server");
             let number = count.fetch_add(1, Ordering::SeqCst);
             let (from_client, to_client) = client.into_split();
-            let (from_server, to_server) = server.into_split();
             tokio::spawn(pump(from_client, to_server, number, cut.clone()));
             tokio::spawn(pump(from_server, to_client, number, cut.clone()));
         }
@@ -40,7 +38,7 @@ async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
 async fn reads_and_writes_come_back_by_themselves() {
     let database = server().database().await;
     let (cut, count) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let address = proxy(server().socket(), cut.clone(), count.clone()).await;
+    let address = proxy(cut.clone(), count.clone()).await;
     let url = format!("postgresql://postgres@{address}/{}", database.name);
     let service = Service::on(&url, &[("REQUEST_DEADLINE", "2s")]).await;
     service.logged("ready").await;

@@ -1,7 +1,9 @@
 //! Nodes of a distributed database that go away. These tests need a Citus on this machine (`CITUS_URL`), and end the servers of its nodes and
 //! start them again: run them alone.
 
-use crate::support::{Answer, Database, Service, Writer, citus, eventually, eventually_long, gateway_audit, server};
+use crate::support::{
+    Answer, Database, Service, Writer, citus, data_storage, ended, eventually, eventually_long, gateway_audit, server,
+};
 use futures_util::future::join_all;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -39,13 +41,7 @@ fn statuses(answers: &[Answer]) -> Vec<u16> {
 
 async fn totals_are_exact(database: &Database) {
     eventually_long("exact totals", async || {
-        let check = tokio::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
-            .args(["check", "--totals", "--database-url", &database.url])
-            .envs(citus::settings_of(&database.url).iter().copied())
-            .output()
-            .await
-            .expect("it runs");
-        check.status.success().then_some(())
+        ended(&mut data_storage(&database.url, &["check", "--totals"])).await.0.then_some(())
     })
     .await;
 }

@@ -162,11 +162,10 @@ async fn requests_before_the_migration() {
 async fn a_row_that_somebody_has_locked_costs_its_own_audit() {
     let (service, database) = Service::start().await;
     service.post(Writer::Gateway, &gateway_audit("rr-locked")).await.audit_id();
+    let bucket = database.number("SELECT bucket::bigint FROM resource_action_traces").await;
+    let lock = format!("BEGIN; SELECT 1 FROM resource_action_traces WHERE bucket = {bucket} FOR UPDATE");
     let other = server().connect(&database.name).await;
-    other
-        .batch_execute("BEGIN; SELECT 1 FROM resource_action_traces WHERE correlation_id = 'rr-locked' FOR UPDATE")
-        .await
-        .expect("a lock");
+    other.batch_execute(&lock).await.expect("a lock");
     let locked = json!({"remediationRequestID": "rr-locked", "executedAt": crate::support::now()});
     let posts = (0..20).map(|n| {
         let body = if n == 7 { locked.clone() } else { gateway_audit(&format!("rr-{n}")) };

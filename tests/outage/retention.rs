@@ -1,6 +1,6 @@
 //! Retention drops whole months and everything that belongs to them; the other months stay as they are, and totals stay exact.
 
-use crate::support::{Database, Service, Writer, eventually, gateway_audit, server};
+use crate::support::{Database, Service, Writer, data_storage, eventually, gateway_audit, server, succeeds};
 use chrono::{Months, Utc};
 use serde_json::json;
 
@@ -78,11 +78,7 @@ async fn months_are_dropped_with_what_belongs_to_them() {
     assert!(database.number(partitions).await >= 3);
     assert_eq!(service.read("/api/v1/incidents").await["pagination"]["total"], 2);
     assert_eq!(service.get(&format!("/api/v1/incidents/{old}")).await.status, 404);
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
-        .args(["check", "--totals", "--database-url", &database.url])
-        .output()
-        .expect("it runs");
-    assert!(output.status.success(), "{output:?}");
+    succeeds(&mut data_storage(&database.url, &["check", "--totals"])).await;
 
     // Too old is refused; a later audit of a dropped request opens a new incident.
     let mut late = gateway_audit("rr-0");
@@ -158,11 +154,7 @@ async fn what_goes_on_is_kept() {
     assert_eq!(service.read("/api/v1/incidents").await["pagination"]["total"], 3);
     let rates = service.read("/api/v1/stats/success-rate?group_by=cluster").await;
     assert_eq!(rates["data"][0]["failed"], 3, "the attempts before are kept too: {rates}");
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
-        .args(["check", "--totals", "--database-url", &database.url])
-        .output()
-        .expect("it runs");
-    assert!(output.status.success(), "{output:?}");
+    succeeds(&mut data_storage(&database.url, &["check", "--totals"])).await;
     drop(service);
     // Once its latest audit is old too, it goes as the others did, and its partition with it.
     let old = Utc::now().checked_sub_months(Months::new(6)).expect("a time");

@@ -1,6 +1,6 @@
 //! Retention beside readers and writers: nobody waits for it, and nothing of what is dropped stays anywhere.
 
-use crate::support::{Database, Service, Writer, citus, eventually, gateway_audit, server};
+use crate::support::{Database, Service, Writer, citus, data_storage, eventually, gateway_audit, server, succeeds};
 use chrono::{Months, Utc};
 use serde_json::json;
 use std::sync::Arc;
@@ -124,11 +124,7 @@ async fn a_request_that_comes_back_before_its_incident_is_dropped() {
     {
         eventually(table, async || (count(&database, table).await == kept).then_some(())).await;
     }
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
-        .args(["check", "--totals", "--database-url", &database.url])
-        .output()
-        .expect("it runs");
-    assert!(output.status.success(), "{output:?}");
+    succeeds(&mut data_storage(&database.url, &["check", "--totals"])).await;
 }
 
 /// A service that ended between the detachment of a month and its drop has left a table that is no partition any more.

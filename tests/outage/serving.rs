@@ -1,6 +1,6 @@
 //! Health says what clients see: a database that answers and does not serve is not `up`, and neither is one of another store.
 
-use crate::support::{Database, Service, Writer, eventually, gateway_audit, server};
+use crate::support::{Database, Service, Writer, data_storage, ended, eventually, gateway_audit, server};
 use serde_json::{Value, json};
 use std::cell::Cell;
 
@@ -46,23 +46,30 @@ async fn a_write_database_that_answers_and_does_not_serve() {
     service.post(Writer::Gateway, &gateway_audit("rr")).await.audit_id();
     for (bad, good, state, words) in [
         (
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
-             CREATE TRIGGER refuse BEFORE INSERT ON remediation_audit FOR EACH ROW EXECUTE FUNCTION refuse()",
-            "DROP FUNCTION refuse CASCADE",
+            &[
+                "SET citus.enable_unsafe_triggers = on",
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$",
+                "CREATE TRIGGER refuse BEFORE INSERT ON remediation_audit FOR EACH ROW EXECUTE FUNCTION refuse()",
+            ][..],
+            &["DROP TRIGGER refuse ON remediation_audit", "DROP FUNCTION refuse"][..],
             "refused",
             "The service made a mistake",
         ),
         (
-            "ALTER TABLE remediation_audit RENAME TO elsewhere",
-            "ALTER TABLE elsewhere RENAME TO remediation_audit",
+            &["ALTER TABLE remediation_audit RENAME TO elsewhere"],
+            &["ALTER TABLE elsewhere RENAME TO remediation_audit"],
             "refused",
             "not migrated for this program",
         ),
     ] {
-        run(&database, bad).await;
+        for sql in bad {
+            run(&database, sql).await;
+        }
         let part = fails_until(&service, "write_database", state, words).await;
         assert!(!part.to_string().contains("elsewhere"), "{part}");
-        run(&database, good).await;
+        for sql in good {
+            run(&database, sql).await;
+        }
         serves_again(&service, "write_database").await;
     }
     // Somebody locks the table for a while.
@@ -78,8 +85,13 @@ async fn a_write_database_that_answers_and_does_not_serve() {
 async fn rights_that_are_gone_and_a_database_that_takes_no_writes() {
     let database = server().database().await;
     let role = format!("role_{}", database.name);
-    run(&database, &format!("CREATE ROLE {role} LOGIN; GRANT ALL ON SCHEMA public TO {role}; CREATE EXTENSION vector"))
-        .await;
+    run(
+        &database,
+        &format!(
+            "CREATE ROLE {role} LOGIN; GRANT ALL ON SCHEMA public TO {role}; CREATE EXTENSION IF NOT EXISTS vector"
+        ),
+    )
+    .await;
     let url = database.url.replace("postgres@", &format!("{role}@")).replace("user=postgres", &format!("user={role}"));
     assert_ne!(url, database.url);
     let service = Service::on(&url, &[]).await;
@@ -113,16 +125,6 @@ async fn rights_that_are_gone_and_a_database_that_takes_no_writes() {
     serves_again(&service, "write_database").await;
 }
 
-fn check(settings: &[(&str, &str)]) -> (bool, String) {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
-        .arg("check")
-        .env_clear()
-        .envs(settings.iter().copied())
-        .output()
-        .expect("it runs");
-    (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).expect("text"))
-}
-
 /// Lists of another store, and vectors of another store's incidents, are not served, and nothing is written there.
 #[tokio::test]
 async fn stores_that_do_not_belong_together() {
@@ -149,13 +151,12 @@ async fn stores_that_do_not_belong_together() {
     eventually("told", async || two.log().iter().any(|line| line["level"] == "ERROR").then_some(())).await;
     assert_eq!(first.number("SELECT count(*) FROM incident_facts WHERE correlation_id = 'rr-two'").await, 0);
     let settings = [
-        ("DATABASE_URL", second.url.as_str()),
         ("VECTOR_DATABASE_URL", first.url.as_str()),
         ("READ_DATABASE_URL", first.url.as_str()),
         ("AUTH_MODE", "static"),
         ("AUTH_TOKENS_FILE", "/nowhere/tokens.csv"),
     ];
-    let (ok, text) = check(&settings);
+    let (ok, text) = ended(data_storage(&second.url, &["check"]).envs(settings)).await;
     let own = first.rows("SELECT id::text FROM store_identity", &[]).await[0].get::<_, String>(0);
     let other = second.rows("SELECT id::text FROM store_identity", &[]).await[0].get::<_, String>(0);
     assert!(!ok && text.matches(&own).count() == 2 && text.matches(&other).count() == 2, "{text}");

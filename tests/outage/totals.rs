@@ -1,13 +1,12 @@
 //! Totals under random writes, changes of what is counted and replays, in any order, through two replicas. `TORTURE_SECONDS` sets
 //! for how long, and a slow machine takes longer.
 
-use crate::support::{Service, Writer, server};
+use crate::support::{Service, Writer, data_storage, server, succeeds};
 use chrono::{TimeDelta, Utc};
 use fastrand::Rng;
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 const CLIENTS: u64 = 32;
@@ -87,11 +86,5 @@ async fn they_agree_with_counts_beside_random_traffic() {
 
 /// `check --totals` reads incidents and totals in one snapshot, whatever goes on beside it.
 async fn check(url: &str) {
-    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
-        .args(["check", "--totals", "--database-url", url])
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .expect("it runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    succeeds(&mut data_storage(url, &["check", "--totals"])).await;
 }

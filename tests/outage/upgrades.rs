@@ -10,13 +10,14 @@ mod indexes;
 mod locks;
 mod previous;
 
-use crate::support::{Answer, Database, Service, Writer, eventually, eventually_long, gateway_audit, server};
-use captured::config;
+use crate::support::{
+    Answer, Database, Service, Writer, data_storage, eventually, eventually_long, gateway_audit, server, succeeds,
+};
+use captured::whole;
 use data_storage_actors::migrate::{Migrations, Schema};
 use fill::{EMBEDDED, INCIDENTS, KEY, KEYED, TEXTS, TIMED, TIMED_ID, fill};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::process::Stdio;
 
 /// A test for each pair of schemas: the last migration of the audit database and of the vector store.
 macro_rules! upgrades {
@@ -59,7 +60,7 @@ async fn upgrade(audit: u8, vector: u8) {
     let database = server().database().await;
     for (schema, version) in [(Schema::Audit, audit), (Schema::Vector, vector)] {
         let older = Migrations::of(schema).up_to(version.into());
-        older.apply(&config(&database)).await.expect("the older schema");
+        older.apply(&whole(&database)).await.expect("the older schema");
     }
     fill(&database, audit.into(), vector.into()).await;
     let service = Service::on(&database.url, &[]).await;
@@ -85,15 +86,7 @@ async fn upgrade(audit: u8, vector: u8) {
 
 /// Runs a command of the program on the database.
 async fn run(database: &Database, arguments: &[&str]) {
-    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_data-storage"))
-        .args(arguments)
-        .args(["--database-url", &database.url])
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .expect("it runs");
-    let text = String::from_utf8([output.stdout, output.stderr].concat()).expect("text");
-    assert!(output.status.success(), "{arguments:?}: {text}");
+    succeeds(&mut data_storage(&database.url, arguments)).await;
 }
 
 /// The exact totals of some filters.
@@ -212,6 +205,10 @@ async fn facts_that_became_filters(service: &Service, database: &Database) {
             search(service, json!({"query": "pods killed: out of memory", "limit": 100, "filters": filters})).await;
         found["data"].as_array().expect("data").len()
     };
+    eventually_long("texts that waited have their vectors", async || {
+        (database.number("SELECT count(*) FROM embedding_outbox").await == 0).then_some(())
+    })
+    .await;
     // Of the first schema nothing is searchable before `reindex`.
     let all = count(json!({"alert_name": "KubePodOOMKilled"})).await;
     assert_eq!(count(json!({"environment": "production"})).await, all);

@@ -1,5 +1,6 @@
 //! A Citus that is there: `CITUS_URL` names a database on its coordinator that knows its workers. Every test has a database of its own on all
 //! nodes, which needs some `max_worker_processes` there: three for each test of a process. Without it the tests run on one PostgreSQL.
+//! `CITUS_DIRECT` is passed on to the program.
 
 use super::Database;
 use std::os::unix::fs::MetadataExt;
@@ -7,14 +8,19 @@ use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::sync::{Mutex, OnceCell};
 use tokio_postgres::{Client, Config, NoTls};
 
 /// Shards of each table in the tests.
-pub const SHARDS: &str = "4";
+pub const SHARDS: u32 = 4;
 
 /// What the program needs beside this URL of a database.
-pub fn settings_of(database_url: &str) -> &'static [(&'static str, &'static str)] {
-    if is_at(database_url) { &[("DISTRIBUTE", "true"), ("DISTRIBUTE_SHARDS", SHARDS)] } else { &[] }
+pub fn settings_of(database_url: &str) -> Vec<(&'static str, String)> {
+    if !is_at(database_url) {
+        return Vec::new();
+    }
+    let direct = std::env::var("CITUS_DIRECT").unwrap_or_else(|_| "false".to_owned());
+    vec![("DISTRIBUTE", "true".to_owned()), ("DISTRIBUTE_SHARDS", SHARDS.to_string()), ("CITUS_DIRECT", direct)]
 }
 
 /// The URL, where there is a Citus.
@@ -32,9 +38,18 @@ pub fn leave_out(test: &str) -> bool {
     is_there
 }
 
-/// Whether a URL leads to the Citus.
+/// The start of the names of the tests' databases there; a PostgreSQL of a test's own has other names.
+const DATABASES: &str = "test_of_citus_";
+
+/// Whether a URL leads to the Citus, also by way of a proxy.
 pub fn is_at(database_url: &str) -> bool {
-    url().is_some_and(|url| database_url.starts_with(&server_of(url)))
+    database_url.contains(&format!("/{DATABASES}"))
+}
+
+/// A connection to the coordinator, to pass on.
+pub async fn stream() -> std::io::Result<tokio::net::TcpStream> {
+    let (host, port) = &nodes().await[0];
+    tokio::net::TcpStream::connect((host.as_str(), *port)).await
 }
 
 /// The URL without its database.
@@ -55,7 +70,12 @@ async fn connect(config: &Config) -> Client {
 }
 
 /// The coordinator and the workers, by host and port.
-async fn nodes() -> Vec<(String, u16)> {
+async fn nodes() -> &'static [(String, u16)] {
+    static NODES: OnceCell<Vec<(String, u16)>> = OnceCell::const_new();
+    NODES.get_or_init(find_nodes).await
+}
+
+async fn find_nodes() -> Vec<(String, u16)> {
     let client = connect(&url().expect("CITUS_URL").parse().expect("CITUS_URL")).await;
     let nodes = "SELECT nodename, nodeport FROM pg_dist_node WHERE noderole = 'primary' ORDER BY groupid";
     let rows = client.query(nodes, &[]).await.expect("CITUS_URL leads to a database with the extension citus");
@@ -85,28 +105,32 @@ fn config(node: &(String, u16), database: &str) -> Config {
 /// A new, empty database on all nodes, which know each other. It goes with the answer.
 pub async fn database() -> Database {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let name = format!("{DATABASES}{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let nodes = nodes().await;
     let maintenance = url().expect("CITUS_URL").rsplit_once('/').expect("a database").1.to_owned();
-    static OLD: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
-    OLD.get_or_init(|| drop_old(&nodes, &maintenance)).await;
-    for node in &nodes {
+    static OLD: OnceCell<()> = OnceCell::const_new();
+    OLD.get_or_init(|| drop_old(nodes, &maintenance)).await;
+    for node in nodes {
         // Made on each node by hand: the extension could do so from the coordinator, but not make itself there.
         let admin = connect(&config(node, &maintenance)).await;
         admin.batch_execute("SET citus.enable_create_database_propagation = off").await.ok();
         admin.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a new database");
         let own = connect(&config(node, &name)).await;
-        own.batch_execute("CREATE EXTENSION citus; CREATE EXTENSION vector").await.expect("both extensions");
+        own.batch_execute("CREATE EXTENSION citus").await.expect("the extension");
     }
     let client = connect(&config(&nodes[0], &name)).await;
     let add = |sql: &'static str, node: &(String, u16)| {
         let (client, node) = (&client, (node.0.clone(), i32::from(node.1)));
         async move { client.execute(sql, &[&node.0, &node.1]).await.expect(sql) }
     };
+    // It tells the nodes the server's roles, which several cannot do at once.
+    static ONE_AFTER_THE_OTHER: Mutex<()> = Mutex::const_new(());
+    let _turn = ONE_AFTER_THE_OTHER.lock().await;
     add("SELECT citus_set_coordinator_host($1, $2)", &nodes[0]).await;
     for node in &nodes[1..] {
         add("SELECT citus_add_node($1, $2)", node).await;
     }
+    client.batch_execute("CREATE EXTENSION vector").await.expect("the extension");
     Database { url: url_of(&name).expect("CITUS_URL"), name: name.clone(), client }
 }
 
@@ -115,10 +139,10 @@ async fn drop_old(nodes: &[(String, u16)], maintenance: &str) {
     for node in nodes {
         let admin = connect(&config(node, maintenance)).await;
         admin.batch_execute("SET citus.enable_create_database_propagation = off").await.ok();
-        let names = "SELECT datname FROM pg_database WHERE datname ~ '^test_[0-9]+_[0-9]+$'";
-        for row in admin.query(names, &[]).await.expect("databases") {
+        let names = "SELECT datname FROM pg_database WHERE starts_with(datname, $1)";
+        for row in admin.query(names, &[&DATABASES]).await.expect("databases") {
             let name: String = row.get(0);
-            let pid = name.split('_').nth(1).expect("a pid");
+            let pid = name[DATABASES.len()..].split('_').next().expect("a pid");
             if !std::path::Path::new(&format!("/proc/{pid}")).exists() {
                 // Another process may be at it.
                 admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.ok();
@@ -140,7 +164,7 @@ pub async fn servers() -> Vec<NodeServer> {
     let maintenance = url().expect("CITUS_URL").rsplit_once('/').expect("a database").1.to_owned();
     let mut servers = Vec::new();
     for node in nodes().await {
-        let config = config(&node, &maintenance);
+        let config = config(node, &maintenance);
         let postmaster = postmaster(&config).await.expect("it runs");
         let command = std::fs::read(format!("/proc/{postmaster}/cmdline")).expect("a server of this machine");
         let command = command.split(|byte| *byte == 0).filter(|part| !part.is_empty());

@@ -13,7 +13,7 @@ pub mod tls_front;
 #[allow(unused_imports)] // as above
 pub use postgres::{Database, Server, server};
 #[allow(unused_imports)] // as above
-pub use service::{Answer, Service, Writer, gateway_audit, now, program};
+pub use service::{Answer, Service, Writer, data_storage, ended, gateway_audit, now, program, succeeds};
 
 use chrono::{DateTime, Datelike, Days, Months, Utc};
 use std::sync::OnceLock;

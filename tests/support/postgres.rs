@@ -3,6 +3,7 @@
 use data_storage::embedded::Embedded;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
+
+pub type FromServer = Box<dyn AsyncRead + Send + Unpin>;
+pub type ToServer = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// A server that ends with the process of the tests.
 pub struct Server {
@@ -141,6 +147,16 @@ impl Server {
     /// The path of its socket.
     pub fn socket(&self) -> PathBuf {
         self.socket.join(".s.PGSQL.5432")
+    }
+
+    /// A connection to pass on: what it answers, and where to send.
+    pub async fn stream(&self) -> io::Result<(FromServer, ToServer)> {
+        if self.is_shared && super::citus::url().is_some() {
+            let (from, to) = super::citus::stream().await?.into_split();
+            return Ok((Box::new(from), Box::new(to)));
+        }
+        let (from, to) = UnixStream::connect(self.socket()).await?.into_split();
+        Ok((Box::new(from), Box::new(to)))
     }
 
     pub async fn connect(&self, database: &str) -> Client {

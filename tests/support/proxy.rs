@@ -4,7 +4,7 @@ use super::server;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -36,9 +36,8 @@ impl Proxy {
                 if *watched.borrow() == Way::Cut {
                     continue;
                 }
-                let Ok(server) = UnixStream::connect(server().socket()).await else { continue };
+                let Ok((from_server, to_server)) = server().stream().await else { continue };
                 let (from_client, to_client) = client.into_split();
-                let (from_server, to_server) = server.into_split();
                 tokio::spawn(pump(from_client, to_server, watched.clone()));
                 tokio::spawn(pump(from_server, to_client, watched.clone()));
             }

@@ -1,6 +1,6 @@
 //! The service as its users have it: the built program, over HTTP.
 
-use super::{Database, contract, eventually, server};
+use super::{Database, citus, contract, eventually, server};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -44,6 +44,28 @@ impl Writer {
 /// The program that is tried: the one that was built for the tests, or PROGRAM, for figures of another.
 pub fn program() -> String {
     std::env::var("PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_data-storage").to_owned())
+}
+
+/// The program with these arguments on this database, with nothing else of the environment.
+pub fn data_storage(database_url: &str, arguments: &[&str]) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(program());
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    command.env("DATABASE_URL", database_url).envs(citus::settings_of(database_url));
+    command.env("LISTEN_ADDR", "127.0.0.1:0").env("METRICS_ADDR", "127.0.0.1:0");
+    command
+}
+
+/// Runs a command to its end: whether it succeeded, and what it printed.
+pub async fn ended(command: &mut tokio::process::Command) -> (bool, String) {
+    let output = command.output().await.expect("it runs");
+    (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).expect("text"))
+}
+
+/// What a command prints that ends well.
+pub async fn succeeds(command: &mut tokio::process::Command) -> String {
+    let (success, text) = ended(command).await;
+    assert!(success, "{command:?}: {text}");
+    text
 }
 
 pub struct Service {
@@ -108,7 +130,7 @@ impl Service {
             .env("RATE_LIMIT_RPS", "0")
             .stdin(Stdio::null())
             .stderr(Stdio::piped());
-        command.envs(super::citus::settings_of(database_url).iter().copied());
+        command.envs(citus::settings_of(database_url));
         for (name, value) in settings {
             command.env(name, value);
         }

@@ -239,10 +239,11 @@ impl Pool {
     }
 }
 
-/// The planner's switches where the tables are whole, and where they are distributed: there a plan is made for the shards of its values.
+/// The planner's switches where the tables are whole, and where they are distributed: there a plan is made for the shards of its values, and
+/// nodes are told what is set for a transaction.
 const WHOLE: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; \
                      SET enable_mergejoin = off";
-const DISTRIBUTED: &str = "SET plan_cache_mode = auto";
+const DISTRIBUTED: &str = "SET plan_cache_mode = auto; SET citus.propagate_set_commands = 'local'";
 
 /// Makes connections that acknowledge a commit only when it is durable.
 pub struct Manager {

@@ -1,7 +1,7 @@
 //! The one way to a transaction. Each has a name, is timed under that name, ends with its caller's deadline, and leaves its connection
 //! either fit for the next one or spoilt.
 
-use super::connection::Connection;
+use super::connection::{Connection, LOCK_TIMEOUT};
 use super::locks::Lock;
 use super::pool_state::PoolState;
 use super::sqlstate::{DatabaseError, DatabaseFault};
@@ -68,9 +68,14 @@ impl Connection {
     ) -> Result<T, DatabaseError> {
         let fault = |error: Error| DatabaseError::new(name, error);
         self.has_warned(); // of what was before
+        let is_distributed = self.is_distributed();
         let mut transaction = Transaction { connection: self, is_open: true };
         let client = transaction.client();
-        let begin = format!("-- {name}\nBEGIN");
+        let mut begin = format!("-- {name}\nBEGIN");
+        if is_distributed {
+            // What the connection is set to is unknown on the nodes.
+            begin += &format!("; SET LOCAL lock_timeout = {}", LOCK_TIMEOUT.as_millis());
+        }
         let (begun, done) = join!(client.batch_execute(&begin), work(&mut transaction));
         let result = match begun.and(done) {
             Ok(done) => transaction.commit().await.map(|()| done),
@@ -172,7 +177,7 @@ impl Transaction<'_> {
         let (number, patience) = (lock.number(), patience.as_millis());
         let lock = format!(
             "SET LOCAL lock_timeout = {patience}; SELECT {function}({number}); SET LOCAL lock_timeout = {}",
-            super::connection::LOCK_TIMEOUT.as_millis()
+            LOCK_TIMEOUT.as_millis()
         );
         self.client().batch_execute(&lock).await
     }

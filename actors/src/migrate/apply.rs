@@ -86,6 +86,11 @@ impl Migrations {
         let Some(mut session) = Session::begin(database, self.schema, is_done).await? else { return Ok(()) };
         // Another process may have migrated while this one waited for its turn.
         let found = self.found(&session.client).await?;
+        if wanted.is_some() && found == 0 {
+            // Nodes are told of nothing until there are tables to distribute: CREATE EXTENSION IF NOT EXISTS would be repeated there, which
+            // needs the owner of the extension.
+            session.client.batch_execute("SET citus.enable_ddl_propagation = off").await?;
+        }
         // Makes the list of migrations, and compares what is listed there with the files.
         self.runner(Target::Version(found)).run_async(&mut session.client).await.map_err(Box::new)?;
         for migration in self.list.iter().filter(|migration| migration.version() > found) {
@@ -93,6 +98,7 @@ impl Migrations {
             tracing::info!(schema = self.schema.as_str(), %migration, "migration applied");
         }
         if let Some(wanted) = wanted {
+            session.client.batch_execute("SET citus.enable_ddl_propagation = on").await?;
             distribute(&session.client, self.schema, wanted).await?;
         }
         session.end().await?;

@@ -46,6 +46,7 @@ use crate::db::connection::Connection;
 use crate::db::pool::{Pool, PoolSettings};
 use crate::db::sqlstate::DatabaseFault;
 use crate::db::statement::ComposedStatement;
+use crate::db::template::placed;
 use crate::db::transaction::Transaction;
 use crate::error::ActorError;
 use crate::handle::{Probe, common_handlers};
@@ -178,10 +179,8 @@ impl Reader {
         let mut connection = pools.own.get().await?;
         let read = async |tx: &mut Transaction<'_>| {
             let (client, statement) = (tx.client(), statement(message));
-            // Nodes of a distributed database are told too.
-            let everywhere =
-                if tx.is_distributed() { "SET LOCAL citus.propagate_set_commands = 'local'; " } else { "" };
-            let switches = format!("{everywhere}{}{switches}", groups::READ_MANY);
+            let switches = format!("{}{switches}", groups::READ_MANY);
+            let switches = placed(&switches, tx.is_distributed());
             let (switched, rows) = join!(client.batch_execute(&switches), statement.query(tx));
             switched?;
             rows

@@ -133,11 +133,10 @@ async fn queue_missing(
         let Some(last) = rows.last() else { return Ok(queued) };
         (bucket, id) = (last.get("bucket"), last.get("id"));
         done += rows.len() as u64; // usize fits into 64 bits
-        let with_text: Vec<(i32, String)> =
-            rows.iter().filter(|row| row.get("has_text")).map(|row| (row.get("bucket"), row.get("id"))).collect();
-        let held = held(vectors, embedder, &with_text).await?;
-        let (buckets, ids): (Vec<i32>, Vec<String>) =
-            with_text.into_iter().filter(|(_, id)| !held.contains(id)).unzip();
+        let lacking: Vec<(i32, String)> =
+            rows.iter().filter(|row| row.get("may_lack")).map(|row| (row.get("bucket"), row.get("id"))).collect();
+        let held = held(vectors, embedder, &lacking).await?;
+        let (buckets, ids): (Vec<i32>, Vec<String>) = lacking.into_iter().filter(|(_, id)| !held.contains(id)).unzip();
         if !ids.is_empty() {
             wait_below(audits, MOST_WAITING, progress).await?;
             queued += audits.execute(&queue, &[&buckets, &ids, &clock()]).await?;

@@ -151,7 +151,10 @@ async fn detach(pool: &Pool, partition: &Partition) -> Result<(), DatabaseError>
 async fn detach_shards(tx: &mut Transaction<'_>, partition: &str) -> Result<(), Error> {
     let client = tx.client();
     // One shard after the other: at once they would wait for each other's locks.
-    client.batch_execute("SET LOCAL citus.multi_shard_modify_mode = 'sequential'").await?;
+    let patience = LIMIT.as_millis();
+    let settings =
+        format!("SET LOCAL lock_timeout = {patience}; SET LOCAL citus.multi_shard_modify_mode = 'sequential'");
+    client.batch_execute(&settings).await?;
     client
         .batch_execute(&format!("-- retention.detach\nALTER TABLE resource_action_traces DETACH PARTITION {partition}"))
         .await

@@ -1,7 +1,7 @@
 //! What the migrations of this process log, and a way to let a test's own migration run.
 
-use crate::support::{Database, eventually};
-use data_storage_actors::db::DatabaseConfig;
+use crate::support::{Database, citus, eventually};
+use data_storage_actors::db::{DatabaseConfig, Distribution};
 use data_storage_actors::migrate::{Migrations, Schema};
 use serde_json::Value;
 use std::io;
@@ -67,6 +67,12 @@ pub const TRIED_AGAIN: &str = "a migration did not get its lock: it is tried aga
 pub const WAITS: &str = "a migration waits; traffic goes on";
 
 pub fn config(database: &Database) -> DatabaseConfig {
+    let distribution = citus::is_at(&database.url).then(|| Distribution { shards: citus::SHARDS, direct: false });
+    whole(database).distributed(distribution)
+}
+
+/// For an older program, which knows only tables that are not distributed.
+pub fn whole(database: &Database) -> DatabaseConfig {
     DatabaseConfig::parse(&database.url).expect("a database")
 }
 

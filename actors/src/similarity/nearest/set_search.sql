@@ -1,5 +1,4 @@
 -- nearest.set_search
-SET LOCAL citus.propagate_set_commands = 'local';
 SET LOCAL hnsw.ef_search = {ef_search};
 SET LOCAL hnsw.iterative_scan = strict_order;
 SET LOCAL hnsw.max_scan_tuples = 100000;
