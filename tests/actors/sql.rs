@@ -166,7 +166,6 @@ fn the_rules_can_fail() {
         "UPDATE t SET a = now() WHERE bucket = $1",
         "SELECT * FROM t WHERE ctid = $1",
         "SELECT a FROM t FOR UPDATE",
-        "SET LOCAL hnsw.ef_search = 100",
         "WITH w AS (UPDATE t SET a = 1 WHERE bucket = $1 RETURNING a) SELECT * FROM w JOIN t ON true",
         "SELECT u.a FROM unnest($1::int[]) AS u (a) WHERE NOT EXISTS (SELECT 1 FROM t WHERE t.a = u.a)",
         "SELECT u.a FROM unnest($1::int[]) AS u (a) CROSS JOIN LATERAL (SELECT 1 FROM t WHERE t.a = u.a LIMIT 1) AS p",
