@@ -15,6 +15,7 @@ pub mod pg_writer;
 pub mod query;
 pub mod reindex;
 pub mod retention;
+mod shards;
 pub mod similarity;
 mod single_flight;
 pub mod supervise;

@@ -6,6 +6,7 @@ use crate::support::{
 };
 use futures_util::future::join_all;
 use serde_json::Value;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 /// Whether there is a Citus to be tried.
@@ -171,5 +172,77 @@ async fn kill_minus_nine_of_each_node_loses_nothing() {
             (prepared == 0).then_some(())
         })
         .await;
+    }
+}
+
+/// The shards of one table with their nodes, and the other node that each can go to.
+const SHARDS: &str = "SELECT s.shardid, n.nodename, n.nodeport, o.nodename, o.nodeport, n.nodeid, o.nodeid,
+        (s.shardminvalue::bigint + s.shardmaxvalue::bigint) / 2
+    FROM pg_dist_shard AS s
+    JOIN pg_dist_placement AS p ON p.shardid = s.shardid
+    JOIN pg_dist_node AS n ON n.groupid = p.groupid AND n.noderole = 'primary'
+    JOIN pg_dist_node AS o ON o.nodeid <> n.nodeid AND o.noderole = 'primary' AND o.shouldhaveshards
+    WHERE s.logicalrelid = 'remediation_audit'::regclass
+    ORDER BY s.shardid, o.nodeid";
+
+/// Nothing that was acknowledged is lost, and nothing of it is missing meanwhile.
+#[tokio::test]
+async fn shards_move_and_are_split_under_load() {
+    if !is_there() {
+        return;
+    }
+    for direct in ["true", "false"] {
+        let (service, database) = start(direct).await;
+        post(&service, "rr-first").await.audit_id();
+        let (is_over, written) = (Cell::new(false), RefCell::new(Vec::new()));
+        let clients = join_all((0..4).map(async |client| {
+            for n in 0.. {
+                if is_over.get() {
+                    break;
+                }
+                let answer = post(&service, &format!("rr-{client}-{n}")).await;
+                if answer.status == 503 {
+                    continue;
+                }
+                let id = answer.audit_id();
+                let audit = service.get(&format!("/api/v1/audits/{id}")).await;
+                assert!(audit.status == 200 || audit.status == 503, "direct {direct}: {}", audit.text);
+                let list = service.get("/api/v1/incidents?limit=20").await;
+                assert!(list.status == 200 || list.status == 503, "direct {direct}: {}", list.text);
+                written.borrow_mut().push(id);
+            }
+        }));
+        let operator = async {
+            let before = database.rows(SHARDS, &[]).await;
+            for row in &before {
+                let (shard, from, from_port): (i64, String, i32) = (row.get(0), row.get(1), row.get(2));
+                let (to, to_port): (String, i32) = (row.get(3), row.get(4));
+                let sql = "SELECT citus_move_shard_placement($1, $2, $3, $4, $5, 'block_writes')";
+                database.rows(sql, &[&shard, &from, &from_port, &to, &to_port]).await;
+                let some = written.borrow().len();
+                eventually("posts go on", async || (written.borrow().len() > some + 8).then_some(())).await;
+            }
+            let (shard, nodes, middle) = {
+                let row = &database.rows(SHARDS, &[]).await[0];
+                let nodes: [i32; 2] = [row.get(5), row.get(6)];
+                (row.get::<_, i64>(0), nodes, row.get::<_, i64>(7).to_string())
+            };
+            let sql = "SELECT citus_split_shard_by_split_points($1, ARRAY[$2::text], $3::int[], 'block_writes')";
+            database.rows(sql, &[&shard, &middle, &&nodes[..]]).await;
+            let some = written.borrow().len();
+            eventually("posts go on", async || (written.borrow().len() > some + 8).then_some(())).await;
+            is_over.set(true);
+            assert_eq!(database.rows(SHARDS, &[]).await.len(), before.len() + 1, "one is two now");
+        };
+        futures_util::join!(clients, operator);
+        let written = written.into_inner();
+        for id in &written {
+            assert_eq!(service.get(&format!("/api/v1/audits/{id}")).await.status, 200, "direct {direct}: {id}");
+        }
+        let audits = database.number("SELECT count(*) FROM remediation_audit").await;
+        assert!(usize::try_from(audits).expect("a count") > written.len());
+        let total = service.read("/api/v1/incidents?limit=1").await["pagination"]["total"].clone();
+        assert_eq!(total, database.number("SELECT count(*) FROM resource_action_traces").await);
+        totals_are_exact(&database).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use super::pool_state::PoolState;
 use super::store_identity::StoreIdentity;
-use super::template::placed;
+use super::template::{TableNames, placed, renamed};
 use super::{ConnectError, DatabaseConfig, Driver};
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -43,6 +43,8 @@ pub struct Connection {
     /// Never to be used again.
     is_spoilt: bool,
     is_distributed: bool,
+    /// What tables are called here, where their own names are not it.
+    names: Option<Arc<TableNames>>,
 }
 
 impl Connection {
@@ -75,6 +77,7 @@ impl Connection {
             unverified: database.expectation.clone().filter(|_| !is_verified).map(|expectation| expectation.own),
             is_spoilt: false,
             is_distributed: database.distribution().is_some(),
+            names: None,
         })
     }
 
@@ -96,11 +99,18 @@ impl Connection {
         self.is_distributed
     }
 
+    /// What tables are called from now on.
+    pub(crate) fn call_tables(&mut self, names: Arc<TableNames>) {
+        self.names = Some(names);
+    }
+
     /// The prepared statement of this text.
     ///
     /// # Errors
     /// PostgreSQL's, where it is not prepared yet.
     pub async fn prepare(&mut self, sql: &str) -> Result<Statement, Error> {
+        let renamed = self.names.as_deref().map(|names| renamed(sql, names));
+        let sql = renamed.as_deref().unwrap_or(sql);
         if let Some(statement) = self.statements.get(sql) {
             return Ok(statement.clone());
         }

@@ -55,8 +55,10 @@ impl DatabaseFault {
         };
         let code = db.code();
         match code {
-            // What the service divides by is whether the shard is there (pg_writer/shards.rs).
+            // What the service divides by is whether the shard is there (shards/mod.rs).
             _ if *code == SqlState::DIVISION_BY_ZERO => DatabaseFault::Moved,
+            // Planned by Citus before a shard was moved or split.
+            _ if db.message().starts_with("could not find valid entry for shard") => DatabaseFault::Conflict,
             _ if is_of_a_node(db) => DatabaseFault::Node,
             _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => DatabaseFault::ReadOnly,
             _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => DatabaseFault::Refused,

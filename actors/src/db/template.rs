@@ -19,6 +19,25 @@ use crate::domain::facts::{Fact, FactKind, copied, counted, stated};
 use std::borrow::Cow;
 use std::fmt::Write;
 
+/// The names that tables have in their place, as those of a shard.
+pub type TableNames = Vec<(&'static str, String)>;
+
+/// The text with other names of tables.
+pub fn renamed(sql: &str, names: &TableNames) -> String {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut text = String::with_capacity(sql.len() + 256);
+    let mut rest = sql;
+    while !rest.is_empty() {
+        let word = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+        let (name, after) = rest.split_at(word);
+        text.push_str(names.iter().find(|(table, _)| *table == name).map_or(name, |(_, shard)| shard));
+        let other = after.find(is_name).unwrap_or(after.len());
+        text.push_str(&after[..other]);
+        rest = &after[other..];
+    }
+    text
+}
+
 /// A statement as it is for tables that are whole or distributed.
 pub fn placed(sql: &str, is_distributed: bool) -> Cow<'_, str> {
     if !is_distributed || !sql.contains("/*") {

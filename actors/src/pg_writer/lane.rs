@@ -1,9 +1,7 @@
 //! A lane: one flush at a time, of everything that waits.
 
 use super::flush::{Direct, Disposition, Flushed, flush};
-use super::nodes::Nodes;
 use super::queue::{Incoming, LaneEnd, Pending, Sameness, WriteQueue};
-use super::shards::ShardMap;
 use super::{Audit, OnCommit, PgWriterSettings, Written, partitions};
 use crate::db::connection::Connection;
 use crate::db::pool::Pool;
@@ -15,6 +13,8 @@ use crate::domain::facts::identifying;
 use crate::domain::time::{Clock, month_of};
 use crate::error::ActorError;
 use crate::metrics::Metrics;
+use crate::shards::Nodes;
+use crate::shards::ShardMap;
 use crate::trace::{self, OpenSpan, Span, SpanIds, SpanKind};
 use crate::waiting::Waiting;
 use chrono::NaiveDate;
@@ -290,7 +290,7 @@ impl Lane {
             Some(shard) => {
                 let numbers = self.take_numbers(&mut connection, audits.len()).await?;
                 let direct = Direct { shard, numbers };
-                let pool = self.nodes.pool(&shard.node, &self.settings, &self.metrics);
+                let pool = self.nodes.pool(&shard.node, "write_node", &self.settings.pool, &self.metrics);
                 let mut connection = pool.get().await?;
                 let settings = &self.settings;
                 let work =

@@ -1,9 +1,9 @@
 use super::PgWriterActor;
-use super::shards::Node;
 use crate::db::pool::Pool;
 use crate::db::sqlstate::DatabaseError;
 use crate::db::transaction::Transaction;
 use crate::error::ActorError;
+use crate::shards::Node;
 use actix::prelude::*;
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
 //! What waits for its flush. The queue outlives the actor: what waited when a lane panicked is written by the next one.
 
-use super::shards::ShardMap;
 use super::{Audit, Written};
 use crate::domain::audit_id::AuditId;
 use crate::domain::bucket::Bucket;
@@ -8,6 +7,7 @@ use crate::domain::content::ContentHash;
 use crate::error::ActorError;
 use crate::handle::RESTARTING;
 use crate::metrics::Metrics;
+use crate::shards::ShardMap;
 use crate::trace::OpenSpan;
 use crate::waiting::Waiting;
 use prometheus::IntGauge;

@@ -19,12 +19,14 @@ impl Handler<GetAudit> for QueryActor {
     type Result = ResponseFuture<Result<AuditRecord, ActorError>>;
 
     fn handle(&mut self, message: GetAudit, _: &mut Self::Context) -> Self::Result {
-        let found = self.read("query.get_audit", async move |connection| get(connection, message.id).await);
+        let bucket = message.id.bucket();
+        let found =
+            self.read_bucket("query.get_audit", bucket, async move |connection| get(connection, &message.id).await);
         Box::pin(async move { found.await?.ok_or(ActorError::NotFound) })
     }
 }
 
-async fn get(connection: &mut Connection, id: AuditId) -> Result<Option<AuditRecord>, Error> {
+async fn get(connection: &mut Connection, id: &AuditId) -> Result<Option<AuditRecord>, Error> {
     let sql = |table: &str, columns: &str| {
         format!("-- query.get_audit\nSELECT {columns} FROM {table} AS a WHERE a.bucket = $1 AND a.id = $2")
     };

@@ -59,7 +59,9 @@ impl Handler<GetIncident> for QueryActor {
     type Result = ResponseFuture<Result<IncidentDetail, ActorError>>;
 
     fn handle(&mut self, message: GetIncident, _: &mut Self::Context) -> Self::Result {
-        let found = self.read("query.get_incident", async move |connection| get(connection, message.id).await);
+        let bucket = Bucket::of_incident(message.id);
+        let found =
+            self.read_bucket("query.get_incident", bucket, async move |connection| get(connection, message.id).await);
         Box::pin(async move { found.await?.ok_or(ActorError::NotFound) })
     }
 }

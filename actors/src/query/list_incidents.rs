@@ -2,6 +2,7 @@ use super::incident::{Incident, columns};
 use super::pipeline::Ask;
 use super::totals::Totals;
 use super::{QueryActor, Reader};
+use crate::db::connection::Connection;
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, one_of, where_all};
 use crate::domain::cursor::{Cursor, Order};
 use crate::domain::filter::IncidentFilter;
@@ -11,6 +12,7 @@ use crate::totals::Minutes;
 use crate::waiting::Waiting;
 use actix::prelude::*;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::join;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
@@ -88,17 +90,49 @@ async fn read_page(reader: &Reader, totals: &Totals, message: &Rc<ListIncidents>
     let mut wanted = limit + offset;
     loop {
         let minutes = totals.minutes(reader, message, wanted).await?;
-        let asked = message.clone();
         let is_cut = minutes.as_ref().is_some_and(|minutes| minutes.is_cut);
-        let is_distributed = reader.is_distributed;
-        let read = async move |ask: Ask<'_>| run(&ask, &page_statement(&asked, minutes.as_ref(), is_distributed)).await;
-        let rows = reader.read_either("query.list_incidents", quick, read).await?;
+        let rows = match read_parts(reader, message, minutes.as_ref(), quick).await? {
+            Some(rows) => rows,
+            None => {
+                let asked = message.clone();
+                let placing = if reader.is_distributed { Placing::Distributed } else { Placing::Whole };
+                let read =
+                    async move |ask: Ask<'_>| run(&ask, &page_statement(&asked, minutes.as_ref(), placing)).await;
+                reader.read_either("query.list_incidents", quick, read).await?
+            }
+        };
         // Writers go on: what fitted there may fit no more.
         if !is_cut || i64::try_from(rows.len()).is_ok_and(|rows| rows > message.limit) {
             return Ok(rows);
         }
         wanted *= 4;
     }
+}
+
+/// A short page of what the shards have, each read from its node; `None` where that is not to be or cannot be.
+async fn read_parts(
+    reader: &Reader,
+    message: &ListIncidents,
+    minutes: Option<&Minutes>,
+    quick: bool,
+) -> Result<Option<Vec<Row>>, ActorError> {
+    let Some(direct) = reader.pools.clone()?.direct.filter(|_| quick) else { return Ok(None) };
+    let read = async |connection: &mut Connection| {
+        let statement = page_statement(message, minutes, Placing::OneShard);
+        let prepared = connection.prepare(&statement.sql).await?;
+        connection.client().query(&prepared, &statement.params()).await
+    };
+    let Some(parts) = direct.read_each("query.list_incidents", reader.limit, read).await? else { return Ok(None) };
+    let mut rows: Vec<(DateTime<Utc>, i64, Row)> =
+        parts.into_iter().flatten().map(|row| (row.get("action_timestamp"), row.get("id"), row)).collect();
+    rows.sort_unstable_by_key(|(time, id, _)| (*time, *id));
+    if message.order == Order::Newest {
+        rows.reverse();
+    }
+    let offset = if let PageStart::Offset(offset) = message.start { offset } else { 0 };
+    let count = |number: i64| usize::try_from(number).unwrap_or(0);
+    let page = rows.into_iter().skip(count(offset)).take(count(rows_of(message)));
+    Ok(Some(page.map(|(_, _, row)| row).collect()))
 }
 
 /// The exact total of a filter: by the counts, or where they cannot tell by PostgreSQL.
@@ -150,12 +184,22 @@ fn rows_of(message: &ListIncidents) -> i64 {
     LIMITS.into_iter().find(|limit| *limit >= message.limit).unwrap_or(message.limit) + 1
 }
 
+/// Whose rows a page's statement reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Placing {
+    Whole,
+    Distributed,
+    /// Those of one shard, of which as many are wanted as the page goes down to.
+    OneShard,
+}
+
 /// The statement of a page. `minutes`: where its incidents are.
 fn page_statement<'a>(
     message: &'a ListIncidents,
     minutes: Option<&Minutes>,
-    is_distributed: bool,
+    placing: Placing,
 ) -> ComposedStatement<'a> {
+    let is_distributed = placing == Placing::Distributed;
     let mut values = Vec::new();
     let mut clauses = conditions(&message.filter, FactSource::OfIncidents, &mut values);
     let (direction, beyond) = match message.order {
@@ -227,8 +271,11 @@ fn page_statement<'a>(
         }
     };
     let columns = columns(true);
-    let offset = offset.map_or_else(String::new, |offset| format!(" OFFSET ${offset}"));
-    let sql = format!("-- query.list_incidents\nSELECT {columns}\nFROM {from}\n{order}\nLIMIT {limit}{offset}");
+    let most = match (placing, offset) {
+        (Placing::Whole | Placing::Distributed, Some(offset)) => format!("{limit} OFFSET ${offset}"),
+        _ => most,
+    };
+    let sql = format!("-- query.list_incidents\nSELECT {columns}\nFROM {from}\n{order}\nLIMIT {most}");
     ComposedStatement { sql, values }
 }
 

@@ -2,6 +2,7 @@
 
 mod counts;
 mod describe_incident;
+mod direct;
 mod facets;
 mod find_incidents;
 mod get_audit;
@@ -48,6 +49,7 @@ use crate::db::sqlstate::DatabaseFault;
 use crate::db::statement::ComposedStatement;
 use crate::db::template::placed;
 use crate::db::transaction::Transaction;
+use crate::domain::bucket::Bucket;
 use crate::error::ActorError;
 use crate::handle::{Probe, common_handlers};
 use crate::metrics::Metrics;
@@ -55,6 +57,7 @@ use crate::single_flight::{Joining, SingleFlight};
 use crate::supervise::Alive;
 use crate::waiting::{awaited_handlers, left};
 use actix::prelude::*;
+use direct::Direct;
 use futures_util::join;
 use pipeline::{Ask, Pipeline};
 use std::rc::Rc;
@@ -80,6 +83,8 @@ struct Pools {
     /// A connection for reading the counts, which must not stand in line behind slow reads: every list with a total waits for it.
     counts: Pool,
     shared: Arc<Pipeline>,
+    /// Set where reads may go straight to the nodes of a distributed database.
+    direct: Option<Rc<Direct>>,
 }
 
 /// A short read that takes longer than this gets a connection of its own, where others do not wait behind it.
@@ -105,12 +110,23 @@ impl QueryActor {
         T: 'static,
         F: AsyncFnOnce(&mut Connection) -> Result<T, Error> + 'static,
     {
-        let (pools, limit) = (self.pools(), self.limit());
-        Box::pin(async move {
-            let pools = pools?;
-            let mut connection = pools.own.get().await?;
-            Ok(connection.autocommit(transaction, limit, async |tx| read(tx).await).await?)
-        })
+        let reader = self.reader();
+        Box::pin(async move { reader.read(transaction, read).await })
+    }
+
+    /// Runs a read of the rows of one bucket, where these are.
+    fn read_bucket<T, F>(
+        &self,
+        transaction: &'static str,
+        bucket: Bucket,
+        read: F,
+    ) -> ResponseFuture<Result<T, ActorError>>
+    where
+        T: 'static,
+        F: AsyncFn(&mut Connection) -> Result<T, Error> + 'static,
+    {
+        let reader = self.reader();
+        Box::pin(async move { reader.read_bucket(transaction, bucket, read).await })
     }
 
     /// For reads of several parts.
@@ -138,6 +154,32 @@ struct Reader {
 }
 
 impl Reader {
+    /// Runs a read on a connection of its own.
+    async fn read<T>(
+        &self,
+        transaction: &'static str,
+        read: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
+    ) -> Result<T, ActorError> {
+        let pools = self.pools.clone()?;
+        let mut connection = pools.own.get().await?;
+        Ok(connection.autocommit(transaction, self.limit, async |tx| read(tx).await).await?)
+    }
+
+    /// Runs a read of the rows of one bucket, where these are.
+    async fn read_bucket<T>(
+        &self,
+        transaction: &'static str,
+        bucket: Bucket,
+        read: impl AsyncFn(&mut Connection) -> Result<T, Error>,
+    ) -> Result<T, ActorError> {
+        if let Some(direct) = self.pools.clone()?.direct
+            && let Some(found) = direct.read(transaction, self.limit, bucket, &read).await?
+        {
+            return Ok(found);
+        }
+        self.read(transaction, read).await
+    }
+
     /// Runs a read on a shared connection where it is a quick one; should it turn out not to be, again on its own.
     async fn read_either<T>(
         &self,
@@ -208,7 +250,16 @@ impl Actor for QueryActor {
         let looked_at = Arc::downgrade(&shared);
         self.metrics.pool_connections.watch(settings.name, move || looked_at.upgrade().map(|shared| shared.open()));
         let counts = if reserved > 0 { own.beside(&counts) } else { own.clone() };
-        self.pools = Some(Pools { own, counts, shared });
+        let is_direct = settings.database.distribution().is_some_and(|distribution| distribution.direct);
+        let direct = is_direct.then(|| Rc::new(Direct::new(settings.clone(), self.metrics.clone(), own.clone())));
+        if let Some(direct) = direct.clone() {
+            actix::spawn(async move { direct.find_shards().await });
+            ctx.run_interval(direct::AGAIN, |actor, _| {
+                let Some(direct) = actor.pools.as_ref().and_then(|pools| pools.direct.clone()) else { return };
+                actix::spawn(async move { direct.find_shards().await });
+            });
+        }
+        self.pools = Some(Pools { own, counts, shared, direct });
         self.metrics.pool_connections_max.with_label_values(&[settings.name]).set(settings.max.into());
     }
 }

@@ -38,23 +38,44 @@ impl Handler<GetTimeline> for QueryActor {
     type Result = ResponseFuture<Result<Timeline, ActorError>>;
 
     fn handle(&mut self, message: GetTimeline, _: &mut Self::Context) -> Self::Result {
-        let found = self.read("query.timeline", async move |connection| get(connection, message.id).await);
-        Box::pin(async move { found.await?.ok_or(ActorError::NotFound) })
+        let reader = self.reader();
+        Box::pin(async move {
+            let read = async |connection: &mut Connection| audits(connection, message.id).await;
+            let (head, audits) = reader.read_bucket("query.timeline", Bucket::of_incident(message.id), read).await?;
+            let head = head.ok_or(ActorError::NotFound)?;
+            // Those of a workflow may lie elsewhere than the incident.
+            let workflows: Vec<String> = head.get::<_, Option<Vec<String>>>("workflows").unwrap_or_default();
+            let steps = match workflows.is_empty() {
+                true => Vec::new(),
+                false => {
+                    reader.read("query.timeline_steps", async |connection| steps(connection, &workflows).await).await?
+                }
+            };
+            Ok(timeline(&head, &audits, &steps))
+        })
     }
 }
 
-async fn get(connection: &mut Connection, id: i64) -> Result<Option<Timeline>, Error> {
+/// The incident, and its audits; `None` where it is not there.
+async fn audits(connection: &mut Connection, id: i64) -> Result<(Option<Row>, Vec<Row>), Error> {
     let head = connection.prepare(include_str!("timeline.sql")).await?;
     let bucket = Bucket::of_incident(id).get();
-    let Some(head) = connection.client().query_opt(&head, &[&bucket, &id]).await? else { return Ok(None) };
+    let Some(head) = connection.client().query_opt(&head, &[&bucket, &id]).await? else {
+        return Ok((None, Vec::new()));
+    };
     let request: String = head.get("correlation_id");
-    let workflows: Vec<String> = head.get::<_, Option<Vec<String>>>("workflows").unwrap_or_default();
-    let buckets: Vec<i32> = workflows.iter().map(|workflow| Bucket::of(workflow).get()).collect();
     let audits = connection.prepare(&include_str!("list_audits.sql").replace("{columns}", REMEDIATION_COLUMNS)).await?;
+    let audits = connection.client().query(&audits, &[&bucket, &request]).await?;
+    Ok((Some(head), audits))
+}
+
+async fn steps(connection: &mut Connection, workflows: &[String]) -> Result<Vec<Row>, Error> {
+    let buckets: Vec<i32> = workflows.iter().map(|workflow| Bucket::of(workflow).get()).collect();
     let steps = connection.prepare(&include_str!("timeline_steps.sql").replace("{columns}", WORKFLOW_COLUMNS)).await?;
-    let client = connection.client();
-    let audits = client.query(&audits, &[&bucket, &request]).await?;
-    let steps = client.query(&steps, &[&buckets, &workflows]).await?;
+    connection.client().query(&steps, &[&buckets, &workflows]).await
+}
+
+fn timeline(head: &Row, audits: &[Row], steps: &[Row]) -> Timeline {
     let steps_total = steps.first().map_or(0, |row| row.get("steps_total"));
     let entry = |row: &Row, time: &str, audit| Entry { time: row.get(time), audit };
     let mut data: Vec<Entry> = audits
@@ -63,5 +84,5 @@ async fn get(connection: &mut Connection, id: i64) -> Result<Option<Timeline>, E
         .chain(steps.iter().map(|row| entry(row, "executed_at", AuditRecord::workflow(row))))
         .collect();
     data.sort_by(|a, b| (a.time, a.audit.received()).cmp(&(b.time, b.audit.received())));
-    Ok(Some(Timeline { data, total: head.get::<_, i64>("audits_total") + steps_total }))
+    Timeline { data, total: head.get::<_, i64>("audits_total") + steps_total }
 }

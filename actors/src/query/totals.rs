@@ -2,6 +2,7 @@
 
 use super::pipeline::Ask;
 use super::{ListIncidents, PageStart, Pools, Reader};
+use crate::db::connection::Connection;
 use crate::db::sqlstate::DatabaseError;
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions};
 use crate::db::template::fill;
@@ -92,14 +93,9 @@ impl Totals {
             return Ok(false);
         }
         turn.in_vain = None;
-        let look = async |ask: Ask<'_>| {
-            let prepare = async |sql: &str| ask.prepare(sql).await;
-            let statements = StateStatements::prepare(prepare, reader.is_distributed).await?;
-            self.counts.look(ask.client(), &statements).await
-        };
         let mut found = match turn.loading {
             Some(_) => Found::Other,
-            None => reader.read_either("query.read_counts", true, look).await?,
+            None => self.read_changes(reader).await?,
         };
         if found == Found::Other {
             let pools = reader.pools.clone()?;
@@ -127,6 +123,26 @@ impl Totals {
             self.counts.release();
         }
         Ok(found == Found::Held)
+    }
+
+    async fn read_changes(&self, reader: &Reader) -> Result<Found, ActorError> {
+        if let Some(direct) = reader.pools.clone()?.direct {
+            let state = async |ask: Ask<'_>| {
+                let statements = StateStatements::prepare(async |sql: &str| ask.prepare(sql).await, false).await?;
+                self.counts.read_state(ask.client(), &statements.state).await
+            };
+            let state = reader.read_either("query.read_counts", true, state).await?;
+            let read = async |connection: &mut Connection| self.counts.read_unfolded(connection).await;
+            if let Some(changes) = direct.read_each("query.read_unfolded", reader.limit, read).await? {
+                return Ok(self.counts.take_in(&state, Some(changes.into_iter().flatten().collect())));
+            }
+        }
+        let look = async |ask: Ask<'_>| {
+            let prepare = async |sql: &str| ask.prepare(sql).await;
+            let statements = StateStatements::prepare(prepare, reader.is_distributed).await?;
+            self.counts.look(ask.client(), &statements).await
+        };
+        reader.read_either("query.read_counts", true, look).await
     }
 
     /// How many incidents fit; `None` where the counts cannot tell.

@@ -3,6 +3,7 @@
 
 use super::changes::{changes_of, values};
 use super::held::{HeldCounts, Server};
+use crate::db::connection::Connection;
 use crate::db::template::sql;
 use crate::db::transaction::Transaction;
 use futures_util::{TryStreamExt, try_join};
@@ -32,7 +33,7 @@ pub(crate) enum Found {
 
 /// The statements that [`HeldTotals::look`] needs.
 pub(crate) struct StateStatements {
-    state: Statement,
+    pub state: Statement,
     /// Set where the tables are distributed.
     unfolded: Option<Statement>,
 }
@@ -60,34 +61,62 @@ impl HeldTotals {
     /// # Errors
     /// PostgreSQL's.
     pub async fn look(&self, client: &Client, statements: &StateStatements) -> Result<Found, Error> {
-        let (generation, seen) = {
-            let held = self.read();
-            (held.generation, held.seen)
-        };
-        let seen = seen.to_string();
-        let params: [&(dyn ToSql + Sync); 2] = [&seen, &generation];
+        let state = self.read_state(client, &statements.state);
         let (rows, unfolded) = match &statements.unfolded {
-            None => (client.query(&statements.state, &params).await?, Vec::new()),
+            None => (state.await?, None),
             // The state goes first: what is folded behind it is among the changes.
             Some(statement) => {
+                let generation = self.read().generation;
                 let own: [&(dyn ToSql + Sync); 1] = [&generation];
-                try_join!(client.query(&statements.state, &params), client.query(statement, &own))?
+                let (rows, unfolded) = try_join!(state, client.query(statement, &own))?;
+                (rows, Some(unfolded))
             }
         };
-        let Some(first) = rows.first() else { return Ok(Found::NotWhole) };
+        Ok(self.take_in(&rows, unfolded))
+    }
+
+    /// The state of the counts.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn read_state(&self, client: &Client, statement: &Statement) -> Result<Vec<Row>, Error> {
+        let (generation, seen) = {
+            let held = self.read();
+            (held.generation, held.seen.to_string())
+        };
+        client.query(statement, &[&seen, &generation]).await
+    }
+
+    /// The changes in one shard that the held counts may lack: to be read behind the state.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn read_unfolded(&self, connection: &mut Connection) -> Result<Vec<Row>, Error> {
+        let statement = connection.prepare(sql!("read_unfolded.sql")).await?;
+        let generation = self.read().generation;
+        connection.client().query(&statement, &[&generation]).await
+    }
+
+    /// Takes in a state, and the changes, which are part of it where the tables are whole.
+    pub fn take_in(&self, state: &[Row], unfolded: Option<Vec<Row>>) -> Found {
+        let Some(first) = state.first() else { return Found::NotWhole };
         if !first.get::<_, bool>("is_whole") {
-            return Ok(Found::NotWhole);
+            return Found::NotWhole;
         }
         let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if held.generation != first.get::<_, i64>("generation") || held.server != Some(first.get("server")) {
-            return Ok(Found::Other);
+            return Found::Other;
         }
-        let has_change = |row: &&Row| statements.unfolded.is_none() && row.get::<_, Option<i64>>("number").is_some();
-        for row in rows.iter().filter(has_change).chain(&unfolded) {
-            take(&mut held, row);
+        match &unfolded {
+            None => {
+                for row in state.iter().filter(|row| row.get::<_, Option<i64>>("number").is_some()) {
+                    take(&mut held, row);
+                }
+            }
+            Some(unfolded) => unfolded.iter().for_each(|row| take(&mut held, row)),
         }
         held.seen = held.seen.max(first.get("seen"));
-        Ok(Found::Held)
+        Found::Held
     }
 
     /// Reads what was folded since, or everything; `false` where that is not worth its memory.

@@ -1,4 +1,4 @@
--- pg_writer.list_shards
+-- shards.list_shards
 SELECT
     c.relname::text AS table_name, s.shardid AS shard, (c.relname || '_' || s.shardid)::text AS shard_name,
     s.shardminvalue::int AS first_hash, n.nodename AS host, n.nodeport AS port

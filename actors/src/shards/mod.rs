@@ -1,22 +1,29 @@
-//! Where the rows of a bucket are, in tables that are distributed: a flush of one shard is a transaction of one node, and may go straight to it.
+//! Where the rows of a bucket are, in tables that are distributed: a flush of one shard is a transaction of one node, and may go straight to it,
+//! as may a read.
 //!
 //! Straight to it means to the tables of the shard themselves, by the statements for whole tables: to PostgreSQL they are that. A node that
-//! moves or splits a shard takes a lock of its own on it, which the flush shares ([`GUARD`]), and looks then whether the shard is still there.
+//! moves or splits a shard takes a lock of its own on it, which the flush shares ([`GUARD`]), and looks then whether the shard is still there. A
+//! read looks afterwards: what it read before was valid then.
+
+mod nodes;
+
+pub(crate) use nodes::Nodes;
 
 use crate::db::pool::Pool;
 use crate::db::sqlstate::DatabaseError;
+use crate::db::template::{TableNames, renamed};
 use crate::db::transaction::Transaction;
 use crate::domain::bucket::{BUCKETS, Bucket};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// The tables that a flush writes to, all of one bucket on one node. Those whose names begin alike come longest first.
+/// The tables that are written to and read so, all of one bucket on one node. Those whose names begin alike come longest first.
 const TABLES: [&str; 9] = [
     "resource_action_traces",
     "remediation_audit",
@@ -30,15 +37,15 @@ const TABLES: [&str; 9] = [
 ];
 
 /// Shares the lock of the shards ($1) with other writers of theirs, and fails by a division by zero where one of them is not on this node.
-pub(super) const GUARD: &str = "-- pg_writer.guard_shard
+pub(crate) const GUARD: &str = "-- shards.guard
 SELECT 1 / (count(*) = cardinality($1::bigint[]))::int AS is_here
 FROM pg_catalog.pg_dist_placement AS p
 WHERE p.shardid = ANY ($1) AND p.shardstate = 1 AND p.groupid = (SELECT g.groupid FROM pg_catalog.pg_dist_local_group AS g)";
-pub(super) const LOCK: &str = "-- pg_writer.lock_shard\nSELECT pg_catalog.lock_shard_metadata(5, $1::bigint[])"; // ShareLock
+pub(crate) const LOCK: &str = "-- shards.lock\nSELECT pg_catalog.lock_shard_metadata(5, $1::bigint[])"; // ShareLock
 
 /// A node by its host and port, as Citus knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub host: String,
     pub port: u16,
 }
@@ -51,12 +58,12 @@ impl fmt::Display for Node {
 
 /// The tables of some buckets on one node.
 #[derive(Debug)]
-pub(super) struct Shard {
+pub(crate) struct Shard {
     pub node: Node,
     /// Of one of its tables, for the lock: all of a shard move and are split together.
     pub ids: Vec<i64>,
     /// The names of the shard's tables, by those of the distributed ones.
-    names: Vec<(&'static str, String)>,
+    pub names: Arc<TableNames>,
     /// Statements as they are for this shard, by the address of their text, which is never freed.
     texts: Mutex<HashMap<usize, String>>,
 }
@@ -78,25 +85,9 @@ impl Shard {
 }
 
 /// The number of a change, as good as unique: the sequence is on the coordinator.
-pub(super) fn number() -> i64 {
+pub(crate) fn number() -> i64 {
     let (high, _) = Uuid::new_v4().as_u64_pair();
     (high >> 1).cast_signed()
-}
-
-/// The text with other names of tables.
-fn renamed(sql: &str, names: &[(&'static str, String)]) -> String {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let mut text = String::with_capacity(sql.len() + 256);
-    let mut rest = sql;
-    while !rest.is_empty() {
-        let word = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
-        let (name, after) = rest.split_at(word);
-        text.push_str(names.iter().find(|(table, _)| *table == name).map_or(name, |(_, shard)| shard));
-        let other = after.find(is_name).unwrap_or(after.len());
-        text.push_str(&after[..other]);
-        rest = &after[other..];
-    }
-    text
 }
 
 /// The number of the last parameter of a statement.
@@ -107,7 +98,7 @@ fn parameters(sql: &str) -> usize {
 
 /// The shards of the store.
 #[derive(Debug, Default)]
-pub(super) struct ShardMap {
+pub(crate) struct ShardMap {
     pub shards: Vec<Shard>,
     /// By bucket; empty where nothing is known.
     of_bucket: Vec<usize>,
@@ -132,7 +123,7 @@ impl ShardMap {
             let of_bucket = tx.client().query(&buckets, &[&last]).await?;
             Ok::<_, Error>(Self::of(&rows, &of_bucket))
         };
-        connection.autocommit("pg_writer.list_shards", LIMIT, read).await
+        connection.autocommit("shards.list_shards", LIMIT, read).await
     }
 
     fn of(rows: &[Row], of_bucket: &[Row]) -> Self {
@@ -158,7 +149,7 @@ impl ShardMap {
                     port: u16::try_from(first.get::<_, i32>("port")).unwrap_or(5432),
                 },
                 ids,
-                names: rows.iter().filter_map(name).collect(),
+                names: Arc::new(rows.iter().filter_map(name).collect()),
                 texts: Mutex::default(),
             });
         }
@@ -181,7 +172,10 @@ mod tests {
         let shard = Shard {
             node: Node { host: "a".into(), port: 1 },
             ids: vec![7],
-            names: vec![("incident_ids", "incident_ids_7".into()), ("count_changes", "count_changes_8".into())],
+            names: Arc::new(vec![
+                ("incident_ids", "incident_ids_7".into()),
+                ("count_changes", "count_changes_8".into()),
+            ]),
             texts: Mutex::default(),
         };
         assert_eq!(
