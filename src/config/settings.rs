@@ -51,7 +51,7 @@ settings! {
         distribute = "DISTRIBUTE";
         /// With DISTRIBUTE=true: shards of each table, when it is distributed [default: 8]
         distribute_shards = "DISTRIBUTE_SHARDS";
-        /// With DISTRIBUTE=true: whether audits are written straight to the node that has their shard: true or false [default: false]
+        /// With DISTRIBUTE=true: whether audits are written, and short reads made, straight at the nodes that have the shards: true or false [default: false]
         citus_direct = "CITUS_DIRECT";
         /// Folder of the embedded PostgreSQL and of its tokens [default: ./data; as root /var/lib/data-storage]
         embedded_dir = "EMBEDDED_DIR";

@@ -279,7 +279,9 @@ impl Lane {
         let limit = self.settings.deadline * 2;
         let now = (self.clock)();
         let shards = self.queue.shards();
-        let route = audits.first().map(|audit| self.route(&shards, audit));
+        // What was one shard when the batch was collected may have been split.
+        let mut routes = audits.iter().map(|audit| self.route(&shards, audit));
+        let route = routes.next().filter(|first| routes.all(|route| route == *first));
         let direct = route.filter(|route| route.is_direct).and_then(|route| shards.shards.get(route.shard?));
         let flushed = match direct {
             None => {

@@ -16,6 +16,8 @@ use std::time::Duration;
 use tokio_postgres::Error;
 use tokio_postgres::types::ToSql;
 
+/// Connections to a node: each prepares statements of its own for each shard.
+const CONNECTIONS: u32 = 4;
 /// How often the shards are looked for again.
 pub(super) const AGAIN: Duration = Duration::from_secs(30);
 
@@ -28,7 +30,8 @@ pub(super) struct Direct {
 }
 
 impl Direct {
-    pub fn new(settings: PoolSettings, metrics: Metrics, coordinator: Pool) -> Self {
+    pub fn new(settings: &PoolSettings, metrics: Metrics, coordinator: Pool) -> Self {
+        let settings = PoolSettings { max: settings.max.min(CONNECTIONS), ..settings.clone() };
         Direct { settings, metrics, coordinator, nodes: Nodes::default(), map: RefCell::default() }
     }
 
@@ -59,7 +62,7 @@ impl Direct {
     ) -> Result<Option<T>, DatabaseError> {
         let map = self.map();
         let Some(shard) = map.of_bucket(bucket).and_then(|at| map.shards.get(at)) else { return Ok(None) };
-        self.unless_moved(self.read_shard(transaction, limit, shard, &read).await).await
+        self.unless_moved(self.read_alone(transaction, limit, shard, &read).await).await
     }
 
     /// Runs a read on each shard, all at once. `None` as for [`Self::read`].
@@ -76,22 +79,42 @@ impl Direct {
         if map.shards.is_empty() {
             return Ok(None);
         }
-        let each = map.shards.iter().map(|shard| self.read_shard(transaction, limit, shard, &read));
-        self.unless_moved(try_join_all(each).await).await
+        let read_all = async {
+            let each = map.shards.iter().map(|shard| async {
+                let pool = self.pool(shard);
+                let mut connection = pool.get().await?;
+                connection.call_tables(shard.names.clone());
+                connection.autocommit(transaction, limit, async |tx| read(tx).await).await
+            });
+            let found = try_join_all(each).await?;
+            // Nobody writes to a shard elsewhere before the coordinator has it there.
+            let mut coordinator = self.coordinator.get().await?;
+            let is_placed = async |tx: &mut Transaction<'_>| map.is_placed(tx).await;
+            match coordinator.autocommit(transaction, limit, is_placed).await? {
+                true => Ok(found),
+                false => Err(DatabaseError::of(transaction, DatabaseFault::Moved)),
+            }
+        };
+        self.unless_moved(read_all.await).await
     }
 
-    async fn read_shard<T>(
+    fn pool(&self, shard: &Shard) -> Pool {
+        self.nodes.pool(&shard.node, "read_node", &self.settings, &self.metrics)
+    }
+
+    /// Without the coordinator.
+    async fn read_alone<T>(
         &self,
         transaction: &'static str,
         limit: Duration,
         shard: &Shard,
         read: &impl AsyncFn(&mut Connection) -> Result<T, Error>,
     ) -> Result<T, DatabaseError> {
-        let pool = self.nodes.pool(&shard.node, "read_node", &self.settings, &self.metrics);
+        let pool = self.pool(shard);
         let mut connection = pool.get().await?;
+        connection.call_tables(shard.names.clone());
         let read = async |tx: &mut Transaction<'_>| {
             let (lock, guard) = (tx.prepare(LOCK).await?, tx.prepare(GUARD).await?);
-            tx.call_tables(shard.names.clone());
             let found = read(tx).await?;
             // Afterwards: where the shard is here now, it was when it was read. A move that other nodes know of already, and this one does
             // not yet, still has its lock here.
@@ -113,6 +136,9 @@ impl Direct {
             Err(error) if error.fault == DatabaseFault::Locked => {
                 self.map.take();
                 Ok(None)
+            }
+            Err(error) if matches!(error.fault, DatabaseFault::Away | DatabaseFault::Unreachable) => {
+                Err(error.because(DatabaseFault::Node))
             }
             result => result.map(Some),
         }

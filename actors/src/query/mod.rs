@@ -251,7 +251,7 @@ impl Actor for QueryActor {
         self.metrics.pool_connections.watch(settings.name, move || looked_at.upgrade().map(|shared| shared.open()));
         let counts = if reserved > 0 { own.beside(&counts) } else { own.clone() };
         let is_direct = settings.database.distribution().is_some_and(|distribution| distribution.direct);
-        let direct = is_direct.then(|| Rc::new(Direct::new(settings.clone(), self.metrics.clone(), own.clone())));
+        let direct = is_direct.then(|| Rc::new(Direct::new(settings, self.metrics.clone(), own.clone())));
         if let Some(direct) = direct.clone() {
             actix::spawn(async move { direct.find_shards().await });
             ctx.run_interval(direct::AGAIN, |actor, _| {

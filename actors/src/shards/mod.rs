@@ -9,6 +9,7 @@ mod nodes;
 
 pub(crate) use nodes::Nodes;
 
+use crate::db::connection::Connection;
 use crate::db::pool::Pool;
 use crate::db::sqlstate::DatabaseError;
 use crate::db::template::{TableNames, renamed};
@@ -100,30 +101,44 @@ fn parameters(sql: &str) -> usize {
 #[derive(Debug, Default)]
 pub(crate) struct ShardMap {
     pub shards: Vec<Shard>,
-    /// By bucket; empty where nothing is known.
-    of_bucket: Vec<usize>,
+    /// By bucket; empty where nothing is known, and `None` where it is not known of one.
+    of_bucket: Vec<Option<usize>>,
 }
 
 impl ShardMap {
+    /// Waits for moves and splits that are about to end: their nodes know of it one after the other, and what is written where a shard has come
+    /// to must not be looked for where it was.
+    ///
     /// # Errors
-    /// PostgreSQL's.
+    /// PostgreSQL's; `Locked` while a shard is being moved.
     pub async fn read(pool: &Pool) -> Result<Self, DatabaseError> {
         let mut connection = pool.get().await?;
         let read = async |tx: &mut Transaction<'_>| {
-            let tables: Vec<&str> = TABLES.to_vec();
-            let shards = tx.prepare(include_str!("list_shards.sql")).await?;
-            let buckets = tx.prepare(include_str!("find_shards.sql")).await?;
-            let last = i32::try_from(BUCKETS - 1).unwrap_or(i32::MAX);
-            let rows = tx.client().query(&shards, &[&tables]).await?;
-            // Before all are distributed there is nothing to be known.
-            let distributed: HashSet<&str> = rows.iter().map(|row| row.get("table_name")).collect();
-            if distributed.len() < TABLES.len() {
-                return Ok(ShardMap::default());
+            let map = Self::look(tx).await?;
+            if map.shards.is_empty() {
+                return Ok(map);
             }
-            let of_bucket = tx.client().query(&buckets, &[&last]).await?;
-            Ok::<_, Error>(Self::of(&rows, &of_bucket))
+            let lock = tx.prepare(LOCK).await?;
+            let ids: Vec<i64> = map.shards.iter().flat_map(|shard| shard.ids.iter().copied()).collect();
+            tx.client().query(&lock, &[&ids]).await?;
+            Self::look(tx).await
         };
-        connection.autocommit("shards.list_shards", LIMIT, read).await
+        connection.transaction("shards.read", LIMIT, read).await
+    }
+
+    async fn look(tx: &mut Transaction<'_>) -> Result<Self, Error> {
+        let tables: Vec<&str> = TABLES.to_vec();
+        let shards = tx.prepare(include_str!("list_shards.sql")).await?;
+        let buckets = tx.prepare(include_str!("find_shards.sql")).await?;
+        let last = i32::try_from(BUCKETS - 1).unwrap_or(i32::MAX);
+        let rows = tx.client().query(&shards, &[&tables]).await?;
+        // Before all are distributed there is nothing to be known.
+        let distributed: HashSet<&str> = rows.iter().map(|row| row.get("table_name")).collect();
+        if distributed.len() < TABLES.len() {
+            return Ok(ShardMap::default());
+        }
+        let of_bucket = tx.client().query(&buckets, &[&last]).await?;
+        Ok(Self::of(&rows, &of_bucket))
     }
 
     fn of(rows: &[Row], of_bucket: &[Row]) -> Self {
@@ -153,13 +168,27 @@ impl ShardMap {
                 texts: Mutex::default(),
             });
         }
-        let of_bucket = of_bucket.iter().map(|row| places.get(&row.get("shard")).copied().unwrap_or(0)).collect();
+        let place = |row: &Row| places.get(&row.get::<_, Option<i64>>("shard")?).copied();
+        let of_bucket = of_bucket.iter().map(place).collect();
         ShardMap { shards, of_bucket }
+    }
+
+    /// Whether the coordinator has all shards where they are known to be.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn is_placed(&self, connection: &mut Connection) -> Result<bool, Error> {
+        let placed = connection.prepare(include_str!("count_placed.sql")).await?;
+        let ids: Vec<i64> = self.shards.iter().flat_map(|shard| shard.ids.iter().copied()).collect();
+        let hosts: Vec<&str> = self.shards.iter().map(|shard| shard.node.host.as_str()).collect();
+        let ports: Vec<i32> = self.shards.iter().map(|shard| shard.node.port.into()).collect();
+        let row = connection.client().query_one(&placed, &[&ids, &hosts, &ports]).await?;
+        Ok(usize::try_from(row.get::<_, i64>(0)) == Ok(self.shards.len()))
     }
 
     /// The number of a bucket's shard.
     pub fn of_bucket(&self, bucket: Bucket) -> Option<usize> {
-        self.of_bucket.get(usize::try_from(bucket.get()).ok()?).copied()
+        *self.of_bucket.get(usize::try_from(bucket.get()).ok()?)?
     }
 }
 
