@@ -67,7 +67,7 @@ pub const TRIED_AGAIN: &str = "a migration did not get its lock: it is tried aga
 pub const WAITS: &str = "a migration waits; traffic goes on";
 
 pub fn config(database: &Database) -> DatabaseConfig {
-    let distribution = citus::is_at(&database.url).then(|| Distribution { shards: citus::SHARDS, direct: false });
+    let distribution = citus::is_at(&database.url).then_some(Distribution { shards: citus::SHARDS, direct: false });
     whole(database).distributed(distribution)
 }
 
