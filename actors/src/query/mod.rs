@@ -2,7 +2,6 @@
 
 mod counts;
 mod describe_incident;
-mod direct;
 mod facets;
 mod find_incidents;
 mod get_audit;
@@ -20,6 +19,7 @@ mod read_sources;
 mod read_texts;
 mod recurrence;
 mod rows;
+mod shard_reader;
 mod success_rate;
 mod timeline;
 mod totals;
@@ -57,9 +57,9 @@ use crate::single_flight::{Joining, SingleFlight};
 use crate::supervise::Alive;
 use crate::waiting::{awaited_handlers, left};
 use actix::prelude::*;
-use direct::Direct;
 use futures_util::join;
 use pipeline::{Ask, Pipeline};
+use shard_reader::ShardReader;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -84,7 +84,7 @@ struct Pools {
     counts: Pool,
     shared: Arc<Pipeline>,
     /// Set where reads may go straight to the nodes of a distributed database.
-    direct: Option<Rc<Direct>>,
+    direct: Option<Rc<ShardReader>>,
 }
 
 /// A short read that takes longer than this gets a connection of its own, where others do not wait behind it.
@@ -251,10 +251,10 @@ impl Actor for QueryActor {
         self.metrics.pool_connections.watch(settings.name, move || looked_at.upgrade().map(|shared| shared.open()));
         let counts = if reserved > 0 { own.beside(&counts) } else { own.clone() };
         let is_direct = settings.database.distribution().is_some_and(|distribution| distribution.direct);
-        let direct = is_direct.then(|| Rc::new(Direct::new(settings, self.metrics.clone(), own.clone())));
+        let direct = is_direct.then(|| Rc::new(ShardReader::new(settings, self.metrics.clone(), own.clone())));
         if let Some(direct) = direct.clone() {
             actix::spawn(async move { direct.find_shards().await });
-            ctx.run_interval(direct::AGAIN, |actor, _| {
+            ctx.run_interval(shard_reader::AGAIN, |actor, _| {
                 let Some(direct) = actor.pools.as_ref().and_then(|pools| pools.direct.clone()) else { return };
                 actix::spawn(async move { direct.find_shards().await });
             });

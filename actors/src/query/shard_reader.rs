@@ -21,7 +21,7 @@ const CONNECTIONS: u32 = 4;
 /// How often the shards are looked for again.
 pub(super) const AGAIN: Duration = Duration::from_secs(30);
 
-pub(super) struct Direct {
+pub(super) struct ShardReader {
     settings: PoolSettings,
     metrics: Metrics,
     coordinator: Pool,
@@ -29,10 +29,10 @@ pub(super) struct Direct {
     map: RefCell<Arc<ShardMap>>,
 }
 
-impl Direct {
+impl ShardReader {
     pub fn new(settings: &PoolSettings, metrics: Metrics, coordinator: Pool) -> Self {
         let settings = PoolSettings { max: settings.max.min(CONNECTIONS), ..settings.clone() };
-        Direct { settings, metrics, coordinator, nodes: Nodes::default(), map: RefCell::default() }
+        ShardReader { settings, metrics, coordinator, nodes: Nodes::default(), map: RefCell::default() }
     }
 
     /// Looks where the shards are.
