@@ -185,7 +185,7 @@ const SHARDS: &str = "SELECT s.shardid, n.nodename, n.nodeport, o.nodename, o.no
     WHERE s.logicalrelid = 'remediation_audit'::regclass
     ORDER BY s.shardid, o.nodeid";
 
-/// Nothing that was acknowledged is lost, and nothing of it is missing meanwhile.
+/// Nothing that was acknowledged is lost, and meanwhile it is found by its id, or the answer is 503.
 #[tokio::test]
 async fn shards_move_and_are_split_under_load() {
     if !is_there() {
