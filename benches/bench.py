@@ -411,12 +411,17 @@ def total_part(service: Service, args):
 
 
 RATES = ["group_by=alert_name", "group_by=alert_name,action_type", "group_by=severity", "group_by=action_type&alert_name=Alert7",
-         "group_by=action_type&alert_name=Alert7&namespace=ns-7", "group_by=alert_name&cluster=cluster-3"]
+         "group_by=action_type&alert_name=Alert7&namespace=ns-7", "group_by=alert_name&cluster=cluster-3", "group_by=target,namespace",
+         "group_by=day", "group_by=alert_name,action_type,week&since={half}", "group_by=namespace&target_resource=deployment%2Fweb"]
 
 
 def rates_part(service: Service):
+    times = {"half": ago(182.654321)}
     for query in RATES:
-        say(f"success rates, {query}", answer_times(f"{service.base}/api/v1/stats/success-rate?{query}", 7))
+        answer_times(f"{service.base}/api/v1/stats/success-rate?{query.format(**times)}", 2)
+    say("attempts in memory", f"{service.metric('datastorage_held_attempts'):,.0f}, {service.metric('datastorage_held_attempts_bytes') / 1e6:.0f} MB")
+    for query in RATES:
+        say(f"success rates, {query}", answer_times(f"{service.base}/api/v1/stats/success-rate?{query.format(**times)}", 40))
 
 
 def retention_part(service: Service):

@@ -50,6 +50,7 @@ fn question(state: &AppState) -> Result<GetSuccessRate, Invalid> {
         limit: PAIRS,
         after: None,
         recurrence_window: state.recurrence_window,
+        may_hold: false,
     })
 }
 

@@ -1,5 +1,6 @@
 //! The actors of the Data Storage Service, each with its pool, and the rules that they work by. Nothing here knows HTTP.
 
+mod attempts;
 pub mod auth;
 pub mod check;
 pub mod db;

@@ -291,6 +291,10 @@ metrics! {
     held_patterns: IntGauge = "datastorage_held_patterns";
     /// Memory that these patterns take.
     held_patterns_bytes: IntGauge = "datastorage_held_patterns_bytes";
+    /// Attempts that success rates are counted from in memory; 0 while PostgreSQL counts them.
+    held_attempts: IntGauge = "datastorage_held_attempts";
+    /// Memory that these attempts take.
+    held_attempts_bytes: IntGauge = "datastorage_held_attempts_bytes";
     /// Permits of an actor's handle, all of them.
     actor_permits: IntGaugeVec = "datastorage_actor_permits" ["actor"];
     /// Permits of an actor's handle that requests hold now.

@@ -34,7 +34,11 @@ pub async fn answer(state: &AppState, arguments: &Arguments) -> Result<Answer, T
     let after = arguments.text("cursor")?.map(|text| WalkCursor::decode(text, asked)).transpose()?;
     let limit = arguments.number("limit", 1, 100, 20)?;
     let recurrence_window = state.recurrence_window;
-    let rates = state.actors.query.read(GetSuccessRate { filter, group_by, limit, after, recurrence_window }).await?;
+    let rates = state
+        .actors
+        .query
+        .read(GetSuccessRate { filter, group_by, limit, after, recurrence_window, may_hold: true })
+        .await?;
     let groups = rates.groups.iter().map(|group| {
         let fields = serde_json::to_value(group).unwrap_or_default();
         let (mut told, mut untrusted) = (Map::new(), Map::new());

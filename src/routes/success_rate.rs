@@ -50,5 +50,5 @@ fn parse(request: &HttpRequest, recurrence_window: Duration, now: DateTime<Utc>)
     let asked = question(filter.fingerprint(), &names);
     let after = query.get("cursor")?.map(|text| WalkCursor::decode(text, asked)).transpose()?;
     query.end()?;
-    Ok(GetSuccessRate { filter, group_by, limit, after, recurrence_window })
+    Ok(GetSuccessRate { filter, group_by, limit, after, recurrence_window, may_hold: true })
 }

@@ -62,6 +62,11 @@ async fn an_idle_service_has_all_metrics() {
         (service.metrics().await["datastorage_partitions_ahead_months"] >= 3.0).then_some(())
     })
     .await;
+    eventually("nobody looks at the vectors any more", async || {
+        (service.metrics().await["datastorage_pool_connections{pool=\"vector_read\",state=\"in_use\"}"] == 0.0)
+            .then_some(())
+    })
+    .await;
     let url = format!("http://{}/metrics", service.metrics_address);
     let text = service.client.get(url).send().await.expect("an answer").text().await.expect("text");
     let series = text.lines().filter(|line| !line.starts_with('#')).count();

@@ -1,8 +1,8 @@
 //! The outcomes of incidents: outcomes that change when an alert comes back, success rates, timelines.
 
 use super::search::{FIRST_DAY, embedded, id, remediate, search};
-use crate::support::{Service, date_ago};
-use serde_json::json;
+use crate::support::{Service, Writer, citus, date_ago, eventually};
+use serde_json::{Value, json};
 
 /// A completed remediation whose alert comes back for the same target within a day did not work.
 #[tokio::test]
@@ -119,6 +119,136 @@ async fn recurrence_is_what_a_comparison_of_all_finds() {
             assert!(recurred > 5, "{rate}");
         }
     }
+}
+
+/// Rates are counted in memory, or by PostgreSQL where the counts are not whole: both count the same, whatever has changed meanwhile.
+#[tokio::test]
+async fn rates_in_memory_are_those_of_postgresql() {
+    // There PostgreSQL counts always.
+    if citus::leave_out("rates in memory") {
+        return;
+    }
+    let (service, database) = Service::start().await;
+    let mut random = fastrand::Rng::with_seed(23);
+    let mut asked_postgresql = 0.0;
+    for round in 0..4 {
+        for _ in 0..90 {
+            let (writer, body) = random_audit(&mut random);
+            service.post(writer, &body).await.audit_id();
+        }
+        match round {
+            // A month whose incidents are no longer kept takes them away without their ids.
+            2 => _ = database.rows("DELETE FROM resource_action_traces WHERE alert_name = 'Alert2'", &[]).await,
+            // What an older program changes.
+            3 => {
+                let change = "UPDATE resource_action_traces SET workload = 'deployment/b', model_used = 'old', counted_before = ARRAY['same'] \
+                              WHERE alert_name = 'Alert1'";
+                database.rows(change, &[]).await;
+            }
+            _ => {}
+        }
+        let is_in_memory = async || {
+            let before = rates_from_postgresql(&service).await;
+            service.read("/api/v1/stats/success-rate?group_by=day").await;
+            (rates_from_postgresql(&service).await == before).then_some(())
+        };
+        eventually("the attempts are in memory", is_in_memory).await;
+        let in_memory = rates(&service).await;
+        assert!(in_memory.iter().any(|groups| groups.len() > 9), "{in_memory:?}");
+        database.rows("UPDATE count_state SET is_whole = false", &[]).await;
+        let by_postgresql = rates(&service).await;
+        database.rows("UPDATE count_state SET is_whole = true", &[]).await;
+        for (question, (in_memory, by_postgresql)) in QUESTIONS.iter().zip(in_memory.iter().zip(&by_postgresql)) {
+            assert_eq!(in_memory, by_postgresql, "round {round}: {question}");
+        }
+        let now = rates_from_postgresql(&service).await;
+        assert!(now > asked_postgresql, "PostgreSQL was asked");
+        asked_postgresql = now;
+    }
+}
+
+const QUESTIONS: [&str; 16] = [
+    "",
+    "group_by=alert_name",
+    "group_by=action_type,severity,cluster",
+    "group_by=namespace",
+    "group_by=environment,model_used",
+    "group_by=target",
+    "group_by=day",
+    "group_by=week,target",
+    "group_by=month,day,action_type",
+    "group_by=alert_name&status=completed",
+    "group_by=action_type&alert_name=Alert0&namespace=ns-1",
+    "group_by=action_type&namespace=ns-0&namespace=ns-1&status=failed&status=rolled_back",
+    "group_by=day&since={since}&until={until}",
+    "group_by=alert_name&target_resource=deployment%2Fa",
+    "group_by=target&target_resource=deployment%2Fa&since={since}",
+    "group_by=alert_name&remediation_request_id=rr-7",
+];
+
+/// The groups of each question, page by page.
+async fn rates(service: &Service) -> Vec<Vec<Value>> {
+    let (since, until) =
+        (format!("{}T06:30:00Z", date_ago(FIRST_DAY)), format!("{}T00:00:00Z", date_ago(FIRST_DAY - 4)));
+    let mut all = Vec::new();
+    for question in QUESTIONS {
+        let question = question.replace("{since}", &since).replace("{until}", &until);
+        let (mut groups, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = service.read(&format!("/api/v1/stats/success-rate?limit=7&{question}{cursor}")).await;
+            groups.extend(page["data"].as_array().expect("groups").iter().cloned());
+            let Some(next) = page["pagination"]["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        all.push(groups);
+    }
+    all
+}
+
+/// How often PostgreSQL was asked for rates.
+async fn rates_from_postgresql(service: &Service) -> f64 {
+    let name = "datastorage_db_transaction_duration_seconds_count{name=\"query.success_rate\"}";
+    service.metrics().await.get(name).copied().unwrap_or_default()
+}
+
+/// An audit of one of sixty requests, at a time of its own: with some facts and not with others.
+fn random_audit(random: &mut fastrand::Rng) -> (Writer, Value) {
+    let request = random.u8(0..60);
+    let day = date_ago(FIRST_DAY - random.u64(0..6));
+    let time = format!("{day}T{:02}:{:02}:00Z", random.u8(0..24), random.u8(0..60));
+    let mut body = json!({"remediationRequestID": format!("rr-{request}")});
+    if random.u8(0..3) > 0 {
+        (body["executedAt"], body["status"]) = (
+            json!(time),
+            json!(["completed", "completed", "failed", "rolled_back", "cancelled", "in_progress"][random.usize(0..6)]),
+        );
+        if random.bool() {
+            body["durationMs"] = json!(random.u32(1..90_000_000));
+        }
+    } else {
+        body["createdAt"] = json!(time);
+    }
+    for (name, value) in [
+        ("alertName", format!("Alert{}", request % 3)),
+        ("namespace", format!("ns-{}", request % 2)),
+        ("cluster", "c-1".to_owned()),
+    ] {
+        if body.get("executedAt").is_none() || random.bool() {
+            body[name] = json!(value);
+        }
+    }
+    for (name, values) in [
+        ("actionType", ["restart", "scale"]),
+        ("severity", ["high", "low"]),
+        ("environment", ["production", "staging"]),
+        ("modelUsed", ["small", "large"]),
+        ("targetResource", ["deployment/a", "pod/a-6f7d8c9b5d-x2k4q"]),
+    ] {
+        if random.bool() {
+            body[name] = json!(values[random.usize(0..2)]);
+        }
+    }
+    (Writer::Executor, body)
 }
 
 /// The filter is for few incidents, as far as the planner can tell, and fits very many.

@@ -1,7 +1,7 @@
 //! The messages to systemd: ready, alive while every actor answers, stopping.
 
 use crate::panics::give_up;
-use crate::support::{Service, eventually, server};
+use crate::support::{Service, Writer, eventually, gateway_audit, server};
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,23 @@ async fn it_is_told_what_the_service_does() {
     .await;
     service.stop().await;
     assert!(systemd.told().contains(&"STOPPING=1".to_owned()));
+}
+
+/// Its socket is full after some messages: whoever writes to it waits then, and nobody else.
+#[tokio::test]
+async fn one_that_does_not_read_holds_nothing_up() {
+    let systemd = Systemd::listen();
+    let path = systemd.folder.path().join("notify");
+    let client = UnixDatagram::unbound().expect("a socket");
+    client.set_nonblocking(true).expect("non-blocking");
+    while client.send_to(b"WATCHDOG=1", &path).is_ok() {}
+    let database = server().database().await;
+    let settings = [("NOTIFY_SOCKET", path.to_str().expect("a path")), ("WATCHDOG_USEC", "20000")];
+    let mut service = Service::on(&database.url, &settings).await;
+    service.logged("ready").await;
+    service.logged("systemd does not read what it is told").await;
+    service.post(Writer::Gateway, &gateway_audit("rr-1")).await.audit_id();
+    service.stop().await;
 }
 
 /// When an actor is given up, the watchdog runs out, and systemd starts the service anew.

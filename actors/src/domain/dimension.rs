@@ -54,6 +54,11 @@ impl Dimension {
         self.expression.strip_prefix("t.")
     }
 
+    /// Whether one of them is this column of an incident.
+    pub fn is_of(column: &str) -> bool {
+        DIMENSIONS.iter().any(|dimension| dimension.column() == Some(column))
+    }
+
     /// The start of the period that a time is in. What is not a period is the time itself.
     pub fn start(&self, time: DateTime<Utc>) -> DateTime<Utc> {
         let day = time.date_naive();

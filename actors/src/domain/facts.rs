@@ -2,6 +2,7 @@
 //! and the lists of columns in SQL (`db/template.rs`) come. A new filter is a name in its line of this table; the copy of
 //! the fact in the vector store, and what is counted, need a migration beside it (CONTRIBUTING.md, "How to add …").
 
+use super::dimension::Dimension;
 use super::remediation::RemediationAudit;
 use super::severity::{self, Severity};
 use super::status::{self, Status};
@@ -127,6 +128,22 @@ pub fn counted() -> impl Iterator<Item = &'static Fact> + Clone {
     FACTS.iter().filter(|fact| fact.counted)
 }
 
+/// How many facts attempts are told apart by.
+pub const GROUPED: usize = COUNTED + 2;
+
+/// Those that attempts are told apart by: what is counted, and what statistics can be grouped by beside that.
+pub fn grouped() -> impl Iterator<Item = &'static Fact> + Clone {
+    FACTS.iter().filter(|fact| fact.counted || Dimension::is_of(fact.column))
+}
+
+/// How many of the other facts can be filtered by.
+pub const ONLY_FILTERED: usize = 2;
+
+/// Those that can be filtered by, and that attempts are not told apart by: they have too many values.
+pub fn only_filtered() -> impl Iterator<Item = &'static Fact> + Clone {
+    copied().filter(|fact| !grouped().any(|known| known.column == fact.column))
+}
+
 /// Those that audits state by themselves, in the order of `IncidentFacts::stated`.
 pub fn stated() -> impl Iterator<Item = &'static Fact> + Clone {
     FACTS.iter().filter(|fact| fact.stated.is_some())
@@ -155,5 +172,15 @@ impl Fact {
             FactKind::Severity => Severity::parse_strict(value).map(|word| Some(word.as_str())).ok_or(severity::WORDS),
             FactKind::Status => Status::parse(value).map(|word| Some(word.as_str())).ok_or(status::WORDS),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_as_is_said() {
+        assert_eq!((grouped().count(), only_filtered().count()), (GROUPED, ONLY_FILTERED));
     }
 }

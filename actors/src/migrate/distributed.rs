@@ -9,8 +9,15 @@ use tokio_postgres::Client;
 const OLDEST_CITUS: i32 = 13;
 
 /// Small tables that one process at a time writes: they stay whole on the coordinator, whose snapshot is one.
-const ON_COORDINATOR: [&str; 6] =
-    ["count_state", "count_blocks", "count_combinations", "store_identity", "embedding_active", "vector_store_owner"];
+const ON_COORDINATOR: [&str; 7] = [
+    "count_state",
+    "count_blocks",
+    "count_combinations",
+    "folded_incidents",
+    "store_identity",
+    "embedding_active",
+    "vector_store_owner",
+];
 
 /// Where the tables of a schema are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,11 +127,14 @@ pub(super) async fn distribute(client: &Client, schema: Schema, wanted: Distribu
         .map(|row| row.get(0));
     if schema == Schema::Audit {
         // They count what an older program does, which does not run beside this one here. Distributed tables have no triggers.
-        for trigger in ["count_changed", "count_deleted"] {
+        for (trigger, table) in [
+            ("count_changed", "resource_action_traces"),
+            ("count_deleted", "resource_action_traces"),
+            ("incident_noted", "resource_action_traces"),
+            ("attempt_noted", "earlier_attempts"),
+        ] {
             client
-                .batch_execute(&format!(
-                    "-- migrate.drop_trigger\nDROP TRIGGER IF EXISTS {trigger} ON resource_action_traces"
-                ))
+                .batch_execute(&format!("-- migrate.drop_trigger\nDROP TRIGGER IF EXISTS {trigger} ON {table}"))
                 .await?;
         }
     }

@@ -42,7 +42,7 @@ impl Changed {
         let mut changes = Vec::new();
         for row in &self.0 {
             let (minute, now, before) = (minute_of(row.get("action_timestamp")), values(row), before(row));
-            if before != [Some("same")] {
+            if !matches!(before[..], [Some("kept" | "other")]) {
                 changes.push(Change { minute, values: now, delta: 1 });
             }
             if before.len() > 1 {
@@ -54,7 +54,7 @@ impl Changed {
     }
 }
 
-/// What the upsert has kept of the row before: `new`, `same`, the status alone, or all counted facts.
+/// What the upsert has kept of the row before: `new`, `kept`, `other`, the status alone, or all counted facts.
 fn before(row: &Row) -> Vec<Option<&str>> {
     row.get::<_, Option<Vec<Option<&str>>>>("counted_before").unwrap_or_default()
 }

@@ -54,25 +54,31 @@ ON CONFLICT (bucket, id, action_timestamp) DO UPDATE SET
         THEN ARRAY[{counted|t.@}]
         WHEN excluded.execution_status_by > COALESCE(t.execution_status_by, '00000000-0000-0000-0000-000000000000') AND excluded.execution_status <> t.execution_status
         THEN ARRAY['status', t.execution_status]
-        ELSE ARRAY['same']
+        -- What is not counted, but tells how an attempt went (attempts/).
+        WHEN excluded.execution_status_by > COALESCE(t.execution_status_by, '00000000-0000-0000-0000-000000000000')
+            OR (excluded.workload_by > COALESCE(t.workload_by, '00000000-0000-0000-0000-000000000000') AND excluded.workload IS DISTINCT FROM t.workload)
+            OR (excluded.model_used_by > COALESCE(t.model_used_by, '00000000-0000-0000-0000-000000000000') AND excluded.model_used IS DISTINCT FROM t.model_used)
+        THEN ARRAY['other']
+        ELSE ARRAY['kept']
     END
 -- What states nothing later leaves the row as it is: replays do.
 WHERE {stated OR|excluded.@_by > COALESCE(t.@_by, '00000000-0000-0000-0000-000000000000')}
     OR excluded.execution_status_by > COALESCE(t.execution_status_by, '00000000-0000-0000-0000-000000000000')
     OR excluded.last_audit_at > COALESCE(t.last_audit_at, '-infinity')
     OR ((excluded.attempts_due > 0 OR excluded.execution_status_by < t.execution_status_by) AND {has_new_audit})
-RETURNING bucket, correlation_id, attempts_due = 2 AS is_due, /*whole*/{minute} AS minute/*end*//*distributed action_timestamp */, {counted|@}, counted_before
+RETURNING bucket, id, correlation_id, attempts_due = 2 AS is_due, /*whole*/{minute} AS minute/*end*//*distributed action_timestamp */, {counted|@}, counted_before
 -- Where the tables are distributed a statement that writes to two of them needs all nodes: the service counts (changed.rs).
 /*whole*/), changes AS (
-INSERT INTO count_changes (bucket, number, minutes, deltas, {counted|@})
-SELECT min(s.bucket), nextval('count_change_number'), array_agg(s.minute), array_agg(s.delta), {counted|array_agg(s.@)}
+INSERT INTO count_changes (bucket, number, minutes, deltas, ids, {counted|@})
+SELECT
+    min(s.bucket), nextval('count_change_number'), array_agg(s.minute), array_agg(s.delta), array_agg(s.id), {counted|array_agg(s.@)}
 FROM (
-    SELECT bucket, minute, 1 AS delta, {counted|@}
+    SELECT bucket, minute, CASE WHEN counted_before = ARRAY['other'] THEN 0 ELSE 1 END AS delta, id, {counted|@}
     FROM changed
-    WHERE counted_before <> ARRAY['same']
+    WHERE counted_before <> ARRAY['kept']
     UNION ALL
     SELECT
-        bucket, minute, -1, {counted|CASE WHEN cardinality(counted_before) = 7 THEN counted_before[#place] WHEN '@' = 'execution_status' THEN counted_before[2] ELSE @ END}
+        bucket, minute, -1, id, {counted|CASE WHEN cardinality(counted_before) = 7 THEN counted_before[#place] WHEN '@' = 'execution_status' THEN counted_before[2] ELSE @ END}
     FROM changed
     WHERE cardinality(counted_before) > 1
 ) AS s

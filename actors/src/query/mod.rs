@@ -1,5 +1,6 @@
 //! Reads incidents, audits and steps back, from a pool that no write waits for.
 
+mod attempts;
 mod counts;
 mod describe_incident;
 mod facets;
@@ -57,6 +58,7 @@ use crate::single_flight::{Joining, SingleFlight};
 use crate::supervise::Alive;
 use crate::waiting::{awaited_handlers, left};
 use actix::prelude::*;
+use attempts::AttemptRates;
 use futures_util::join;
 use pipeline::{Ask, Pipeline};
 use shard_reader::ShardReader;
@@ -72,6 +74,7 @@ pub struct QueryActor {
     pools: Option<Pools>,
     pages: SingleFlight<Rc<ListIncidents>, Arc<IncidentPage>>,
     totals: Totals,
+    attempts: AttemptRates,
     _alive: Alive,
 }
 
@@ -94,12 +97,14 @@ const LOST: Duration = Duration::from_secs(2);
 
 impl QueryActor {
     pub fn new(settings: PoolSettings, metrics: Metrics, alive: Alive) -> Self {
+        let totals = Totals::new();
         QueryActor {
             settings,
+            attempts: AttemptRates::new(totals.clone(), metrics.clone()),
             metrics,
             pools: None,
             pages: SingleFlight::new(Joining::BeforeStart),
-            totals: Totals::new(),
+            totals,
             _alive: alive,
         }
     }
@@ -235,7 +240,10 @@ impl Actor for QueryActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(totals::REST, |actor, _| actor.totals.rest());
+        ctx.run_interval(totals::REST, |actor, _| {
+            actor.totals.rest();
+            actor.attempts.rest();
+        });
         // At most half of the connections are shared, one for two cores. One is for the counts, and the others for one read at a time.
         // More backends than cores only wait for each other (docs/performance.md).
         let cores = std::thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(2));

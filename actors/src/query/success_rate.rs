@@ -1,6 +1,7 @@
 use super::QueryActor;
 use super::groups::{behind, columns, key, names, values};
 use super::recurrence::{LAST_END, RecurredOfMany, recurred_of_many};
+use crate::attempts::Rates;
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, one_of, where_all};
 use crate::domain::dimension::Dimension;
 use crate::domain::facts::{Fact, identifying};
@@ -25,6 +26,8 @@ pub struct GetSuccessRate {
     /// The group behind which they begin.
     pub after: Option<WalkCursor>,
     pub recurrence_window: Duration,
+    /// Whether all attempts may be read into memory for it.
+    pub may_hold: bool,
 }
 
 #[derive(Debug)]
@@ -56,8 +59,13 @@ impl Handler<GetSuccessRate> for QueryActor {
     type Result = ResponseFuture<Result<SuccessRates, ActorError>>;
 
     fn handle(&mut self, message: GetSuccessRate, _: &mut Self::Context) -> Self::Result {
-        let reader = self.reader();
-        Box::pin(async move { reader.read_many("query.success_rate", BY_HASH, &message, statement, answer).await })
+        let (reader, attempts) = (self.reader(), self.attempts.clone());
+        Box::pin(async move {
+            if let Some(rates) = attempts.rates(&reader, &message).await? {
+                return Ok(rates);
+            }
+            reader.read_many("query.success_rate", BY_HASH, &message, statement, answer).await
+        })
     }
 }
 
@@ -73,19 +81,33 @@ fn answer(message: &GetSuccessRate, mut rows: Vec<Row>) -> SuccessRates {
     let groups = rows.iter().map(|row| {
         let count = |name: &str| row.get::<_, i64>(name).unsigned_abs();
         let tally = Tally { completed: count("completed"), failed: count("failed"), recurred: count("recurred") };
+        SuccessRate::of(values(row, &message.group_by), tally, row.get("median_duration"))
+    });
+    SuccessRates { groups: groups.collect(), next }
+}
+
+impl From<Rates> for SuccessRates {
+    fn from(rates: Rates) -> Self {
+        let groups = rates.groups.into_iter();
+        let groups = groups.map(|rate| SuccessRate::of(rate.group, rate.tally, rate.median_duration));
+        SuccessRates { groups: groups.collect(), next: rates.next }
+    }
+}
+
+impl SuccessRate {
+    fn of(group: serde_json::Map<String, serde_json::Value>, tally: Tally, median_duration: Option<f64>) -> Self {
         SuccessRate {
-            group: values(row, &message.group_by),
+            group,
             n: tally.n(),
             completed: tally.completed,
             failed: tally.failed,
             recurred: tally.recurred,
             success_rate: tally.success_rate(),
             interval: tally.interval(),
-            median_duration: row.get("median_duration"),
+            median_duration,
             insufficient_data: tally.n() < ENOUGH,
         }
-    });
-    SuccessRates { groups: groups.collect(), next }
+    }
 }
 
 /// Every ended attempt: the last of each incident, and those before it with the facts of their incident. What an attempt has itself stands

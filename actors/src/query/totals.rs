@@ -13,7 +13,7 @@ use crate::domain::filter::IncidentFilter;
 use crate::domain::totals::{CountedFilter, PartOfPeriod, Periods, Values, minute_of};
 use crate::error::ActorError;
 use crate::single_flight::{Joining, SingleFlight};
-use crate::totals::{Fit, Found, HeldTotals, Minutes, StateStatements, values};
+use crate::totals::{Fit, Found, HeldTotals, Minutes, Seen, StateStatements, values};
 use crate::waiting::Waiting;
 use chrono::{DateTime, Utc};
 use std::rc::Rc;
@@ -36,8 +36,8 @@ pub(super) struct Totals {
 struct Turn {
     /// When somebody asked last.
     asked: Option<Instant>,
-    /// When the counts were found not to be whole, or not to be worth their memory, or could not be read.
-    in_vain: Option<Instant>,
+    /// Until when they are not tried: they were found not to be whole, or not to be worth their memory, or could not be read.
+    pause: Option<Instant>,
     /// Reads the counts, although nobody waits for them any more.
     loading: Option<JoinHandle<Result<bool, DatabaseError>>>,
 }
@@ -47,15 +47,17 @@ const FEW: i64 = 2_000;
 /// Counts that are read in less time than that, in bytes.
 const FEW_BYTES: usize = 100_000;
 /// How long nothing is tried after that.
-const PAUSE: Duration = Duration::from_secs(5);
+pub(super) const PAUSE: Duration = Duration::from_secs(5);
+/// How long counts that take too much memory are not read again.
+pub(super) const TOO_MANY: Duration = Duration::from_secs(600);
 /// How long the counts are held for nobody.
-const IDLE: Duration = Duration::from_secs(900);
+pub(super) const IDLE: Duration = Duration::from_secs(900);
 /// How often that is looked at.
 pub(super) const REST: Duration = Duration::from_secs(60);
 /// How long a question waits for the counts to be read.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How long reading all counts may take.
-const LOAD: Duration = Duration::from_secs(60);
+pub(super) const LOAD: Duration = Duration::from_secs(60);
 
 impl Totals {
     pub fn new() -> Self {
@@ -76,6 +78,16 @@ impl Totals {
         self.looks.ask((), Waiting::current(), look).await
     }
 
+    /// What the held counts have taken in, and which incidents may have changed since `seen`, as far as that is not folded.
+    pub fn changed_since(&self, seen: Option<Seen>) -> (Seen, Vec<(i32, i64)>) {
+        self.counts.changed_since(seen)
+    }
+
+    /// The memory that the counts take.
+    pub fn bytes(&self) -> usize {
+        self.counts.read().bytes()
+    }
+
     /// Gives the memory back where nobody has asked for long; the next question reads the counts again.
     pub fn rest(&self) {
         if let Ok(mut turn) = self.turn.try_lock()
@@ -89,10 +101,10 @@ impl Totals {
     async fn look(&self, reader: &Reader) -> Result<bool, ActorError> {
         let mut turn = self.turn.lock().await;
         turn.asked = Some(Instant::now());
-        if turn.in_vain.is_some_and(|tried| tried.elapsed() < PAUSE) {
+        if turn.pause.is_some_and(|until| Instant::now() < until) {
             return Ok(false);
         }
-        turn.in_vain = None;
+        turn.pause = None;
         let mut found = match turn.loading {
             Some(_) => Found::Other,
             None => self.read_changes(reader).await?,
@@ -103,11 +115,15 @@ impl Totals {
             found = match patient(load).await {
                 Ok(loaded) => match loaded.map_err(|_| ActorError::Internal)? {
                     Ok(true) => Found::Held,
-                    Ok(false) => Found::NotWhole,
+                    Ok(false) => {
+                        turn.pause = Some(Instant::now() + TOO_MANY);
+                        self.counts.release();
+                        return Ok(false);
+                    }
                     // It may have begun long before this question, and says nothing of what PostgreSQL can answer now.
                     Err(error) => {
                         tracing::warn!(%error, "the counts could not be read");
-                        turn.in_vain = Some(Instant::now());
+                        turn.pause = Some(Instant::now() + PAUSE);
                         return Ok(false);
                     }
                 },
@@ -119,7 +135,7 @@ impl Totals {
             };
         }
         if found == Found::NotWhole {
-            turn.in_vain = Some(Instant::now());
+            turn.pause = Some(Instant::now() + PAUSE);
             self.counts.release();
         }
         Ok(found == Found::Held)

@@ -37,6 +37,15 @@ pub(super) fn changes_of<'a>(row: &'a Row, mut take: impl FnMut(Change<'a>)) {
     }
 }
 
+/// The incidents that one transaction changed, each with the minute of its time. The id is 0 where all of that minute may be meant.
+pub(super) fn incidents_of(row: &Row) -> impl Iterator<Item = (i32, i64)> {
+    let (minutes, ids): (Vec<i32>, Option<Vec<i64>>) = (row.get("minutes"), row.get("ids"));
+    minutes.into_iter().enumerate().map(move |(at, minute)| {
+        let id = ids.as_ref().and_then(|ids| ids.get(at).copied());
+        (minute, id.unwrap_or(0))
+    })
+}
+
 /// Notes changes in the transaction that changes the incidents, in the bucket of one of them. Nothing is noted of none.
 ///
 /// # Errors

@@ -1,21 +1,18 @@
 //! The combinations of counted facts, with a number in place of each text.
 
 use crate::domain::facts::COUNTED;
-use crate::domain::totals::Values;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use std::hash::BuildHasher;
 
 /// The number of a text; 0 where a fact is not known.
 type Code = u32;
-type Codes = [Code; COUNTED];
 
-#[derive(Default)]
-pub(super) struct Combinations {
-    texts: [Texts; COUNTED],
+pub(crate) struct Combinations<const FACTS: usize = COUNTED> {
+    texts: [Texts; FACTS],
     /// Of each fact the codes by the combinations' ids, which are dense: a question reads the facts that it asks for alone.
-    columns: [Vec<Code>; COUNTED],
+    columns: [Vec<Code>; FACTS],
     /// Of each fact the ids that have a code.
-    having: [Vec<Vec<u32>>; COUNTED],
+    having: [Vec<Vec<u32>>; FACTS],
     /// The ids, found by the codes.
     ids: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -50,7 +47,7 @@ impl Texts {
 }
 
 /// Which combinations fit a filter.
-pub(super) enum Fitting {
+pub(crate) enum Fitting {
     All,
     Some {
         /// A bit for each id.
@@ -70,7 +67,19 @@ impl Fitting {
     }
 }
 
-impl Combinations {
+impl<const FACTS: usize> Default for Combinations<FACTS> {
+    fn default() -> Self {
+        Combinations {
+            texts: std::array::from_fn(|_| Texts::default()),
+            columns: std::array::from_fn(|_| Vec::new()),
+            having: std::array::from_fn(|_| Vec::new()),
+            ids: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+}
+
+impl<const FACTS: usize> Combinations<FACTS> {
     /// The highest id, and 0 where there is none.
     pub fn last(&self) -> i32 {
         i32::try_from(self.len()).map_or(i32::MAX, |len| (len - 1).max(0))
@@ -81,17 +90,17 @@ impl Combinations {
         self.columns[0].len()
     }
 
-    fn codes(&self, id: u32) -> Codes {
+    fn codes(&self, id: u32) -> [Code; FACTS] {
         std::array::from_fn(|fact| self.columns[fact].get(id as usize).copied().unwrap_or(Code::MAX))
     }
 
     pub fn bytes(&self) -> usize {
         let texts = self.texts.iter().flat_map(|texts| &texts.texts).map(|text| 2 * (text.len() + 24)).sum::<usize>();
-        texts + self.len() * 2 * size_of::<Codes>() + self.ids.capacity() * 5
+        texts + self.len() * 2 * size_of::<[Code; FACTS]>() + self.ids.capacity() * 5
     }
 
-    pub fn add(&mut self, id: u32, values: &Values<&str>) {
-        let mut codes = [0; COUNTED];
+    pub fn add(&mut self, id: u32, values: &[Option<&str>; FACTS]) {
+        let mut codes = [0; FACTS];
         for ((code, texts), value) in codes.iter_mut().zip(&mut self.texts).zip(values) {
             *code = texts.add(*value);
         }
@@ -112,14 +121,14 @@ impl Combinations {
         let hash = self.hasher.hash_one(codes);
         let (hasher, columns) = (&self.hasher, &self.columns);
         let hash_of = |id: &u32| {
-            let codes: Codes = std::array::from_fn(|fact| columns[fact][*id as usize]);
+            let codes: [Code; FACTS] = std::array::from_fn(|fact| columns[fact][*id as usize]);
             hasher.hash_one(codes)
         };
         self.ids.insert_unique(hash, id, hash_of);
     }
 
-    pub fn id(&self, values: &Values<&str>) -> Option<u32> {
-        let mut codes = [0; COUNTED];
+    pub fn id(&self, values: &[Option<&str>; FACTS]) -> Option<u32> {
+        let mut codes = [0; FACTS];
         for ((code, texts), value) in codes.iter_mut().zip(&self.texts).zip(values) {
             *code = texts.code(*value)?;
         }
@@ -142,7 +151,7 @@ impl Combinations {
     }
 
     /// The combinations that have one of the values of each fact; a fact without values may have any.
-    pub fn fitting(&self, values: &[&[String]; COUNTED]) -> Fitting {
+    pub fn fitting(&self, values: &[&[String]; FACTS]) -> Fitting {
         let asked: Vec<(usize, Vec<Code>)> = values
             .iter()
             .enumerate()

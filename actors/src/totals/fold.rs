@@ -1,6 +1,6 @@
 //! Folds the changes of incidents into the blocks of their hours, in the background, one process at a time.
 
-use super::changes::changes_of;
+use super::changes::{changes_of, incidents_of};
 use super::hours::{Hours, ids_of, write_blocks};
 use super::marks::{self, Generations};
 use crate::db::locks::Lock;
@@ -13,6 +13,8 @@ use tokio_postgres::{Error, Row};
 
 /// Transactions whose changes one fold takes.
 const BATCH: i64 = 2_000;
+/// Of how many folds it is known which incidents they are of. Who has not looked for longer reads all incidents again.
+const FOLDS_KEPT: i64 = 300;
 /// How long a fold may take, and the clearing away behind it.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -67,7 +69,9 @@ async fn fold(tx: &mut Transaction<'_>) -> Result<Option<usize>, Error> {
     let rows = tx.client().query(&take, &[&BATCH]).await?;
     let Some(last) = rows.iter().map(|row| row.get::<_, i64>("xid")).max() else { return Ok(Some(0)) };
     let mut hours = Hours::default();
+    let mut changed = Vec::new();
     for row in &rows {
+        changed.extend(incidents_of(row));
         changes_of(row, |change| hours.add(change.minute, change.values, change.delta.into()));
     }
     let ids = ids_of(tx, hours.combinations()).await?;
@@ -78,9 +82,22 @@ async fn fold(tx: &mut Transaction<'_>) -> Result<Option<usize>, Error> {
     };
     let blocks = hours.added_to(tx, &ids).await?;
     write_blocks(tx, &blocks).await?;
+    note_folded(tx, changed).await?;
     let state = tx.prepare(include_str!("set_floor.sql")).await?;
     tx.client().execute(&state, &[&floor.to_string()]).await?;
     Ok(Some(rows.len()))
+}
+
+/// Notes whose changes this fold takes, for those who count attempts, and forgets those of folds long ago.
+async fn note_folded(tx: &mut Transaction<'_>, mut changed: Vec<(i32, i64)>) -> Result<(), Error> {
+    changed.sort_unstable();
+    changed.dedup();
+    let (minutes, ids): (Vec<i32>, Vec<i64>) = changed.into_iter().unzip();
+    let note = tx.prepare(include_str!("note_folded.sql")).await?;
+    let forget = tx.prepare(include_str!("forget_folded_incidents.sql")).await?;
+    let client = tx.client();
+    client.execute(&note, &[&minutes, &ids]).await?;
+    client.execute(&forget, &[&FOLDS_KEPT]).await.map(|_| ())
 }
 
 /// Whether the incidents from before the counts are counted too.

@@ -8,9 +8,11 @@ use crate::domain::totals::{CountedFilter, MINUTES_OF_AN_HOUR, Periods, Values};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What sums may take of memory. With fewer sums there are more hours to be read between the nearest sum and a time.
 const SUMS_BYTES: usize = 64 << 20;
+static BEGUN: AtomicU64 = AtomicU64::new(1);
 /// What is worth another sum at least.
 const LEAST_ENTRIES: usize = 4096;
 
@@ -32,6 +34,10 @@ pub struct HeldCounts {
     entries: usize,
     /// The rows of changes that have been taken in since the last fold.
     taken: HashSet<i64>,
+    /// The incidents of these rows, in the order in which they were taken in.
+    pub(super) changed: Vec<(i32, i64)>,
+    /// Tells one list of them from another.
+    pub(super) begun: u64,
     pub(super) pending: Vec<Unfolded>,
 }
 
@@ -75,10 +81,16 @@ impl HeldCounts {
     pub(super) fn begin(&mut self, generation: i64) {
         self.generation = generation;
         self.taken.clear();
+        self.changed.clear();
+        self.begun = BEGUN.fetch_add(1, Ordering::Relaxed);
         self.pending.clear();
     }
 
     pub(super) fn take_change(&mut self, change: &Change<'_>) {
+        // A change of what is not counted.
+        if change.delta == 0 {
+            return;
+        }
         let of = match self.combinations.id(&change.values) {
             Some(id) => UnfoldedOf::Known(id),
             None => UnfoldedOf::New(Box::new(change.values.map(|value| value.map(str::to_owned)))),
@@ -96,9 +108,13 @@ impl HeldCounts {
         self.server.is_some()
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let sums: usize = self.sums.iter().map(|sum| sum.counts.len() * size_of::<i32>()).sum();
-        self.bytes + sums + self.combinations.bytes() + self.hours.len() * 48 + self.pending.len() * 32
+        self.bytes
+            + sums
+            + self.combinations.bytes()
+            + self.hours.len() * 48
+            + (self.pending.len() + self.changed.len()) * 32
     }
 
     /// Puts blocks in the place of those that were there.

@@ -20,6 +20,10 @@ pub(super) struct Hours<'a> {
 
 impl<'a> Hours<'a> {
     pub(super) fn add(&mut self, minute: i32, values: Values<&'a str>, delta: i64) {
+        // A change of what is not counted.
+        if delta == 0 {
+            return;
+        }
         let place = *self.places.entry(values).or_insert_with(|| {
             self.combinations.push(values);
             self.combinations.len() - 1

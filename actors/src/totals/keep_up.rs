@@ -1,7 +1,7 @@
 //! Keeps the held counts up with the database. A question first reads what was committed since the last one, so that its answer is never
 //! older than the question.
 
-use super::changes::{changes_of, values};
+use super::changes::{changes_of, incidents_of, values};
 use super::held::{HeldCounts, Server};
 use crate::db::connection::Connection;
 use crate::db::template::sql;
@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
-/// More memory than this is not taken: PostgreSQL counts then.
-const MOST_BYTES: usize = 384 << 20;
+/// More memory than this the counts and the attempts do not take together: PostgreSQL counts then.
+pub(crate) const MOST_BYTES: usize = 384 << 20;
 
 /// HeldTotals that questions share.
 #[derive(Default, Clone)]
@@ -29,6 +29,15 @@ pub(crate) enum Found {
     Other,
     /// Not all incidents are counted yet.
     NotWhole,
+}
+
+/// What the held counts had taken in at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub server: Option<Server>,
+    pub generation: i64,
+    begun: u64,
+    changes: usize,
 }
 
 /// The statements that [`HeldTotals::look`] needs.
@@ -176,6 +185,15 @@ impl HeldTotals {
         Ok(tokio::task::spawn_blocking(add).await.unwrap_or(false))
     }
 
+    /// Which incidents may have changed since a time that was told before, as far as that is not folded.
+    pub fn changed_since(&self, seen: Option<Seen>) -> (Seen, Vec<(i32, i64)>) {
+        let held = self.read();
+        let now =
+            Seen { server: held.server, generation: held.generation, begun: held.begun, changes: held.changed.len() };
+        let known = seen.filter(|seen| (seen.generation, seen.begun) == (now.generation, now.begun));
+        (now, held.changed.get(known.map_or(0, |seen| seen.changes)..).unwrap_or_default().to_vec())
+    }
+
     /// Forgets everything.
     pub fn release(&self) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = HeldCounts::default();
@@ -197,5 +215,6 @@ fn add(held: &mut HeldCounts, state: &Row, combinations: &[Row], blocks: &[Row],
 fn take(held: &mut HeldCounts, row: &Row) {
     if held.is_new(row.get("number")) {
         changes_of(row, |change| held.take_change(&change));
+        held.changed.extend(incidents_of(row));
     }
 }

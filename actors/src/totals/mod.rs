@@ -14,9 +14,10 @@ mod keep_up;
 mod marks;
 
 pub(crate) use changes::{Change, note_changes, values};
+pub(crate) use combinations::{Combinations, Fitting};
 pub(crate) use compare::count_all;
 pub use compare::{Deviation, compare, repair};
 pub(crate) use fit::{Fit, Minutes};
 pub use fold::fold_totals;
-pub(crate) use keep_up::{Found, HeldTotals, StateStatements};
+pub(crate) use keep_up::{Found, HeldTotals, MOST_BYTES, Seen, StateStatements};
 pub use marks::Generations;

@@ -4,7 +4,7 @@
 -- changes are read by themselves (read_unfolded.sql).
 SELECT
     s.generation, s.is_whole, pg_postmaster_start_time() AS server, /*whole*/pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS seen,
-    c.number, c.minutes, c.deltas, {counted|c.@}
+    c.number, c.minutes, c.deltas, c.ids, {counted|c.@}
 FROM count_state AS s
 LEFT JOIN count_changes AS c
     ON s.generation = $2

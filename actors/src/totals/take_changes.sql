@@ -13,4 +13,4 @@ USING (
     ) AS f
 ) AS r
 WHERE c.xid >= r.floor AND c.xid <= r.last
-RETURNING c.xid::text::bigint AS xid, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS seen, c.minutes, c.deltas, {counted|c.@}
+RETURNING c.xid::text::bigint AS xid, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS seen, c.minutes, c.deltas, c.ids, {counted|c.@}
