@@ -1,7 +1,6 @@
 -- Success rates are counted in memory (actors/src/attempts/), by all attempts. Which incidents have changed is told by the notes of the counts:
 -- each change bears the id of its incident, and a delta of 0 notes a change of what is not counted. Notes without ids come from an older
 -- program, or of many incidents at once: then all incidents of their minutes may have changed.
-ALTER TABLE count_changes ADD COLUMN IF NOT EXISTS ids bigint[];
 
 -- The incidents of the notes that each fold has taken, of the last folds. The id is 0 where all incidents of the minute may have changed.
 CREATE TABLE folded_incidents (
@@ -12,8 +11,9 @@ CREATE TABLE folded_incidents (
     PRIMARY KEY (bucket, generation)
 );
 
--- Notes what an older program changes without a note (`same` is its word for that), and attempts that are over. Distributed tables have no
--- triggers, and nobody counts their attempts in memory.
+-- Notes what older programs change without a note, and attempts that are over. `same` is their word for a change of what is not counted, or a note
+-- of what was counted is not there at all; who fills in a workload leaves both words and revision. Distributed tables have no triggers, and nobody
+-- counts their attempts in memory.
 CREATE FUNCTION note_incident() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     incident bigint;
@@ -35,10 +35,14 @@ DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus') THEN
         CREATE TRIGGER incident_noted AFTER UPDATE ON resource_action_traces
-            FOR EACH ROW WHEN (NEW.counted_before = ARRAY['same'])
+            FOR EACH ROW WHEN (NEW.counted_before IS NULL OR cardinality(NEW.counted_before) NOT IN (1, 2, 7) OR NEW.counted_before = ARRAY['same']
+                OR (NEW.revision = OLD.revision AND NEW.workload IS DISTINCT FROM OLD.workload))
             EXECUTE FUNCTION note_incident();
         CREATE TRIGGER attempt_noted AFTER INSERT OR UPDATE ON earlier_attempts
             FOR EACH ROW EXECUTE FUNCTION note_incident();
     END IF;
 END
 $$;
+
+-- Writers lock the incidents first.
+ALTER TABLE count_changes ADD COLUMN IF NOT EXISTS ids bigint[];

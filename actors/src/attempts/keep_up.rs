@@ -30,8 +30,10 @@ struct HeldState {
     seen: Option<Seen>,
 }
 
-/// Where more incidents have changed than this, and more than a quarter of them, all are read.
-const MOST_CHANGED: usize = 20_000;
+/// Where more incidents may have changed than this, all are read.
+const MOST_CHANGED: usize = 50_000;
+/// What an attempt that ended before its request went on takes while all are read, in bytes.
+const EARLIER_BYTES: usize = 300;
 /// Rows that are taken in at once.
 const ROWS: usize = 4096;
 
@@ -69,6 +71,13 @@ impl HeldAttempts {
     pub fn is_as_of(&self, now: Seen, window: Duration) -> bool {
         let held = self.held();
         held.seen == Some(now) && held.attempts.window == Some(micros(window))
+    }
+
+    /// For which recurrence was found out; `None` where nothing is held.
+    pub fn window(&self) -> Option<Duration> {
+        let held = self.held();
+        let micros = held.attempts.window.filter(|_| held.seen.is_some())?;
+        u64::try_from(micros).ok().map(Duration::from_micros)
     }
 
     fn held(&self) -> RwLockReadGuard<'_, HeldState> {
@@ -126,8 +135,7 @@ impl HeldAttempts {
         unfolded.iter().for_each(|(minute, id)| changed.add(*minute, *id));
         changed.minutes.sort_unstable();
         changed.minutes.dedup();
-        let most = MOST_CHANGED.max(self.held().attempts.len() / 4);
-        if changed.incidents.len() + changed.minutes.len() > most {
+        if changed.incidents.len() + changed.minutes.len() > MOST_CHANGED {
             return Ok(false);
         }
         let (ids, minutes): (Vec<i64>, Vec<DateTime<Utc>>) =
@@ -141,20 +149,29 @@ impl HeldAttempts {
         if !changed.minutes.is_empty() {
             let (firsts, nexts) = changed.times();
             let read = tx.prepare(sql!("read_minutes.sql")).await?;
-            rows.extend(tx.client().query(&read, &[&firsts, &nexts]).await?);
-            meant.extend(self.held().attempts.incidents_of_minutes(&changed.minutes));
+            let most = i64::try_from(MOST_CHANGED).unwrap_or(i64::MAX);
+            let of_minutes = tx.client().query(&read, &[&firsts, &nexts, &most]).await?;
+            if of_minutes.len() == MOST_CHANGED {
+                return Ok(false);
+            }
+            rows.extend(of_minutes);
         }
         meant.extend(rows.iter().map(|row| row.get::<_, i64>("id")));
         let meant: Vec<i64> = meant.into_iter().collect();
         let mut earlier = Earlier::default();
         if !meant.is_empty() {
-            let read = tx.prepare(sql!("read_earlier.sql")).await?;
+            let read = tx.prepare(include_str!("read_earlier.sql")).await?;
             earlier.add(&tx.client().query(&read, &[&meant]).await?);
         }
         let held = self.clone();
         let put = move || {
             let mut held = held.0.write().unwrap_or_else(PoisonError::into_inner);
+            // Meanwhile somebody else may have gone on, or given the memory back.
+            if held.seen != Some(seen) {
+                return false;
+            }
             let mut gone: HashSet<i64> = meant.into_iter().collect();
+            gone.extend(held.attempts.incidents_of_minutes(&changed.minutes));
             for row in &rows {
                 gone.remove(&put(&mut held.attempts, row, &mut earlier));
             }
@@ -163,8 +180,14 @@ impl HeldAttempts {
             }
             held.attempts.find_recurred(micros(window));
             held.seen = Some(now);
+            true
         };
-        Ok(in_background(put).await.is_some())
+        let is_put = spawn_blocking(put).await;
+        if is_put.is_err() {
+            // What a panic leaves behind is a part of the changes.
+            self.release();
+        }
+        Ok(is_put.unwrap_or(false))
     }
 
     /// Reads all attempts, as of `now` or later; `false` where they would take more than `most` bytes.
@@ -180,28 +203,37 @@ impl HeldAttempts {
         limit: Duration,
     ) -> Result<bool, Error> {
         tx.client().batch_execute(&format!("{SNAPSHOT} = {}", limit.as_millis())).await?;
-        let read = tx.prepare(sql!("read_all_earlier.sql")).await?;
+        let none: [&(dyn ToSql + Sync); 0] = [];
+        let read = tx.prepare(include_str!("read_all_earlier.sql")).await?;
         let mut earlier = Earlier::default();
-        earlier.add(&tx.client().query(&read, &[]).await?);
+        {
+            let mut stream = pin!(tx.client().query_raw(&read, none).await?);
+            while let Some(row) = stream.try_next().await? {
+                earlier.add(&[row]);
+                if earlier.0.len() * EARLIER_BYTES > most {
+                    return Ok(false);
+                }
+            }
+        }
         let (rows, mut come) = mpsc::channel::<Vec<Row>>(4);
-        let held = self.clone();
         // Of a large store that takes longer than a thread for reads can be held up.
         let taken_in = spawn_blocking(move || {
-            let mut attempts = AttemptTable::default();
+            let (mut attempts, mut measured) = (AttemptTable::default(), 0);
             while let Some(rows) = come.blocking_recv() {
                 for row in &rows {
                     put(&mut attempts, row, &mut earlier);
                 }
-                if attempts.bytes() > most {
-                    return false;
+                if attempts.len() > measured + measured / 4 + 16 * ROWS {
+                    measured = attempts.len();
+                    if attempts.bytes() > most {
+                        return None;
+                    }
                 }
             }
             attempts.find_recurred(micros(window));
-            *held.0.write().unwrap_or_else(PoisonError::into_inner) = HeldState { attempts, seen: Some(now) };
-            true
+            Some(attempts)
         });
         let read = tx.prepare(sql!("read_all.sql")).await?;
-        let none: [&(dyn ToSql + Sync); 0] = [];
         let mut stream = pin!(tx.client().query_raw(&read, none).await?);
         let mut some = Vec::with_capacity(ROWS);
         while let Some(row) = stream.try_next().await? {
@@ -213,13 +245,11 @@ impl HeldAttempts {
         // Who takes them has ended where they are too many.
         let _ = rows.send(some).await;
         drop(rows);
-        Ok(taken_in.await.unwrap_or(false))
+        // Only now are they known to be all: where a read fails, what came before it is dropped.
+        let Some(attempts) = taken_in.await.ok().flatten() else { return Ok(false) };
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = HeldState { attempts, seen: Some(now) };
+        Ok(true)
     }
-}
-
-/// `None` after a panic, which leaves a part of the changes behind: they are taken in again.
-async fn in_background(work: impl FnOnce() + Send + 'static) -> Option<()> {
-    spawn_blocking(work).await.ok()
 }
 
 fn micros(window: Duration) -> i64 {

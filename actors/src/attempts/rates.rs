@@ -124,6 +124,9 @@ fn median(durations: &mut [i64]) -> Option<f64> {
     }
 }
 
+/// The start of a period, and its text as groups are ordered by.
+type Period = (DateTime<Utc>, String);
+
 /// The groups of a question, as they are come upon.
 struct Groups<'a> {
     attempts: &'a AttemptTable,
@@ -133,8 +136,11 @@ struct Groups<'a> {
     /// A combination of facts that has these texts.
     facts_of_texts: Vec<u32>,
     has_periods: bool,
-    /// The starts of the periods of a day, and the number of them.
-    periods: Vec<Vec<Option<DateTime<Utc>>>>,
+    /// The places of the dimensions' texts.
+    columns: Vec<Option<usize>>,
+    periods: Vec<Vec<Option<Period>>>,
+    /// The number of the periods that have these starts, and that of those that a day is in.
+    of_starts: HashMap<Vec<Option<DateTime<Utc>>>, u32>,
     of_day: HashMap<i64, u32>,
     last_day: (i64, u32),
     /// The number of a group, by those of its texts and its periods.
@@ -154,8 +160,9 @@ impl<'a> Groups<'a> {
             *held = asked.filter.values_of(fact);
         }
         let fitting = facts.fitting(&values);
-        let columns = asked.group_by.iter().filter_map(|dimension| place_of(dimension.column()?));
-        let columns: Vec<usize> = columns.collect();
+        let all_columns: Vec<Option<usize>> =
+            asked.group_by.iter().map(|dimension| place_of(dimension.column()?)).collect();
+        let columns: Vec<usize> = all_columns.iter().copied().flatten().collect();
         let mut texts_of_facts = vec![NONE; facts.len()];
         let mut facts_of_texts = Vec::new();
         // One column after the other: the number of what is before it, and the code, have a number together.
@@ -182,7 +189,9 @@ impl<'a> Groups<'a> {
             asked,
             texts_of_facts,
             has_periods: asked.group_by.iter().any(|dimension| dimension.kind == DimensionKind::Time),
+            columns: all_columns,
             periods: Vec::new(),
+            of_starts: HashMap::new(),
             of_day: HashMap::new(),
             last_day: (i64::MIN, 0),
             numbers: HashMap::new(),
@@ -231,12 +240,12 @@ impl<'a> Groups<'a> {
                 };
                 let starts: Vec<Option<DateTime<Utc>>> = self.asked.group_by.iter().map(start).collect();
                 // Days of one week have the same.
-                let known = self.periods.iter().rposition(|known| *known == starts);
-                let number = known.unwrap_or_else(|| {
-                    self.periods.push(starts);
-                    self.periods.len() - 1
-                });
-                let number = u32::try_from(number).unwrap_or(NONE);
+                let next = u32::try_from(self.periods.len()).unwrap_or(NONE);
+                let number = *self.of_starts.entry(starts.clone()).or_insert(next);
+                if number == next {
+                    let text = |start: DateTime<Utc>| (start, start.timestamp().to_string());
+                    self.periods.push(starts.into_iter().map(|start| start.map(text)).collect());
+                }
                 self.of_day.insert(day, number);
                 number
             }
@@ -246,30 +255,21 @@ impl<'a> Groups<'a> {
     }
 
     /// The text of a group's dimension, as groups are ordered by. A time is its seconds.
-    fn key(&self, group: u32, at: usize) -> Option<Text<'_>> {
+    fn key(&self, group: u32, at: usize) -> Option<&str> {
         let (texts, periods) = self.keys[group as usize];
-        let dimension = self.asked.group_by[at];
-        match dimension.kind {
-            DimensionKind::Text => self.text(texts, dimension).map(Text::Fact),
-            DimensionKind::Time => {
-                let start = self.periods.get(periods as usize)?[at]?;
-                Some(Text::Time(start.timestamp().to_string()))
-            }
+        match self.columns[at] {
+            Some(column) => self.attempts.facts.text(*self.facts_of_texts.get(texts as usize)?, column),
+            None => self.periods.get(periods as usize)?[at].as_ref().map(|(_, text)| text.as_str()),
         }
     }
 
-    fn text(&self, texts: u32, dimension: &Dimension) -> Option<&'a str> {
-        let facts = *self.facts_of_texts.get(texts as usize)?;
-        self.attempts.facts.text(facts, place_of(dimension.column()?)?)
-    }
-
     /// What is not known comes last.
-    fn compare<'t>(&self, group: u32, other: impl Fn(usize) -> Option<Text<'t>>) -> Ordering {
-        let orders = (0..self.asked.group_by.len()).map(|at| match (self.key(group, at), other(at)) {
-            (Some(text), Some(other)) => text.as_str().cmp(other.as_str()),
+    fn compare<'t>(&self, group: u32, other: impl Fn(usize) -> Option<&'t str>) -> Ordering {
+        let orders = (0..self.columns.len()).map(|at| match (self.key(group, at), other(at)) {
+            (Some(text), Some(other)) => text.cmp(other),
             (text, other) => text.is_none().cmp(&other.is_none()),
         });
-        orders.fold(Ordering::Equal, Ordering::then)
+        orders.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     }
 
     fn number(&self, group: u32) -> i64 {
@@ -280,7 +280,7 @@ impl<'a> Groups<'a> {
     fn first(&self) -> (Vec<u32>, Option<WalkCursor>) {
         let behind = |group: &u32| {
             let Some(after) = &self.asked.after else { return true };
-            let text = |at: usize| after.key.get(at)?.as_deref().map(Text::Fact);
+            let text = |at: usize| after.key.get(at)?.as_deref();
             let order = after.rank.cmp(&self.number(*group)).then_with(|| self.compare(*group, text));
             order == Ordering::Greater
         };
@@ -298,40 +298,24 @@ impl<'a> Groups<'a> {
         groups.sort_unstable_by(order);
         let next = groups.last().filter(|_| more).map(|group| WalkCursor {
             rank: self.number(*group),
-            key: (0..self.asked.group_by.len())
-                .map(|at| self.key(*group, at).map(|text| text.as_str().to_owned()))
-                .collect(),
+            key: (0..self.columns.len()).map(|at| self.key(*group, at).map(str::to_owned)).collect(),
         });
         (groups, next)
     }
 
     fn values(&self, group: u32) -> Map<String, Value> {
-        let (texts, periods) = self.keys[group as usize];
+        let periods = self.periods.get(self.keys[group as usize].1 as usize);
         let value = |(at, dimension): (usize, &&'static Dimension)| {
             let value = match dimension.kind {
-                DimensionKind::Text => self.text(texts, dimension).into(),
+                DimensionKind::Text => self.key(group, at).into(),
                 DimensionKind::Time => {
-                    let start = self.periods.get(periods as usize).and_then(|starts| starts[at]);
-                    start.map(format_rfc3339).into()
+                    let start = periods.and_then(|periods| periods[at].as_ref());
+                    start.map(|(start, _)| format_rfc3339(*start)).into()
                 }
             };
             (dimension.name.to_owned(), value)
         };
         self.asked.group_by.iter().enumerate().map(value).collect()
-    }
-}
-
-enum Text<'a> {
-    Fact(&'a str),
-    Time(String),
-}
-
-impl Text<'_> {
-    fn as_str(&self) -> &str {
-        match self {
-            Text::Fact(text) => text,
-            Text::Time(text) => text,
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! SQL whose lists of columns come from the table of facts (`domain/facts.rs`).
 //!
 //! `{counted|TEXT}` stands for TEXT once for each counted fact, with commas between. `{stated|…}` does the same for the facts that an
-//! audit states by themselves, `{copied|…}` for those that the vector store keeps a copy of, and `{grouped|…}` for those that attempts are told apart by, `{only_filtered|…}` for the others that can be filtered by. `{counted OR|…}` and
+//! audit states by themselves, `{copied|…}` for those that the vector store keeps a copy of, and `{grouped|…}` for those that attempts are told apart by, `{only_filtered|…}` for the others that can be filtered by, and `{uncounted|…}` for those of both that are not counted. `{counted OR|…}` and
 //! `{counted AND|…}` put that word between instead of a comma.
 //!
 //! In TEXT, `@` is the column, `#type` its type, and `#place` its place among the facts of the list, from 1.
@@ -15,7 +15,7 @@
 //! `/*whole*/ TEXT /*end*/` stands only where they are whole, and `/*distributed TEXT */` only where they are distributed ([`placed`]). To
 //! PostgreSQL these are comments.
 
-use crate::domain::facts::{Fact, FactKind, copied, counted, grouped, only_filtered, stated};
+use crate::domain::facts::{Fact, FactKind, copied, counted, grouped, only_filtered, stated, uncounted};
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -159,6 +159,7 @@ fn expand(list: &str) -> String {
         "copied" => copied().collect(),
         "grouped" => grouped().collect(),
         "only_filtered" => only_filtered().collect(),
+        "uncounted" => uncounted().collect(),
         other => panic!("no list of facts is called {other}"),
     };
     let items = facts.iter().enumerate().map(|(at, fact)| {

@@ -144,6 +144,11 @@ pub fn only_filtered() -> impl Iterator<Item = &'static Fact> + Clone {
     copied().filter(|fact| !grouped().any(|known| known.column == fact.column))
 }
 
+/// Those that attempts bear and that are not counted: a change of them is noted without a change of the counts.
+pub fn uncounted() -> impl Iterator<Item = &'static Fact> + Clone {
+    grouped().filter(|fact| !fact.counted).chain(only_filtered())
+}
+
 /// Those that audits state by themselves, in the order of `IncidentFacts::stated`.
 pub fn stated() -> impl Iterator<Item = &'static Fact> + Clone {
     FACTS.iter().filter(|fact| fact.stated.is_some())

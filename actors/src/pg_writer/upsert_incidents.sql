@@ -56,8 +56,7 @@ ON CONFLICT (bucket, id, action_timestamp) DO UPDATE SET
         THEN ARRAY['status', t.execution_status]
         -- What is not counted, but tells how an attempt went (attempts/).
         WHEN excluded.execution_status_by > COALESCE(t.execution_status_by, '00000000-0000-0000-0000-000000000000')
-            OR (excluded.workload_by > COALESCE(t.workload_by, '00000000-0000-0000-0000-000000000000') AND excluded.workload IS DISTINCT FROM t.workload)
-            OR (excluded.model_used_by > COALESCE(t.model_used_by, '00000000-0000-0000-0000-000000000000') AND excluded.model_used IS DISTINCT FROM t.model_used)
+            OR {uncounted OR|(excluded.@_by > COALESCE(t.@_by, '00000000-0000-0000-0000-000000000000') AND excluded.@ IS DISTINCT FROM t.@)}
         THEN ARRAY['other']
         ELSE ARRAY['kept']
     END

@@ -14,8 +14,9 @@ use crate::metrics::Metrics;
 use crate::totals::{MOST_BYTES, Seen};
 use crate::waiting::left;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_postgres::Error;
 
@@ -25,6 +26,8 @@ pub(super) struct AttemptRates {
     held: HeldAttempts,
     totals: Totals,
     metrics: Metrics,
+    /// Questions that are being answered.
+    passes: Arc<Semaphore>,
     /// One look at a time.
     turn: Rc<Mutex<LoadTurn>>,
 }
@@ -42,12 +45,19 @@ struct LoadTurn {
 /// How long a question waits at most for all attempts to be read: for PostgreSQL they are as much work.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// What an attempt takes at least.
+const LEAST_BYTES: usize = 80;
+/// How often changes are taken in beside the questions, and for how long after the last one.
+pub(super) const KEEP_UP: Duration = Duration::from_secs(5);
+const RECENTLY: Duration = Duration::from_secs(120);
 /// How many times as long as reading all attempts has taken it is not done again.
 const RESTS: u32 = 4;
 
 impl AttemptRates {
     pub fn new(totals: Totals, metrics: Metrics) -> Self {
-        AttemptRates { held: HeldAttempts::default(), totals, metrics, turn: Rc::default() }
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let passes = Arc::new(Semaphore::new(cores));
+        AttemptRates { held: HeldAttempts::default(), totals, metrics, passes, turn: Rc::default() }
     }
 
     /// Gives the memory back where nobody has asked for long.
@@ -78,7 +88,7 @@ impl AttemptRates {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn rates(&self, reader: &Reader, message: &GetSuccessRate) -> Result<Option<SuccessRates>, ActorError> {
-        if !self.are_held(reader, message).await? {
+        if !self.are_held(reader, message.recurrence_window, message.may_hold).await? {
             return Ok(None);
         }
         let asked = RateQuestion {
@@ -89,28 +99,36 @@ impl AttemptRates {
             after: message.after.clone(),
         };
         let held = self.held.clone();
+        // As many at once as there are cores: each takes some bytes for every attempt.
+        let Ok(Ok(turn)) = timeout(left(), self.passes.clone().acquire_owned()).await else {
+            return Err(ActorError::Unavailable("too many success rates are asked for"));
+        };
         // Many attempts are more work than a thread for reads can be held up with.
-        let rates = tokio::task::spawn_blocking(move || held.read(|attempts| attempts.rates(&asked)));
+        let rates = tokio::task::spawn_blocking(move || {
+            let rates = held.read(|attempts| attempts.rates(&asked));
+            drop(turn);
+            rates
+        });
         Ok(rates.await.map_err(|_| ActorError::Internal)?.map(SuccessRates::from))
     }
 
     /// Whether the attempts are held, as they are now: what was committed before this was called is in them.
-    async fn are_held(&self, reader: &Reader, message: &GetSuccessRate) -> Result<bool, ActorError> {
+    async fn are_held(&self, reader: &Reader, window: Duration, may_hold: bool) -> Result<bool, ActorError> {
         // On distributed tables the notes say nothing of attempts.
         if reader.is_distributed {
             return Ok(false);
         }
-        let (pools, window) = (reader.pools.clone()?, message.recurrence_window);
+        let pools = reader.pools.clone()?;
         loop {
             let mut turn = self.turn.lock().await;
-            if message.may_hold {
+            if may_hold {
                 turn.asked = Some(Instant::now());
             } else if self.held.seen().is_none() {
                 return Ok(false);
             }
             if let Some(loading) = turn.loading.clone().filter(|loading| loading.has_changed().is_ok()) {
                 drop(turn);
-                if !has_ended(loading).await {
+                if !may_hold || !has_ended(loading).await {
                     return Ok(false);
                 }
                 continue;
@@ -119,32 +137,52 @@ impl AttemptRates {
                 return Ok(false);
             }
             let (now, changed) = self.totals.changed_since(self.held.seen());
-            if self.held.is_as_of(now, window) || self.catch_up(reader, now, &changed, window).await? {
+            if self.held.is_as_of(now, window) {
+                return Ok(true);
+            }
+            if self.has_caught_up(&pools, now, &changed, window, reader.limit).await {
                 return Ok(self.fit_into_memory(&mut turn));
             }
-            if turn.next_load.is_some_and(|next| Instant::now() < next) {
+            if !may_hold || turn.next_load.is_some_and(|next| Instant::now() < next) {
+                return Ok(false);
+            }
+            // They are of no use any more.
+            self.release();
+            let most = MOST_BYTES.saturating_sub(self.totals.bytes());
+            if usize::try_from(self.totals.incidents()).unwrap_or(0).saturating_mul(LEAST_BYTES) > most {
+                turn.next_load = Some(Instant::now() + TOO_MANY);
                 return Ok(false);
             }
             let (loading, ended) = watch::channel(());
             turn.loading = Some(ended);
             let (attempts, pools) = (self.clone(), pools.clone());
             // Also when nobody waits for it any more.
-            actix::spawn(async move { attempts.load(pools, now, window, loading).await });
+            actix::spawn(async move { attempts.load(pools, now, window, most, loading).await });
         }
     }
 
-    async fn catch_up(
+    /// Whether what has changed is taken in. Where that fails PostgreSQL may still answer.
+    async fn has_caught_up(
         &self,
-        reader: &Reader,
+        pools: &Pools,
         now: Seen,
         changed: &[(i32, i64)],
         window: Duration,
-    ) -> Result<bool, ActorError> {
-        let pools = reader.pools.clone()?;
-        let mut connection = pools.own.get().await?;
-        let catch_up =
-            async |tx: &mut Transaction<'_>| self.held.catch_up(tx, now, changed, window, reader.limit).await;
-        Ok(connection.transaction("query.read_changed_attempts", reader.limit, catch_up).await?)
+        limit: Duration,
+    ) -> bool {
+        if self.held.seen().is_none() {
+            return false;
+        }
+        let catch_up = async {
+            let mut connection = pools.own.get().await?;
+            let catch_up = async |tx: &mut Transaction<'_>| self.held.catch_up(tx, now, changed, window, limit).await;
+            connection.transaction("query.read_changed_attempts", limit, catch_up).await
+        };
+        let caught_up: Result<bool, DatabaseError> = catch_up.await;
+        caught_up.unwrap_or_else(|error| {
+            error.log("the attempts that have changed could not be read");
+            false
+        })
     }
 
     /// Forgets the attempts where they have come to take too much memory.
@@ -158,10 +196,10 @@ impl AttemptRates {
     }
 
     /// Reads all attempts. `loading` is dropped when that has ended.
-    async fn load(&self, pools: Pools, now: Seen, window: Duration, loading: watch::Sender<()>) {
-        let (begun, most) = (Instant::now(), MOST_BYTES.saturating_sub(self.totals.bytes()));
+    async fn load(&self, pools: Pools, now: Seen, window: Duration, most: usize, loading: watch::Sender<()>) {
+        let begun = Instant::now();
         let load = async {
-            let mut connection = pools.counts.get().await?;
+            let mut connection = pools.own.get().await?;
             let load = async |tx: &mut Transaction<'_>| self.held.load(tx, now, window, most, LOAD).await;
             connection.transaction("query.load_attempts", LOAD, load).await
         };
@@ -174,10 +212,21 @@ impl AttemptRates {
                 PAUSE
             }
         };
+        self.measure();
         let mut turn = self.turn.lock().await;
         turn.next_load = Some(Instant::now() + rest);
         turn.loading = None;
         drop(loading);
+    }
+
+    /// Takes in what has changed while somebody asks again and again, so that no question finds very much of it.
+    pub fn keep_up(&self, reader: Reader) {
+        let Ok(turn) = self.turn.try_lock() else { return };
+        let is_asked = turn.asked.is_some_and(|asked| asked.elapsed() < RECENTLY);
+        drop(turn);
+        let Some(window) = self.held.window().filter(|_| is_asked) else { return };
+        let attempts = self.clone();
+        actix::spawn(async move { _ = attempts.are_held(&reader, window, false).await });
     }
 }
 

@@ -244,6 +244,7 @@ impl Actor for QueryActor {
             actor.totals.rest();
             actor.attempts.rest();
         });
+        ctx.run_interval(attempts::KEEP_UP, |actor, _| actor.attempts.keep_up(actor.reader()));
         // At most half of the connections are shared, one for two cores. One is for the counts, and the others for one read at a time.
         // More backends than cores only wait for each other (docs/performance.md).
         let cores = std::thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(2));

@@ -83,6 +83,12 @@ impl Totals {
         self.counts.changed_since(seen)
     }
 
+    /// How many incidents are counted.
+    pub fn incidents(&self) -> i64 {
+        let none = IncidentFilter::default();
+        CountedFilter::of(&none).map_or(0, |all| self.counts.read().fit(all).count((i32::MIN, i32::MAX)))
+    }
+
     /// The memory that the counts take.
     pub fn bytes(&self) -> usize {
         self.counts.read().bytes()
@@ -105,6 +111,7 @@ impl Totals {
             return Ok(false);
         }
         turn.pause = None;
+        let is_joined = turn.loading.is_some();
         let mut found = match turn.loading {
             Some(_) => Found::Other,
             None => self.read_changes(reader).await?,
@@ -133,6 +140,10 @@ impl Totals {
                     return Ok(false);
                 }
             };
+        }
+        // That was begun before this question.
+        if is_joined && found == Found::Held {
+            found = self.read_changes(reader).await?;
         }
         if found == Found::NotWhole {
             turn.pause = Some(Instant::now() + PAUSE);
