@@ -216,8 +216,10 @@ async fn an_attempt_is_not_forgotten_when_the_request_goes_on() {
         .expect("undone");
     let three = Service::on(&database.url, &[]).await;
     three.logged("ready").await;
-    eventually("made up for", async || (counts().await == expected).then_some(())).await;
-    assert_eq!(database.number("SELECT count(*) FROM resource_action_traces WHERE attempts_due = 2").await, 0);
+    let due = "SELECT count(*) FROM resource_action_traces WHERE attempts_due = 2";
+    eventually("made up for", async || (database.number(due).await == 0).then_some(())).await;
+    assert_eq!(database.number("SELECT count(*) FROM earlier_attempts").await, 2 * 8);
+    assert_eq!(counts().await, expected);
     // The third attempt ends.
     for n in 0..8 {
         let end = audit(&format!("rr-{n}"), "completed", 8, json!({"durationMs": 8000}));

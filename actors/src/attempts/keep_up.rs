@@ -173,7 +173,10 @@ impl HeldAttempts {
             let mut gone: HashSet<i64> = meant.into_iter().collect();
             gone.extend(held.attempts.incidents_of_minutes(&changed.minutes));
             for row in &rows {
-                gone.remove(&put(&mut held.attempts, row, &mut earlier));
+                // One may come for its own sake and for its minute's.
+                if gone.remove(&row.get("id")) {
+                    put(&mut held.attempts, row, &mut earlier);
+                }
             }
             for incident in gone {
                 held.attempts.put(incident, &[]);
@@ -289,8 +292,8 @@ fn duration(row: &Row) -> i64 {
     row.get::<_, Option<i64>>("duration_ms").unwrap_or(-1)
 }
 
-/// Puts the attempts of the incident of this row, and says which incident that is.
-fn put(attempts: &mut AttemptTable, row: &Row, earlier: &mut Earlier) -> i64 {
+/// Puts the attempts of the incident of this row.
+fn put(attempts: &mut AttemptTable, row: &Row, earlier: &mut Earlier) {
     let (incident, opened) = (row.get("id"), time(row, "action_timestamp"));
     let mut values: [Option<&str>; GROUPED] = [None; GROUPED];
     for (value, fact) in values.iter_mut().zip(grouped()) {
@@ -313,7 +316,7 @@ fn put(attempts: &mut AttemptTable, row: &Row, earlier: &mut Earlier) -> i64 {
     let before = earlier.0.remove(&(incident, opened)).unwrap_or_default();
     if before.is_empty() {
         attempts.put(incident, &[last]);
-        return incident;
+        return;
     }
     let mut all = vec![last];
     for attempt in &before {
@@ -336,5 +339,4 @@ fn put(attempts: &mut AttemptTable, row: &Row, earlier: &mut Earlier) -> i64 {
         });
     }
     attempts.put(incident, &all);
-    incident
 }
