@@ -165,7 +165,7 @@ impl<'a> Groups<'a> {
         let columns: Vec<usize> = all_columns.iter().copied().flatten().collect();
         let mut texts_of_facts = vec![NONE; facts.len()];
         let mut facts_of_texts = Vec::new();
-        // One column after the other: the number of what is before it, and the code, have a number together.
+        // The texts of one column are numbered by its codes, those of several by all their codes.
         let mut by_code: Vec<u32> = vec![NONE; columns.first().map_or(1, |column| facts.texts(*column) + 1)];
         let mut by_codes: HashMap<[u32; 3], u32> = HashMap::new();
         for id in 0..u32::try_from(facts.len()).unwrap_or(u32::MAX) {

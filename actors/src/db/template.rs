@@ -1,7 +1,8 @@
 //! SQL whose lists of columns come from the table of facts (`domain/facts.rs`).
 //!
 //! `{counted|TEXT}` stands for TEXT once for each counted fact, with commas between. `{stated|…}` does the same for the facts that an
-//! audit states by themselves, `{copied|…}` for those that the vector store keeps a copy of, and `{grouped|…}` for those that attempts are told apart by, `{only_filtered|…}` for the others that can be filtered by, and `{uncounted|…}` for those of both that are not counted. `{counted OR|…}` and
+//! audit states by themselves, `{copied|…}` for those that the vector store keeps a copy of, `{grouped|…}` for those that attempts are told
+//! apart by, `{only_filtered|…}` for the others that can be filtered by, and `{uncounted|…}` for those of both that are not counted. `{counted OR|…}` and
 //! `{counted AND|…}` put that word between instead of a comma.
 //!
 //! In TEXT, `@` is the column, `#type` its type, and `#place` its place among the facts of the list, from 1.

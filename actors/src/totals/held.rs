@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What sums may take of memory. With fewer sums there are more hours to be read between the nearest sum and a time.
 const SUMS_BYTES: usize = 64 << 20;
+/// The number of the next list of changed incidents.
 static BEGUN: AtomicU64 = AtomicU64::new(1);
 /// What is worth another sum at least.
 const LEAST_ENTRIES: usize = 4096;
