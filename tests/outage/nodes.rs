@@ -103,6 +103,13 @@ async fn what_lives_elsewhere_goes_on() {
         eventually("all is well", async || (service.read("/health").await["status"] == "ok").then_some(())).await;
         let list = service.read("/api/v1/incidents?limit=1").await;
         assert_eq!(list["pagination"]["total"], 81, "{list}");
+
+        // The coordinator that is away is told as the database, and not as a node of it.
+        nodes[0].kill().await;
+        let list = service.get("/api/v1/incidents?limit=2").await;
+        assert!(list.status == 503 && !list.text.contains("a node"), "direct {direct}: {}", list.text);
+        nodes[0].start().await;
+        eventually("all is well again", async || (service.read("/health").await["status"] == "ok").then_some(())).await;
         totals_are_exact(&database).await;
     }
 }

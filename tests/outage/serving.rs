@@ -1,8 +1,10 @@
 //! Health says what clients see: a database that answers and does not serve is not `up`, and neither is one of another store.
 
-use crate::support::{Database, Service, Writer, data_storage, ended, eventually, gateway_audit, server};
+use crate::support::proxy::{Proxy, Way};
+use crate::support::{Database, Service, Writer, data_storage, ended, eventually, gateway_audit, server, within};
 use serde_json::{Value, json};
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 /// Posts until the part is in a state, and every post fails with these words; answers the part.
 async fn fails_until(service: &Service, part: &str, state: &str, words: &str) -> Value {
@@ -174,4 +176,25 @@ async fn stores_that_do_not_belong_together() {
         (third.number("SELECT count(*) FROM incident_facts WHERE correlation_id = 'rr-two'").await == 1).then_some(())
     })
     .await;
+}
+
+/// An outage of which no request knows: the part is up as soon as a connection is to be had, and not when what failed is forgotten.
+#[tokio::test]
+async fn an_outage_that_nobody_met() {
+    let database = server().database().await;
+    let proxy = Proxy::start().await;
+    let service = Service::on(&proxy.url(&database.name), &[]).await;
+    service.migrated().await;
+    proxy.set(Way::Cut);
+    let cut = Instant::now();
+    let are = async |state: &str| {
+        let parts = service.read("/health").await["parts"].clone();
+        ["write_database", "read_database", "vector_write_database", "vector_read_database"]
+            .iter()
+            .all(|part| parts[part]["state"] == state)
+    };
+    // Longer than it takes until failures tell that a database does not serve.
+    eventually("down", async || (cut.elapsed() > Duration::from_secs(15) && are("down").await).then_some(())).await;
+    proxy.set(Way::Open);
+    within(Duration::from_secs(30), "up again", async || are("up").await.then_some(())).await;
 }

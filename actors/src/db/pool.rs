@@ -105,6 +105,7 @@ impl Pool {
             match self.pool.get().await {
                 Ok(mut connection) => {
                     if connection.is_good().await {
+                        self.state.note_connected();
                         return Ok(connection);
                     }
                 }
@@ -123,7 +124,7 @@ impl Pool {
     /// There is no connection; clients are told why where time does not mend it.
     pub(crate) fn unreachable(&self) -> DatabaseError {
         let refusal = self.state.refusal();
-        self.state.note_request(Some(refusal));
+        self.state.note_unconnected(refusal);
         self.fault(match refusal {
             DatabaseFault::Foreign | DatabaseFault::Refused | DatabaseFault::Full => refusal,
             _ => DatabaseFault::Unreachable,
@@ -181,7 +182,7 @@ impl Pool {
             Err(error) => Err(error),
         };
         self.metrics.database_up.with_label_values(&[self.state.name]).set(result.is_ok().into());
-        let result = match (result, self.state.failing()) {
+        let result = match (result, self.state.why_failing()) {
             (Ok(true), _) => Err(self.fault(DatabaseFault::ReadOnly)),
             (Ok(false), Some(fault)) => Err(self.fault(fault)),
             (result, _) => result.map(|_| ()),

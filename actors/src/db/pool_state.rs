@@ -4,7 +4,7 @@ use super::ConnectError;
 use super::sqlstate::{DatabaseError, DatabaseFault};
 use crate::metrics::Metrics;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What the connections of a pool share.
@@ -21,7 +21,7 @@ pub(crate) struct PoolState {
     born: Instant,
     /// Milliseconds after `born` of the last transaction that succeeded; 0 before the first.
     succeeded: AtomicU64,
-    requests: Mutex<Requests>,
+    failing: Mutex<Option<Failing>>,
     /// When it was last told what time does not mend.
     told: Mutex<Option<Instant>>,
     /// When the size of the database was looked at last.
@@ -30,11 +30,15 @@ pub(crate) struct PoolState {
     refusal: Mutex<DatabaseFault>,
 }
 
-/// How the requests that a pool serves went of late.
-#[derive(Debug, Clone, Copy, Default)]
-struct Requests {
-    /// The first that failed since one succeeded, the last one, and why that failed.
-    failing: Option<(Instant, Instant, DatabaseFault)>,
+/// The requests that failed since one succeeded.
+#[derive(Debug, Clone, Copy)]
+struct Failing {
+    first: Instant,
+    last: Instant,
+    /// Why the last one failed.
+    fault: DatabaseFault,
+    /// It got no connection. A connection that is had later shows that this is over; of a statement that fails it shows nothing.
+    is_unconnected: bool,
 }
 
 /// Requests of which none has succeeded for this long tell that the database does not serve them.
@@ -56,7 +60,7 @@ impl PoolState {
             away: AtomicBool::new(false),
             born: Instant::now(),
             succeeded: AtomicU64::new(0),
-            requests: Mutex::default(),
+            failing: Mutex::default(),
             told: Mutex::default(),
             measured: Mutex::default(),
             refusal: Mutex::new(DatabaseFault::Unreachable),
@@ -91,7 +95,10 @@ impl PoolState {
             self.succeeded.store(millis.max(1), Ordering::Relaxed);
         }
         if self.is_of_requests(name) {
-            self.note_request(error.map(|error| error.fault));
+            match error {
+                Some(error) => self.note_failure(error.fault, false),
+                None => *self.failing() = None,
+            }
         }
     }
 
@@ -106,25 +113,36 @@ impl PoolState {
         transaction.starts_with(prefix)
     }
 
-    /// Notes that a request was served, or why it was not. That a pool is busy, or that a client has gone, is no fault of the database.
-    pub(super) fn note_request(&self, fault: Option<DatabaseFault>) {
-        use DatabaseFault::{Abandoned, Busy, Conflict, Partition};
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        requests.failing = match (fault, requests.failing) {
-            (None, _) => None,
-            (Some(Busy | Abandoned | Conflict | Partition), failing) => failing,
-            (Some(fault), failing) => {
-                let now = Instant::now();
-                let first = failing.filter(|(_, last, _)| now - *last < FORGOTTEN).map_or(now, |(first, _, _)| first);
-                Some((first, now, fault))
-            }
-        };
+    fn failing(&self) -> MutexGuard<'_, Option<Failing>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why requests fail, where some were tried for a while and none succeeded.
-    pub(super) fn failing(&self) -> Option<DatabaseFault> {
-        let (first, last, fault) = self.requests.lock().unwrap_or_else(PoisonError::into_inner).failing?;
-        (first.elapsed() >= FAILING && last > first && last.elapsed() < FORGOTTEN).then_some(fault)
+    /// Notes that there was no connection for whoever asked, and why.
+    pub(super) fn note_unconnected(&self, fault: DatabaseFault) {
+        self.note_failure(fault, true);
+    }
+
+    /// Notes that somebody got a connection.
+    pub(super) fn note_connected(&self) {
+        self.failing().take_if(|failing| failing.is_unconnected);
+    }
+
+    /// Notes why a request was not served. That a pool is busy, or that a client has gone, is no fault of the database.
+    fn note_failure(&self, fault: DatabaseFault, is_unconnected: bool) {
+        use DatabaseFault::{Abandoned, Busy, Conflict, Partition};
+        if matches!(fault, Busy | Abandoned | Conflict | Partition) {
+            return;
+        }
+        let now = Instant::now();
+        let mut failing = self.failing();
+        let first = failing.filter(|it| now - it.last < FORGOTTEN).map_or(now, |it| it.first);
+        *failing = Some(Failing { first, last: now, fault, is_unconnected });
+    }
+
+    /// Why requests fail, where they did for a while and none succeeded.
+    pub(super) fn why_failing(&self) -> Option<DatabaseFault> {
+        let failing = (*self.failing())?;
+        (failing.last - failing.first >= FAILING && failing.last.elapsed() < FORGOTTEN).then_some(failing.fault)
     }
 
     /// Notes why no connection could be made.

@@ -82,9 +82,9 @@ impl ShardReader {
         let read_all = async {
             let each = map.shards.iter().map(|shard| async {
                 let pool = self.pool(shard);
-                let mut connection = pool.get().await?;
+                let mut connection = pool.get().await.map_err(of_a_node)?;
                 connection.call_tables(shard.names.clone());
-                connection.autocommit(transaction, limit, async |tx| read(tx).await).await
+                connection.autocommit(transaction, limit, async |tx| read(tx).await).await.map_err(of_a_node)
             });
             let found = try_join_all(each).await?;
             // Nobody writes to a shard elsewhere before the coordinator has it there.
@@ -111,7 +111,7 @@ impl ShardReader {
         read: &impl AsyncFn(&mut Connection) -> Result<T, Error>,
     ) -> Result<T, DatabaseError> {
         let pool = self.pool(shard);
-        let mut connection = pool.get().await?;
+        let mut connection = pool.get().await.map_err(of_a_node)?;
         connection.call_tables(shard.names.clone());
         let read = async |tx: &mut Transaction<'_>| {
             let (lock, guard) = (tx.prepare(LOCK).await?, tx.prepare(GUARD).await?);
@@ -123,7 +123,7 @@ impl ShardReader {
             locked.and(here)?;
             Ok(found)
         };
-        connection.autocommit(transaction, limit, read).await
+        connection.autocommit(transaction, limit, read).await.map_err(of_a_node)
     }
 
     async fn unless_moved<T>(&self, result: Result<T, DatabaseError>) -> Result<Option<T>, DatabaseError> {
@@ -137,10 +137,15 @@ impl ShardReader {
                 self.map.take();
                 Ok(None)
             }
-            Err(error) if matches!(error.fault, DatabaseFault::Away | DatabaseFault::Unreachable) => {
-                Err(error.because(DatabaseFault::Node))
-            }
             result => result.map(Some),
         }
+    }
+}
+
+/// What failed on the way to a node. Without this it would be told as a fault of the database as a whole.
+fn of_a_node(error: DatabaseError) -> DatabaseError {
+    match error.fault {
+        DatabaseFault::Away | DatabaseFault::Unreachable => error.because(DatabaseFault::Node),
+        _ => error,
     }
 }
