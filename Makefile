@@ -3,7 +3,7 @@
 PYTHON ?= python3
 CARGO ?= cargo
 
-.PHONY: help check test build run demo postgres check-format lint doc unit walls check-advisories check-api check-console test-clients test-agents test-minilm test-pgbouncer test-citus torture \
+.PHONY: help check test build run try demo postgres check-format lint doc unit walls check-advisories check-api check-console test-clients test-agents test-minilm test-pgbouncer test-citus torture \
 	fuzz bench bench-large bench-recall words clean
 
 help: ## this list
@@ -21,6 +21,10 @@ build: postgres ## target/release/data-storage
 
 run: build ## the service with a PostgreSQL of its own; honours LISTEN_ADDR, METRICS_ADDR and EMBEDDED_DIR
 	exec target/release/data-storage serve --embedded
+
+try: postgres ## the same, built in a third of the time and not optimized: target/quick/data-storage
+	$(CARGO) build --profile quick --locked
+	exec target/quick/data-storage serve --embedded
 
 demo: ## a plausible week of incidents, posted to the running service
 	$(PYTHON) tools/demo.py

@@ -3,7 +3,8 @@
 
 A ratio is only true on a quiet machine. So every pair is printed with the share of the processor that other processes used,
 and a pair with more than 6 % does not count. The usual run is `bench.py --rows 1000000`. The parts are write, connections, search,
-searches (the same patterns in more and more audits), patterns (up to a million different texts), list, codings, total, rates, retention and sizes.
+searches (the same patterns in more and more audits), patterns (up to a million different texts), list, codings, total, rates, retention,
+sizes and mixed (everything at once, for --minutes).
 """
 
 import argparse
@@ -27,6 +28,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import history
+import mixed
 import searches
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -476,6 +478,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--parts", default="write,connections,search,list,codings,total,rates,retention,sizes")
+    parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--report", type=Path, help="append a table to this page")
     args = parser.parse_args()
     if not shutil.which("wrk"):
@@ -498,6 +501,10 @@ def main():
         if "patterns" in parts:
             with serving(data) as service:
                 patterns_part(service, args)
+            shutil.rmtree(data)
+        if "mixed" in parts:
+            with serving(data) as service:
+                mixed.run(service, args.minutes, say)
             shutil.rmtree(data)
         sizes = [size for size in (10_000, 100_000, 1_000_000, 10_000_000) if size < args.rows and "sizes" in parts]
         for rows in [*sizes, args.rows] if {"list", "codings", "total", "rates", "retention", "sizes"} & set(parts) else ():
