@@ -51,6 +51,29 @@ async fn the_services_own_port() {
     assert!(status(&service, trusting(&authority)).await.is_err());
 }
 
+/// The commands that ask a service trust the system's authorities, and those of `SSL_CERT_FILE`.
+#[tokio::test]
+async fn commands_ask_over_tls() {
+    let (authority, other) = (Authority::new("one"), Authority::new("two"));
+    let signed = authority.sign("127.0.0.1");
+    let files = [("TLS_CERT_FILE", path(&signed.cert)), ("TLS_KEY_FILE", path(&signed.key))];
+    let (service, _database) = Service::start_with(&files).await;
+    let ask = async |authority: Option<&Authority>| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_data-storage"));
+        command.args(["incidents", "list", "--output", "json"]).env_clear();
+        command.env("DATA_STORAGE_URL", format!("https://{}", service.address));
+        command.envs(authority.map(|authority| ("SSL_CERT_FILE", authority.file())));
+        command.kill_on_drop(true).output().await.expect("it runs")
+    };
+    let answer = ask(Some(&authority)).await;
+    assert!(answer.status.success() && answer.stdout.starts_with(b"{"), "{answer:?}");
+    for unknown in [Some(&other), None] {
+        let refused = ask(unknown).await;
+        let told = String::from_utf8_lossy(&refused.stderr).to_lowercase();
+        assert!(!refused.status.success() && told.contains("certificate"), "{refused:?}");
+    }
+}
+
 /// A client that connects and says nothing, and one that stops in the middle of its hello, are cut off.
 #[tokio::test]
 async fn a_handshake_that_does_not_end() {
