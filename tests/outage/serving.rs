@@ -6,17 +6,17 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// Posts until the part is in a state, and every post fails with these words; answers the part.
+/// Posts until the part is in a state and a post fails with these words, and none succeeds; answers the part.
 async fn fails_until(service: &Service, part: &str, state: &str, words: &str) -> Value {
     let n = Cell::new(0);
     eventually(&format!("{part} {state}"), async || {
         n.set(n.get() + 1);
         let answer = service.post(Writer::Gateway, &gateway_audit(&format!("rr-{state}-{}", n.get()))).await;
         assert!(answer.status == 503 || answer.status == 500, "{}", answer.text);
-        assert!(answer.text.contains(words), "{}", answer.text);
         let health = service.read("/health").await;
         let found = health["parts"][part].clone();
-        (found["state"] == state).then(|| {
+        // On a busy machine a post may fail as too slow.
+        (found["state"] == state && answer.text.contains(words)).then(|| {
             assert_eq!(health["status"], "degraded");
             assert!(found["reason"].is_string(), "{found}");
             found
