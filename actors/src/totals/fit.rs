@@ -122,6 +122,8 @@ impl<'h> Fit<'h> {
     }
 
     /// The minutes of the first `wanted` incidents that fit, from the newest on or from the oldest, and how many incidents these minutes have.
+    /// All that fits from the first of these minutes to the last is in them, so that what they have is never more than the beginning; it may be
+    /// fewer than `wanted`, since some of what is folded may fit no more.
     /// What fits in minutes outside of `whole` is not counted, since it may lie beyond the times that are asked for. `None` where more than
     /// `most` bytes of counts would have to be read.
     pub fn minutes(
@@ -148,6 +150,7 @@ impl<'h> Fit<'h> {
             stretches.reverse();
         }
         let (mut left, mut read) = (wanted, 0);
+        let mut last = None;
         for (at, stretch) in stretches {
             if left <= 0 {
                 break;
@@ -178,13 +181,20 @@ impl<'h> Fit<'h> {
                     }
                 }
             }
+            last = found_here.last().map(|(from, to, _)| (*from, *to)).or(last);
             for (from, to, incidents) in found_here {
                 found.ranges.push((from, to));
                 found.incidents += incidents;
             }
         }
         found.is_cut = left <= 0;
-        for (minute, count) in pending {
+        // Behind the cut not all that fits is known: of the folded ones before it, some may fit no more, and what comes behind it is not next.
+        let is_known = |minute: i32| match last.filter(|_| left <= 0) {
+            Some((from, _)) if newest => minute >= from,
+            Some((_, to)) => minute < to,
+            None => true,
+        };
+        for (minute, count) in pending.into_iter().filter(|(minute, _)| is_known(*minute)) {
             found.ranges.push((minute, minute + 1));
             found.incidents += count;
         }
@@ -319,6 +329,15 @@ mod tests {
             let values = std::array::from_fn(|fact| values[fact].as_deref());
             held.take_change(&Change { minute: *minute, values, delta: 1 });
         }
+        // Some of what is folded has another status since.
+        let mut incidents = incidents.clone();
+        for (minute, values) in incidents.iter_mut().step_by(40).take(450) {
+            for (delta, status) in [(-1, values[5].clone()), (1, Some("failed".to_owned()))] {
+                values[5] = status;
+                let values = std::array::from_fn(|fact| values[fact].as_deref());
+                held.take_change(&Change { minute: *minute, values, delta });
+            }
+        }
         for _ in 0..150 {
             let asked = filter(&mut random);
             let counted = CountedFilter::of(&asked).expect("counted");
@@ -363,8 +382,10 @@ mod tests {
                 sorted.reverse();
             }
             let is_there = |minute: &i32| found.ranges.iter().any(|(from, to)| (*from..*to).contains(minute));
-            let there = sorted.iter().take_while(|minute| is_there(minute)).count();
-            assert!(there >= sorted.len().min(25) && (found.is_cut || there == sorted.len()), "{there} {found:?}");
+            let there = sorted.iter().filter(|minute| is_there(minute)).count();
+            let beginning = sorted.iter().take_while(|minute| is_there(minute)).count();
+            assert!(there == beginning && (found.is_cut || there == sorted.len()), "{there} {beginning} {found:?}");
+            assert!(there * 4 >= sorted.len().min(25), "{there} {found:?}");
             assert!(found.ranges.windows(2).all(|pair| pair[0].1 < pair[1].0), "{found:?}");
         }
         assert!(

@@ -75,11 +75,9 @@ async fn fold(tx: &mut Transaction<'_>) -> Result<Option<usize>, Error> {
         changes_of(row, |change| hours.add(change.minute, change.values, change.delta.into()));
     }
     let ids = ids_of(tx, hours.combinations()).await?;
-    let floor = match rows.len() < BATCH as usize {
-        // Transactions that were not over then are above it.
-        true => rows.iter().map(|row| row.get::<_, i64>("seen")).min().unwrap_or(last),
-        false => last,
-    };
+    // Transactions that were not over then are above it, whether they are before the last one or behind it.
+    let seen = rows.iter().map(|row| row.get::<_, i64>("seen")).min().unwrap_or(last);
+    let floor = if rows.len() < BATCH as usize { seen } else { seen.min(last) };
     let blocks = hours.added_to(tx, &ids).await?;
     write_blocks(tx, &blocks).await?;
     note_folded(tx, changed).await?;
