@@ -2,6 +2,7 @@
 
 use super::search::{embedded, id, remediate, search};
 use crate::support::{Service, Writer, date_ago, eventually, gateway_audit};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 /// An audit of a request with this status at a second of one minute.
@@ -229,4 +230,131 @@ async fn an_attempt_is_not_forgotten_when_the_request_goes_on() {
     let filtered =
         service.read("/api/v1/stats/success-rate?group_by=action_type&action_type=scale&status=failed").await;
     assert_eq!((filtered["data"].as_array().expect("data").len(), &filtered["data"][0]["n"]), (1, &json!(8)));
+}
+
+/// The ended attempts of a request, or of a namespace: action, and how many completed, failed and recurred.
+async fn attempts_of(service: &Service, filter: &str) -> Vec<(Value, [Value; 3])> {
+    let rates = service.read(&format!("/api/v1/stats/success-rate?group_by=action_type&{filter}")).await;
+    let rows = rates["data"].as_array().expect("data").iter();
+    let counts = |row: &Value| ["completed", "failed", "recurred"].map(|name| row[name].clone());
+    rows.map(|row| (row["action_type"].clone(), counts(row))).collect()
+}
+
+/// An attempt has the action that was stated until its end, in whatever order the audits come, and alone or together.
+#[tokio::test]
+async fn an_attempt_keeps_the_action_that_it_had() {
+    let (service, _database) = Service::start().await;
+    let audits = |request: &str| {
+        let mut posts = [
+            audit(request, "failed", 0, json!({"actionType": "scale"})),
+            audit(request, "failed", 1, json!({})),
+            audit(request, "in_progress", 2, json!({"actionType": "restart"})),
+        ];
+        posts[0].as_object_mut().expect("fields").remove("status");
+        posts
+    };
+    let mut requests = Vec::new();
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let request = format!("order-{order:?}").replace([' ', ',', '[', ']'], "");
+        let posts = audits(&request);
+        for at in order {
+            service.post(Writer::Gateway, &posts[at]).await.audit_id();
+        }
+        requests.push(request);
+    }
+    // At once they may be of one flush.
+    for n in 0..10 {
+        let request = format!("together-{n}");
+        let posts = audits(&request);
+        // The first alone, or none: the flush meets an incident or opens it.
+        let alone = n % 2;
+        for post in &posts[1..1 + alone] {
+            service.post(Writer::Gateway, post).await.audit_id();
+        }
+        let rest = posts.iter().enumerate().filter(|(at, _)| !(1..1 + alone).contains(at));
+        join_all(rest.map(|(_, post)| service.post(Writer::Gateway, post))).await;
+        requests.push(request);
+    }
+    for request in &requests {
+        let filter = format!("remediation_request_id={request}");
+        let failed = vec![(json!("scale"), [json!(0), json!(1), json!(0)])];
+        assert_eq!(attempts_of(&service, &filter).await, failed, "{request}");
+    }
+    // What is stated behind the end is of the next attempt, also while that has not begun.
+    let completed = vec![(json!("scale"), [json!(1), json!(0), json!(0)])];
+    let mut lone = audit("kept", "completed", 5, json!({"actionType": "restart"}));
+    lone.as_object_mut().expect("fields").remove("status");
+    for post in [
+        audit("kept", "completed", 0, json!({"actionType": "scale"})),
+        lone,
+        audit("kept", "in_progress", 6, json!({})),
+    ] {
+        service.post(Writer::Gateway, &post).await.audit_id();
+        assert_eq!(attempts_of(&service, "namespace=kept").await, completed, "{post}");
+    }
+    // The action comes behind its end, and late.
+    let mut lone = audit("late", "completed", 5, json!({"actionType": "restart"}));
+    lone.as_object_mut().expect("fields").remove("status");
+    let mut late = audit("late", "completed", 0, json!({"actionType": "scale"}));
+    late.as_object_mut().expect("fields").remove("status");
+    for (post, action) in
+        [(audit("late", "completed", 1, json!({})), json!(null)), (lone, json!(null)), (late, json!("scale"))]
+    {
+        service.post(Writer::Gateway, &post).await.audit_id();
+        let found = attempts_of(&service, "namespace=late").await;
+        assert_eq!(found, [(action, [json!(1), json!(0), json!(0)])], "{post}");
+    }
+}
+
+/// An attempt without a time of its execution ended when its status came, and not when the incident began.
+#[tokio::test]
+async fn an_attempt_ends_when_its_status_came() {
+    let (service, _database) = Service::start().await;
+    for executed in [true, false] {
+        let request = format!("ended-{executed}");
+        let time = |hour: u32| json!(format!("{}T{hour}:00:00Z", date_ago(20)));
+        let mut posts = [
+            audit(&request, "pending", 0, json!({"createdAt": time(10)})),
+            audit(&request, "completed", 0, json!({"createdAt": time(16)})),
+            audit(&format!("{request}-again"), "pending", 0, json!({"createdAt": time(12), "namespace": request})),
+        ];
+        if executed {
+            posts[1]["executedAt"] = time(16);
+        }
+        for post in &posts {
+            service.post(Writer::Gateway, post).await.audit_id();
+        }
+        let filter = format!("namespace={request}");
+        assert_eq!(attempts_of(&service, &filter).await[0].1, [1, 0, 0].map(Value::from), "{request}");
+        // It comes back within a day of its end, but not of its beginning.
+        let again = json!({"createdAt": format!("{}T14:00:00Z", date_ago(19)), "namespace": request});
+        service.post(Writer::Gateway, &audit(&format!("{request}-later"), "pending", 0, again)).await.audit_id();
+        assert_eq!(attempts_of(&service, &filter).await[0].1, [0, 0, 1].map(Value::from), "{request}");
+        service
+            .post(Writer::Gateway, &audit(&request, "in_progress", 0, json!({"createdAt": time(17)})))
+            .await
+            .audit_id();
+        assert_eq!(attempts_of(&service, &filter).await[0].1, [0, 0, 1].map(Value::from), "{request}");
+    }
+}
+
+/// Of two audits of one time and progress the one with the greater id is the later.
+#[tokio::test]
+async fn ties_are_broken_by_the_id() {
+    let (service, _database) = Service::start().await;
+    for n in 0..40 {
+        let request = format!("tie-{n}");
+        let mut ids = Vec::new();
+        for status in ["completed", "failed"] {
+            let posted = service.post(Writer::Gateway, &audit(&request, status, 0, json!({"reasoning": status}))).await;
+            ids.push((posted.audit_id(), status));
+        }
+        ids.sort_unstable();
+        let incident = service.incident_of(&request).await;
+        assert_eq!(incident["execution_status"], ids[1].1, "{ids:?}");
+        let filter = format!("namespace={request}");
+        let before = attempts_of(&service, &filter).await;
+        service.post(Writer::Gateway, &audit(&request, "in_progress", 1, json!({}))).await.audit_id();
+        assert_eq!(attempts_of(&service, &filter).await, before, "{ids:?}");
+    }
 }

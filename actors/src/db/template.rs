@@ -9,8 +9,8 @@
 //!
 //! Everywhere, `$*` is the number of the next parameter, and `{}` is itself. `{minute}` is the minute of an incident `t`
 //! (`domain/totals.rs`), `{has_new_audit}` whether an upsert brings an audit that was not there, `{progress}` is how far the status of the audit `a` has come (`domain/status.rs`), `{latest}` sorts
-//! audits `a` of one incident, the latest first, and `{last_audit_at}` is the time of the latest audit of an incident `t`.
-
+//! audits `a` of one incident, the latest first, and `{last_audit_at}` is the time of the latest audit of an incident `t`. Of the last attempt of an
+//! incident `t`, `{last_end}` is the end, and `{last_grouped}` are the facts of `{grouped|t.@}`.
 //!
 //! A statement is the same where its tables are whole and where they are distributed, but for what one of the two would plan badly:
 //! `/*whole*/ TEXT /*end*/` stands only where they are whole, and `/*distributed TEXT */` only where they are distributed ([`placed`]). To
@@ -93,6 +93,8 @@ pub(crate) fn fill(template: &str) -> String {
             "minute" => text.push_str(MINUTE),
             "progress" => text.push_str(PROGRESS),
             "last_audit_at" => text.push_str(LAST_AUDIT_AT),
+            "last_end" => text.push_str(&last_end(STATED_AT)),
+            "last_grouped" => text.push_str(&last_grouped()),
             "latest" => _ = write!(text, "a.created_at DESC, {PROGRESS} DESC, a.id DESC"),
             list => text.push_str(&expand(list)),
         }
@@ -128,6 +130,34 @@ const PROGRESS: &str = "(CASE WHEN 'status' = ANY (a.assumed) THEN 0 WHEN a.stat
 /// Where a program wrote the incident that did not keep this time, the audits tell.
 const LAST_AUDIT_AT: &str = "COALESCE(t.last_audit_at, (SELECT max(a.created_at) FROM remediation_audit AS a \
                              WHERE a.bucket = t.bucket AND a.remediation_request_id = t.correlation_id), t.action_timestamp)";
+
+/// When the audit came that states the status of an incident `t`: a place begins with it, as microseconds in 53 bits (`domain/audit_id.rs`).
+pub(crate) const STATED_AT: &str = "(timestamptz 'epoch' + (('x' || left(translate(t.execution_status_by::text, '-', ''), 12))::bit(48)::bigint * 32 \
+                                    + (('x' || substr(t.execution_status_by::text, 16, 3))::bit(12)::int >> 7)) * interval '1 microsecond')";
+
+/// The end of the attempt that an incident's own row `t` tells of, whose status came at that time.
+pub(crate) fn last_end(stated_at: &str) -> String {
+    format!("COALESCE(t.end_time, t.start_time, {stated_at}, t.action_timestamp)")
+}
+
+/// The action of that attempt: one that is stated after its end is the next one's.
+pub(crate) fn last_action() -> String {
+    format!(
+        "(CASE WHEN t.execution_status NOT IN ('pending', 'in_progress') AND t.action_type_by > t.execution_status_by THEN (
+        SELECT a.action_type FROM remediation_audit AS a
+        WHERE a.bucket = t.bucket AND a.remediation_request_id = t.correlation_id AND a.action_type IS NOT NULL
+            AND (a.created_at, {PROGRESS}) <= ({STATED_AT}, CASE t.execution_status WHEN 'rolled_back' THEN 4 ELSE 3 END)
+        ORDER BY a.created_at DESC, {PROGRESS} DESC, a.id DESC LIMIT 1) ELSE t.action_type END)"
+    )
+}
+
+fn last_grouped() -> String {
+    let column = |fact: &Fact| match fact.column {
+        "action_type" => last_action() + " AS action_type",
+        column => format!("t.{column}"),
+    };
+    grouped().map(column).collect::<Vec<_>>().join(", ")
+}
 
 /// A statement from a file beside the caller, filled once, for one row or for many.
 macro_rules! sql_for_rows {

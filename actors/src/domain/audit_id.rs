@@ -14,7 +14,7 @@ pub struct AuditId(Uuid);
 
 const TIME_BITS: u32 = 53;
 const DIGEST_BITS: u32 = 59;
-/// Of the digest, in the place of an audit among its incident's: what is left behind the progress.
+/// Of the digest, in the place of an audit among its incident's: the first bits, which are what is left behind the progress.
 const PLACE_BITS: u32 = 56;
 
 impl AuditId {
@@ -33,10 +33,11 @@ impl AuditId {
     }
 
     /// The place of this audit among all of its incident: by its time, then by how far its status has come, then by its id. The greater
-    /// is the later. It is the id with the progress (0…7) behind the bucket.
+    /// is the later. It is the id with the progress (0…7) behind the bucket, without its last three bits. Programs before this one left out the
+    /// digest's first three instead.
     pub fn place(self, progress: u8) -> Uuid {
         let free = self.free_bits();
-        let (head, tail) = (free >> DIGEST_BITS, free & ((1 << PLACE_BITS) - 1));
+        let (head, tail) = (free >> DIGEST_BITS, (free >> (DIGEST_BITS - PLACE_BITS)) & ((1 << PLACE_BITS) - 1));
         uuid(head << DIGEST_BITS | u128::from(progress & 7) << PLACE_BITS | tail)
     }
 
@@ -107,6 +108,14 @@ mod tests {
         let (low, high) = (id(1_764_000_000_000_000, 0), id(1_764_000_000_000_000, 0xff));
         assert!(low.place(2) > high.place(1) && low.place(1) < high.place(1));
         assert!(id(1_764_000_000_000_001, 0).place(0) > high.place(4));
+        // Digests of which the one that is greater has less behind its first bits.
+        let of = |first: u8, rest: u8| {
+            let mut digest = [rest; 32];
+            digest[0] = first;
+            AuditId::new(at(1_764_000_000_000_000), Bucket::from_bits(5), &digest)
+        };
+        let (low, high) = (of(1, 0xff), of(6, 0));
+        assert!(low < high && low.place(3) < high.place(3));
     }
 
     #[test]

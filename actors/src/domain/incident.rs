@@ -43,6 +43,8 @@ pub struct IncidentFacts<'a> {
     pub execution: Option<Stated<ExecutionFacts<'a>>>,
     /// The places of the audits that state a status, and whether it is final.
     pub statuses: Vec<(Uuid, bool)>,
+    /// How many audits state an action and no status.
+    pub lone_actions: usize,
 }
 
 impl<'a> IncidentFacts<'a> {
@@ -68,17 +70,18 @@ impl<'a> IncidentFacts<'a> {
             stated: facts,
             execution: audit.status_stated.then_some(Stated { value: execution, by }),
             statuses: if audit.status_stated { vec![(by, audit.status.is_final())] } else { Vec::new() },
+            lone_actions: (!audit.status_stated && audit.action_type.is_some()).into(),
         }
     }
 
     /// What these audits alone tell of attempts before the last one (`upsert_incidents.sql`): 2 where a status that is not final follows a
-    /// final one, 1 where there are several, so that they may go together with others in any way, else 0.
+    /// final one, 1 where there are several that tell of attempts, so that they may go together with others in any way, else 0.
     pub fn attempts_due(&self) -> i16 {
         let mut statuses = self.statuses.clone();
         statuses.sort_unstable();
         match statuses.windows(2).any(|pair| pair[0].1 && !pair[1].1) {
             true => 2,
-            false => (statuses.len() > 1).into(),
+            false => (self.lone_actions + statuses.len() > 1).into(),
         }
     }
 
@@ -94,6 +97,7 @@ impl<'a> IncidentFacts<'a> {
         self.received_at = self.received_at.max(later.received_at);
         self.last_audit_at = self.last_audit_at.max(later.last_audit_at);
         self.statuses.extend(later.statuses);
+        self.lone_actions += later.lone_actions;
         for (held, later) in self.stated.iter_mut().zip(later.stated) {
             merge(held, later);
         }

@@ -33,7 +33,10 @@ ON CONFLICT (bucket, id, action_timestamp) DO UPDATE SET
     -- late too, but brings no new audit.
     attempts_due = CASE
         WHEN t.attempts_due = 2 THEN 2
-        WHEN excluded.attempts_due < 2 AND (t.execution_status_by IS NULL OR excluded.execution_status_by IS NULL) THEN 0
+        WHEN excluded.attempts_due < 2 AND t.execution_status_by IS NULL THEN 0
+        -- Without a status only an action tells something of attempts, and only one that comes late.
+        WHEN excluded.attempts_due = 0 AND excluded.execution_status_by IS NULL
+            AND (excluded.action_type_by < t.execution_status_by) IS NOT TRUE THEN 0
         WHEN excluded.attempts_due = 0 AND (
             excluded.execution_status_by = t.execution_status_by
             OR (excluded.execution_status_by > t.execution_status_by
@@ -56,6 +59,7 @@ ON CONFLICT (bucket, id, action_timestamp) DO UPDATE SET
         THEN ARRAY['status', t.execution_status]
         -- What is not counted, but tells how an attempt went (attempts/).
         WHEN excluded.execution_status_by > COALESCE(t.execution_status_by, '00000000-0000-0000-0000-000000000000')
+            OR excluded.action_type_by < t.execution_status_by OR excluded.attempts_due > 0
             OR {uncounted OR|(excluded.@_by > COALESCE(t.@_by, '00000000-0000-0000-0000-000000000000') AND excluded.@ IS DISTINCT FROM t.@)}
         THEN ARRAY['other']
         ELSE ARRAY['kept']
@@ -64,7 +68,8 @@ ON CONFLICT (bucket, id, action_timestamp) DO UPDATE SET
 WHERE {stated OR|excluded.@_by > COALESCE(t.@_by, '00000000-0000-0000-0000-000000000000')}
     OR excluded.execution_status_by > COALESCE(t.execution_status_by, '00000000-0000-0000-0000-000000000000')
     OR excluded.last_audit_at > COALESCE(t.last_audit_at, '-infinity')
-    OR ((excluded.attempts_due > 0 OR excluded.execution_status_by < t.execution_status_by) AND {has_new_audit})
+    OR ((excluded.attempts_due > 0 OR excluded.execution_status_by < t.execution_status_by OR excluded.action_type_by < t.execution_status_by)
+        AND {has_new_audit})
 RETURNING bucket, id, correlation_id, attempts_due = 2 AS is_due, /*whole*/{minute} AS minute/*end*//*distributed action_timestamp */, {counted|@}, counted_before
 -- Where the tables are distributed a statement that writes to two of them needs all nodes: the service counts (changed.rs).
 /*whole*/), changes AS (

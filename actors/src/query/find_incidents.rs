@@ -1,10 +1,10 @@
 use super::QueryActor;
 use super::describe_incident::Place;
 use super::incident::{Incident, columns};
-use super::recurrence::{Ended, LAST_END, recurred, recurred_among};
+use super::recurrence::{Ended, recurred, recurred_among};
 use crate::db::connection::Connection;
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, where_all};
-use crate::db::template::sql;
+use crate::db::template::{STATED_AT, last_action, last_end, sql};
 use crate::domain::bucket::Bucket;
 use crate::domain::filter::IncidentFilter;
 use crate::domain::outcome::Outcome;
@@ -101,7 +101,7 @@ async fn find(connection: &mut Connection, message: &FindIncidents) -> Result<Ve
 impl Attempt {
     fn of(row: &Row, recurred: bool) -> Self {
         Attempt {
-            action_type: row.get("action_type"),
+            action_type: row.get("attempted"),
             outcome: Outcome::of(row.get("execution_status"), recurred || row.get("recurred")),
             ended_at: row.get("ended_at"),
         }
@@ -134,7 +134,7 @@ fn earlier_attempts(message: &FindIncidents) -> ComposedStatement<'_> {
     let sql = format!(
         "-- query.earlier_attempts
 SELECT
-    e.incident_id, e.action_type, e.execution_status, e.ended_at, t.alert_name, t.namespace, t.cluster_name, t.workload,
+    e.incident_id, e.action_type AS attempted, e.execution_status, e.ended_at, t.alert_name, t.namespace, t.cluster_name, t.workload,
     {recurred} AS recurred
 FROM unnest($1::int[], $2::bigint[], $3::timestamptz[]) AS u (bucket, id, action_timestamp)
 JOIN earlier_attempts AS e ON e.bucket = u.bucket AND e.incident_id = u.id
@@ -146,17 +146,18 @@ ORDER BY e.incident_id, e.number"
 
 fn statement(message: &FindIncidents) -> ComposedStatement<'_> {
     let mut values = parameters(message);
-    let source = match message.as_of {
-        None => include_str!("incidents_by_id.part"),
-        Some(_) => sql!("incidents_as_of.part"),
+    let (source, stated_at, attempted) = match message.as_of {
+        None => (include_str!("incidents_by_id.part"), STATED_AT, last_action()),
+        Some(_) => (sql!("incidents_as_of.part"), "t.stated_at", "t.attempted".to_owned()),
     };
+    let end = last_end(stated_at);
     let clauses = conditions(&message.filter, FactSource::OfIncidents, &mut values);
-    let last = Ended { incident: "t", status: "t.execution_status", end: LAST_END };
+    let last = Ended { incident: "t", status: "t.execution_status", end: &end };
     let (columns, recurred) = (columns(true), recurred(&last, 4, seen(message)));
     let is_over = "t.execution_status NOT IN ('pending', 'in_progress')";
-    let ended_at = format!("CASE WHEN {is_over} THEN {LAST_END} END");
+    let ended_at = format!("CASE WHEN {is_over} THEN {end} END");
     let sql = format!(
-        "-- query.find_incidents\nSELECT {columns}, t.workload, {ended_at} AS ended_at, {recurred} AS recurred\nFROM ({source}) AS t{}",
+        "-- query.find_incidents\nSELECT {columns}, t.workload, {attempted} AS attempted, {ended_at} AS ended_at, {recurred} AS recurred\nFROM ({source}) AS t{}",
         where_all(&clauses)
     );
     ComposedStatement { sql, values }

@@ -14,9 +14,6 @@ pub(super) struct Ended<'a> {
     pub end: &'a str,
 }
 
-/// The end of the attempt that an incident's own row `t` tells of.
-pub(super) const LAST_END: &str = "COALESCE(t.end_time, t.start_time, t.action_timestamp)";
-
 /// Whether the alert of a completed remediation came back for its workload within `window` seconds (a number of a parameter) of its end.
 /// Where a workload is known on both sides it must be the same. `seen` is one more condition on the later incident `o`.
 pub(super) fn recurred(attempt: &Ended<'_>, window: usize, seen: &str) -> String {

@@ -1,8 +1,9 @@
 use super::QueryActor;
 use super::groups::{behind, columns, key, names, values};
-use super::recurrence::{LAST_END, RecurredOfMany, recurred_of_many};
+use super::recurrence::{RecurredOfMany, recurred_of_many};
 use crate::attempts::Rates;
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, one_of, where_all};
+use crate::db::template::{STATED_AT, last_action, last_end};
 use crate::domain::dimension::Dimension;
 use crate::domain::facts::{Fact, identifying};
 use crate::domain::filter::IncidentFilter;
@@ -113,12 +114,12 @@ impl SuccessRate {
 /// Every ended attempt: the last of each incident, and those before it with the facts of their incident. What an attempt has itself stands
 /// in place of what the incident has.
 fn attempts() -> [String; 2] {
-    let of_incident = "r.bucket, r.id, r.correlation_id, r.action_timestamp, r.alert_name, r.alert_severity, r.namespace, r.cluster_name, \
-                       r.environment, r.alert_fingerprint, r.target_resource, r.workload, r.model_used";
-    let last_end = LAST_END.replace("t.", "r.");
+    let of_incident = "t.bucket, t.id, t.correlation_id, t.action_timestamp, t.alert_name, t.alert_severity, t.namespace, t.cluster_name, \
+                       t.environment, t.alert_fingerprint, t.target_resource, t.workload, t.model_used";
+    let (last_action, last_end) = (last_action(), last_end(STATED_AT));
     let last = format!(
-        "SELECT {of_incident}, r.action_type, r.execution_status, r.duration_ms, {last_end} AS ended_at
-            FROM resource_action_traces AS r"
+        "SELECT {of_incident}, {last_action} AS action_type, t.execution_status, t.duration_ms, {last_end} AS ended_at
+            FROM resource_action_traces AS t"
     );
     let earlier = format!(
         "SELECT {of_incident}, e.action_type, e.execution_status, e.duration_ms, e.ended_at
@@ -127,9 +128,9 @@ fn attempts() -> [String; 2] {
                 SELECT i.* FROM resource_action_traces AS i
                 WHERE i.bucket = e.bucket AND i.id = e.incident_id AND i.action_timestamp = e.action_timestamp
                 OFFSET 0
-            ) AS r/*end*/
-            /*distributed JOIN resource_action_traces AS r
-                ON r.bucket = e.bucket AND r.id = e.incident_id AND r.action_timestamp = e.action_timestamp */"
+            ) AS t/*end*/
+            /*distributed JOIN resource_action_traces AS t
+                ON t.bucket = e.bucket AND t.id = e.incident_id AND t.action_timestamp = e.action_timestamp */"
     );
     [last, earlier]
 }
