@@ -4,7 +4,7 @@ use super::facts::{FACTS, Fact, copied};
 use super::invalid::{Invalid, Reason};
 use super::parameters::Parameters;
 use super::span;
-use super::time::parse_rfc3339;
+use super::time::{next_micros, parse_rfc3339};
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
@@ -236,7 +236,7 @@ impl TimeBound {
 
     fn parse(name: &'static str, value: &str, now: DateTime<Utc>) -> Result<Self, Invalid> {
         if let Some(at) = parse_rfc3339(value) {
-            return Ok(TimeBound { at, span: None });
+            return Ok(TimeBound { at: next_micros(at), span: None });
         }
         let span = span::parse(value);
         let at = span.and_then(|span| now.checked_sub_signed(TimeDelta::from_std(span).ok()?));
@@ -327,6 +327,10 @@ pub(crate) mod tests {
 
     #[test]
     fn spans_count_from_now() {
+        // What is at or after it, or before it, is whole microseconds.
+        let between = filter(&[("since", "2025-11-01T10:00:00.0000015Z"), ("until", "2025-11-01T10:00:00.000001Z")]);
+        let micros = |bound: Option<TimeBound>| bound.map(|bound| bound.at.timestamp_subsec_nanos());
+        assert_eq!((micros(between.since), micros(between.until)), (Some(2000), Some(1000)));
         let spans = filter(&[("since", "24h"), ("until", "90m")]);
         let at = |bound: Option<TimeBound>| bound.map(|bound| (NOW - bound.at).num_minutes());
         assert_eq!((at(spans.since), at(spans.until)), (Some(24 * 60), Some(90)));

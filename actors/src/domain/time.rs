@@ -37,6 +37,12 @@ pub fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
+/// The first whole microsecond that is not before the instant: a bound of what `timestamptz` holds.
+pub fn next_micros(time: DateTime<Utc>) -> DateTime<Utc> {
+    let cut = to_micros(time);
+    if cut < time { cut + TimeDelta::microseconds(1) } else { time }
+}
+
 /// RFC 3339 in UTC with as few fractional digits as the instant needs, as Go's clients expect it.
 pub fn format_rfc3339(time: DateTime<Utc>) -> String {
     let text = time.to_rfc3339_opts(SecondsFormat::Micros, true);
