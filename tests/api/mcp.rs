@@ -219,6 +219,8 @@ async fn what_did_we_do_did_it_hold_and_what_not_to_repeat() {
         .map(|attempt| attempt["untrusted"]["action_type"].as_str().expect("text"))
         .collect();
     assert_eq!(actions, ["restart", "restart", "raise_limit", "raise_limit"], "oldest first");
+    let is_known = |attempt: &Value| attempt["audit_id"].is_string() && attempt["writer"].is_string();
+    assert!(history["attempts"].as_array().is_some_and(|attempts| attempts.iter().all(is_known)), "{history}");
     assert_eq!(history["do_not_repeat"][0]["untrusted"]["action_type"], "restart");
     let by_place = json!({"alert_name": "KubePodOOMKilled", "namespace": "shop", "cluster": "c-1", "limit": 2});
     let history = call(&service, "get_history", by_place).await;

@@ -10,7 +10,8 @@
 //! Everywhere, `$*` is the number of the next parameter, and `{}` is itself. `{minute}` is the minute of an incident `t`
 //! (`domain/totals.rs`), `{has_new_audit}` whether an upsert brings an audit that was not there, `{progress}` is how far the status of the audit `a` has come (`domain/status.rs`), `{latest}` sorts
 //! audits `a` of one incident, the latest first, and `{last_audit_at}` is the time of the latest audit of an incident `t`. Of the last attempt of an
-//! incident `t`, `{last_end}` is the end, and `{last_grouped}` are the facts of `{grouped|t.@}`.
+//! incident `t`, `{last_end}` is the end, `{last_grouped}` are the facts of `{grouped|t.@}`, and `{ids_of_status}` selects the ids that the audit of its
+//! status may have.
 //!
 //! A statement is the same where its tables are whole and where they are distributed, but for what one of the two would plan badly:
 //! `/*whole*/ TEXT /*end*/` stands only where they are whole, and `/*distributed TEXT */` only where they are distributed ([`placed`]). To
@@ -94,6 +95,7 @@ pub(crate) fn fill(template: &str) -> String {
             "progress" => text.push_str(PROGRESS),
             "last_audit_at" => text.push_str(LAST_AUDIT_AT),
             "last_end" => text.push_str(&last_end(STATED_AT)),
+            "ids_of_status" => text.push_str(IDS_OF_STATUS),
             "last_grouped" => text.push_str(&last_grouped()),
             "latest" => _ = write!(text, "a.created_at DESC, {PROGRESS} DESC, a.id DESC"),
             list => text.push_str(&expand(list)),
@@ -134,6 +136,21 @@ const LAST_AUDIT_AT: &str = "COALESCE(t.last_audit_at, (SELECT max(a.created_at)
 /// When the audit came that states the status of an incident `t`: a place begins with it, as microseconds in 53 bits (`domain/audit_id.rs`).
 pub(crate) const STATED_AT: &str = "(timestamptz 'epoch' + (('x' || left(translate(t.execution_status_by::text, '-', ''), 12))::bit(48)::bigint * 32 \
                                     + (('x' || substr(t.execution_status_by::text, 16, 3))::bit(12)::int >> 7)) * interval '1 microsecond')";
+
+/// The ids that the audit may have which states the status of an incident `t`. Its place is its id with the progress behind the bucket and without its last
+/// three bits; or, from an older program, with the progress in the 21st letter in place of what is there (`AuditId::place`).
+const IDS_OF_STATUS: &str = "
+    SELECT 'audit-' || left(p.place, 19) || left(n.tail, 4) || '-' || right(n.tail, 12)
+    FROM (SELECT t.execution_status_by::text AS place) AS p
+    CROSS JOIN LATERAL (
+        SELECT ('x' || substr(p.place, 20, 2))::bit(8)::int & 248 AS head, ('x' || substr(p.place, 22, 2) || right(p.place, 12))::bit(56)::bigint * 8 AS digest
+    ) AS d
+    CROSS JOIN LATERAL (
+        SELECT lpad(to_hex(d.head | (d.digest >> 56)::int), 2, '0') || lpad(to_hex(d.digest & 72057594037927935 | last), 14, '0') AS tail
+        FROM generate_series(0, 7) AS last
+    ) AS n
+    UNION ALL
+    SELECT 'audit-' || overlay(t.execution_status_by::text PLACING to_hex(letter) FROM 21 FOR 1) FROM generate_series(0, 15) AS letter";
 
 /// The end of the attempt that an incident's own row `t` tells of, whose status came at that time.
 pub(crate) fn last_end(stated_at: &str) -> String {

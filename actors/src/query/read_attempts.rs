@@ -1,4 +1,5 @@
 use super::QueryActor;
+use crate::db::template::sql;
 use crate::domain::bucket::Bucket;
 use crate::error::ActorError;
 use actix::prelude::*;
@@ -37,7 +38,7 @@ impl Handler<ReadAttempts> for QueryActor {
         self.read("query.read_attempts", async move |connection| {
             let buckets: Vec<i32> = message.ids.iter().map(|(id, _)| Bucket::of_incident(*id).get()).collect();
             let (ids, times): (Vec<i64>, Vec<DateTime<Utc>>) = message.ids.iter().copied().unzip();
-            let statement = connection.prepare(include_str!("read_attempts.sql")).await?;
+            let statement = connection.prepare(sql!("read_attempts.sql")).await?;
             let rows = connection.client().query(&statement, &[&buckets, &ids, &times]).await?;
             let mut sources: HashMap<i64, Vec<AttemptSource>> = HashMap::new();
             for row in rows {
