@@ -139,18 +139,13 @@ pub(crate) const STATED_AT: &str = "(timestamptz 'epoch' + (('x' || left(transla
 
 /// The ids that the audit may have which states the status of an incident `t`. Its place is its id with the progress behind the bucket and without its last
 /// three bits; or, from an older program, with the progress in the 21st letter in place of what is there (`AuditId::place`).
-const IDS_OF_STATUS: &str = "
-    SELECT 'audit-' || left(p.place, 19) || left(n.tail, 4) || '-' || right(n.tail, 12)
-    FROM (SELECT t.execution_status_by::text AS place) AS p
-    CROSS JOIN LATERAL (
-        SELECT ('x' || substr(p.place, 20, 2))::bit(8)::int & 248 AS head, ('x' || substr(p.place, 22, 2) || right(p.place, 12))::bit(56)::bigint * 8 AS digest
-    ) AS d
-    CROSS JOIN LATERAL (
-        SELECT lpad(to_hex(d.head | (d.digest >> 56)::int), 2, '0') || lpad(to_hex(d.digest & 72057594037927935 | last), 14, '0') AS tail
-        FROM generate_series(0, 7) AS last
-    ) AS n
-    UNION ALL
-    SELECT 'audit-' || overlay(t.execution_status_by::text PLACING to_hex(letter) FROM 21 FOR 1) FROM generate_series(0, 15) AS letter";
+const IDS_OF_STATUS: &str = "SELECT CASE
+        WHEN n < 16 THEN 'audit-' || overlay(t.execution_status_by::text PLACING to_hex(n) FROM 21 FOR 1)
+        ELSE 'audit-' || left(t.execution_status_by::text, 19) || overlay(to_hex(
+            ((('x' || substr(t.execution_status_by::text, 20, 2))::bit(8)::int & 248)::bigint << 56)
+            | (('x' || substr(t.execution_status_by::text, 22, 2) || right(t.execution_status_by::text, 12))::bit(56)::bigint << 3)
+            | (n & 7)) PLACING '-' FROM 5 FOR 0)
+    END FROM generate_series(0, 23) AS n";
 
 /// The end of the attempt that an incident's own row `t` tells of, whose status came at that time.
 pub(crate) fn last_end(stated_at: &str) -> String {

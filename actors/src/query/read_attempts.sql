@@ -16,5 +16,5 @@ FROM unnest($1::int[], $2::bigint[], $3::timestamptz[]) AS u (bucket, id, action
 JOIN resource_action_traces AS t ON t.bucket = u.bucket AND t.id = u.id AND t.action_timestamp = u.action_timestamp
 /*whole*/CROSS JOIN LATERAL ({ids_of_status}) AS c (id)/*end*/
 JOIN remediation_audit AS a ON a.bucket = u.bucket
-    AND /*whole*/a.id = c.id/*end*/ /*distributed a.id = ANY (ARRAY({ids_of_status})) */)
+    AND /*whole*/a.id = c.id/*end*/ /*distributed a.id IN ({ids_of_status}) */)
 ORDER BY 1, 2

@@ -5,7 +5,7 @@ use crate::attempts::Rates;
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, one_of, where_all};
 use crate::db::template::{STATED_AT, last_action, last_end};
 use crate::domain::dimension::Dimension;
-use crate::domain::facts::{Fact, identifying};
+use crate::domain::facts::{Fact, grouped, identifying, only_filtered};
 use crate::domain::filter::IncidentFilter;
 use crate::domain::outcome::{ENOUGH, Tally};
 use crate::domain::walk::WalkCursor;
@@ -114,8 +114,13 @@ impl SuccessRate {
 /// Every ended attempt: the last of each incident, and those before it with the facts of their incident. What an attempt has itself stands
 /// in place of what the incident has.
 fn attempts() -> [String; 2] {
-    let of_incident = "t.bucket, t.id, t.correlation_id, t.action_timestamp, t.alert_name, t.alert_severity, t.namespace, t.cluster_name, \
-                       t.environment, t.alert_fingerprint, t.target_resource, t.workload, t.model_used";
+    let is_own = |fact: &&Fact| ["action_type", "execution_status"].contains(&fact.column);
+    let of_incident: String = grouped()
+        .chain(only_filtered())
+        .filter(|fact| !is_own(fact))
+        .map(|fact| format!(", t.{}", fact.column))
+        .collect();
+    let of_incident = format!("t.bucket, t.id, t.correlation_id, t.action_timestamp{of_incident}");
     let (last_action, last_end) = (last_action(), last_end(STATED_AT));
     let last = format!(
         "SELECT {of_incident}, {last_action} AS action_type, t.execution_status, t.duration_ms, {last_end} AS ended_at
