@@ -412,7 +412,11 @@ async fn a_longer_list_begins_as_a_shorter_one() {
         let found = search(&service, json!({"query": "platypus burrow", "half_life": "1d", "limit": limit})).await;
         assert_eq!(requests(&found)[0], "new", "limit {limit}");
     }
-    let long = search(&service, json!({"query": "platypus burrow jacket", "limit": 60})).await;
-    let short = search(&service, json!({"query": "platypus burrow jacket", "limit": 5})).await;
-    assert_eq!(requests(&long)[..5], requests(&short)[..]);
+    // Scores are rounded and fall with time: between two questions one of two that are nearly equal may become less.
+    eventually("the same beginning", async || {
+        let long = search(&service, json!({"query": "platypus burrow jacket", "limit": 60})).await;
+        let short = search(&service, json!({"query": "platypus burrow jacket", "limit": 5})).await;
+        (requests(&long)[..5] == requests(&short)[..]).then_some(())
+    })
+    .await;
 }
