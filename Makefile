@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 CARGO ?= cargo
+# Tests at once: they wait for databases and clocks more than they work, so at least four.
+export RUST_TEST_THREADS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores > 4 ? cores : 4)))
 
 .PHONY: help check test build run try demo postgres check-format lint doc unit walls check-advisories check-api check-console test-clients test-agents test-minilm test-pgbouncer test-citus torture \
 	fuzz bench bench-large bench-recall words clean

@@ -392,6 +392,7 @@ def patterns_part(service: Service, args):
         say(f"recall, {texts.kind()}", texts.recall())
 
 
+WEB = "target_resource=deployment%2Fweb"
 TOTALS = ["", "alert_name=Alert7", "status=failed", "alert_name=Alert7&namespace=ns-7", "severity=high&cluster=cluster-3",
           "alert_name=Alert7&namespace=ns-7&status=failed", "namespace=ns-1&namespace=ns-2&severity=low&severity=high",
           "since={week}", "since={half}&until={week}", "namespace=ns-7&since={half}", "alert_name=Alert7&status=failed&since={half}&until={week}"]
@@ -410,6 +411,14 @@ def total_part(service: Service, args):
                  "stats/counts?interval=month", "stats/counts?interval=day&group_by=severity", "stats/counts?interval=hour&alert_name=Alert7&since={week}"):
         say(path, answer_times(f"{service.base}/api/v1/{path.format(**times)}", 40))
     say("memory after totals", f"{service.memory():.0f} MB")
+    # Four of five incidents are on one target; a pod has one of 10,000.
+    for path in ("incidents?limit=1&target_resource=pod%2Fweb-7", f"incidents?limit=1&{WEB}"):
+        say(f"{path}, by PostgreSQL", answer_times(f"{service.base}/api/v1/{path}", 2))
+    while service.metric("datastorage_held_attempts") == 0:
+        time.sleep(0.1)
+    for path in ("incidents?limit=1&target_resource=pod%2Fweb-7", f"incidents?limit=1&{WEB}", f"incidents?limit=1&{WEB}&namespace=ns-7&since={{half}}",
+                 f"incidents/facets?fields=alert_name,status&{WEB}", f"stats/counts?interval=day&{WEB}", "stats/counts?interval=month&group_by=target"):
+        say(path.format(**times), answer_times(f"{service.base}/api/v1/{path.format(**times)}", 40))
 
 
 RATES = ["group_by=alert_name", "group_by=alert_name,action_type", "group_by=severity", "group_by=action_type&alert_name=Alert7",

@@ -11,9 +11,14 @@ INSERT INTO resource_action_traces (
 SELECT
     bucket, id, correlation_id, action_timestamp, 'Alert' || c % 50, (ARRAY['critical', 'high', 'medium', 'low'])[1 + c % 50 % 4],
     'action-' || c / 50000 % 4 * 8 + c % 50 % 8, 'ns-' || c / 50 % 100, 'cluster-' || c / 5000 % 10 * 4 + c / 50 % 4,
-    'deployment/web', 'deployment/web', (ARRAY['production', 'staging'])[1 + c / 50 % 4 % 2], action_timestamp, 0.9,
+    target, 'deployment/web', (ARRAY['production', 'staging'])[1 + c / 50 % 4 % 2], action_timestamp, 0.9,
     (ARRAY['completed', 'failed', 'pending'])[1 + id / 1024 % 3],
     action_timestamp, action_timestamp + interval '4.2 s', 4200, action_timestamp, action_timestamp
-FROM (SELECT *, id / 1024 * 7919 % :combinations AS c FROM incident_ids WHERE correlation_id LIKE 'fill-%') AS i;
+FROM (
+    SELECT
+        *, id / 1024 * 7919 % :combinations AS c,
+        CASE WHEN id / 1024 % 5 > 0 THEN 'deployment/web' ELSE 'pod/web-' || id / 1024 / 5 % 2000 END AS target
+    FROM incident_ids WHERE correlation_id LIKE 'fill-%'
+) AS i;
 VACUUM ANALYZE;
 CHECKPOINT;

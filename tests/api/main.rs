@@ -24,6 +24,7 @@ mod questions;
 mod rate_limits;
 mod recall;
 mod search;
+mod targets;
 mod tls;
 mod tokens;
 mod totals;

@@ -1,4 +1,4 @@
-//! The attempts of all incidents as rows of some 40 bytes.
+//! The attempts of all incidents as rows of some 60 bytes.
 
 use super::place_of;
 use crate::domain::facts::{GROUPED, ONLY_FILTERED};
@@ -13,7 +13,8 @@ type PlaceCodes = [u32; 3];
 /// The number of a place; incidents of which it is not known recur nowhere.
 const NOWHERE: u32 = u32::MAX;
 
-/// Of texts: eight bytes each, by a key that this process has made up, so that no two texts of a store have the same.
+/// Of the facts of an incident that are only filtered by: eight bytes each, by a key that this process has made up, so that no two texts of a
+/// store have the same; 0 where one is not known.
 pub(super) type Digests = [u64; ONLY_FILTERED];
 
 /// How an attempt ended, as far as statistics count it.
@@ -44,8 +45,6 @@ pub(super) struct HeldAttempt {
     /// In milliseconds; -1 where it is not known.
     pub duration: i64,
     pub facts: u32,
-    /// Digests of the facts that are only filtered by; 0 where one is not known.
-    pub digests: Digests,
     pub end: End,
     /// Whether it is the last one of its incident, which opens an incident for others.
     pub is_last: bool,
@@ -73,6 +72,10 @@ pub(super) struct Openings {
 pub(crate) struct AttemptTable {
     pub(super) facts: AttemptFacts,
     pub(super) slots: Vec<AttemptSlot>,
+    /// The digests of each slot, fact by fact: looking for one of them reads nothing else.
+    pub(super) digests: [Vec<u64>; ONLY_FILTERED],
+    /// The facts of incidents whose action is another one than that of their last attempt.
+    pub(super) facts_of_incident: HashMap<i64, u32>,
     free: Vec<u32>,
     /// The slots of each incident, found by its id.
     by_incident: HashTable<u32>,
@@ -128,27 +131,35 @@ impl AttemptTable {
     }
 
     /// Puts the attempts of an incident in the place of those that it had.
-    pub(super) fn put(&mut self, incident: i64, attempts: &[HeldAttempt]) {
+    pub(super) fn put(&mut self, incident: i64, attempts: &[HeldAttempt], digests: Digests) {
+        self.facts_of_incident.remove(&incident);
         let had: Vec<u32> = self.slots_of(incident).collect();
         for (at, attempt) in attempts.iter().enumerate() {
-            match had.get(at) {
-                Some(slot) if self.slots[*slot as usize].attempt == *attempt => {}
+            let slot = match had.get(at) {
                 Some(slot) => {
                     let before = self.slots[*slot as usize].attempt;
-                    self.set(*slot, incident, attempt, Some(before));
+                    if before != *attempt {
+                        self.set(*slot, incident, attempt, Some(before));
+                    }
+                    *slot
                 }
                 None => {
                     let slot = self.free.pop().unwrap_or_else(|| {
                         let next = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
                         let (attempt, is_used) = (*attempt, false);
                         self.slots.push(AttemptSlot { incident, attempt, is_used, recurred: false, is_new: true });
+                        self.digests.iter_mut().for_each(|column| column.push(0));
                         next
                     });
                     self.set(slot, incident, attempt, None);
                     let (slots, hasher) = (&self.slots, &self.hasher);
                     let hash = |slot: &u32| hasher.hash_one(slots[*slot as usize].incident);
                     self.by_incident.insert_unique(self.hasher.hash_one(incident), slot, hash);
+                    slot
                 }
+            };
+            for (column, digest) in self.digests.iter_mut().zip(digests) {
+                column[slot as usize] = digest;
             }
         }
         for slot in had.into_iter().skip(attempts.len()) {
@@ -207,6 +218,8 @@ impl AttemptTable {
         let places = self.slots_of_place.capacity() * size_of::<Vec<u32>>() + self.places.capacity() * 17;
         let of_places: usize = self.slots_of_place.iter().map(Vec::capacity).sum();
         self.slots.capacity() * size_of::<AttemptSlot>()
+            + self.digests.iter().map(Vec::capacity).sum::<usize>() * size_of::<u64>()
+            + self.facts_of_incident.capacity() * 17
             + self.by_incident.capacity() * 6
             + (of_places + self.place_of_facts.capacity() + self.free.capacity()) * size_of::<u32>()
             + places

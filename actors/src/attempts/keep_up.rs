@@ -1,6 +1,6 @@
 //! Keeps the attempts in memory up with the database, by what the notes of the counts say.
 
-use super::held::{AttemptTable, End, HeldAttempt};
+use super::held::{AttemptTable, Digests, End, HeldAttempt};
 use super::place_of;
 use crate::db::template::sql;
 use crate::db::transaction::Transaction;
@@ -179,7 +179,7 @@ impl HeldAttempts {
                 }
             }
             for incident in gone {
-                held.attempts.put(incident, &[]);
+                held.attempts.put(incident, &[], Digests::default());
             }
             held.attempts.find_recurred(micros(window));
             held.seen = Some(now);
@@ -309,15 +309,10 @@ fn put(attempts: &mut AttemptTable, row: &Row, earlier: &mut Earlier) {
         ended_at: time(row, "ended_at"),
         duration: duration(row),
         facts: attempts.facts_of(&values),
-        digests,
         end: End::of(status.and_then(|status| values[status]).unwrap_or_default()),
         is_last: true,
     };
     let before = earlier.0.remove(&(incident, opened)).unwrap_or_default();
-    if before.is_empty() {
-        attempts.put(incident, &[last]);
-        return;
-    }
     let mut all = vec![last];
     for attempt in &before {
         let mut own = values;
@@ -333,10 +328,16 @@ fn put(attempts: &mut AttemptTable, row: &Row, earlier: &mut Earlier) {
             ended_at: attempt.ended_at,
             duration: attempt.duration,
             facts: attempts.facts_of(&own),
-            digests,
             end: End::of(&attempt.status),
             is_last: false,
         });
     }
-    attempts.put(incident, &all);
+    attempts.put(incident, &all, digests);
+    let action = place_of("action_type");
+    let stated = row.get::<_, Option<&str>>("stated_action");
+    if let Some(action) = action.filter(|action| values[*action] != stated) {
+        values[action] = stated;
+        let facts = attempts.facts_of(&values);
+        attempts.facts_of_incident.insert(incident, facts);
+    }
 }

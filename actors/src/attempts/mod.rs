@@ -1,12 +1,16 @@
-//! Every attempt in memory, for success rates by any group and filter: reading a million of them from PostgreSQL takes seconds, and counting
-//! them here some milliseconds. Which incidents have changed since the last question is told by the notes of the counts (`totals/`): those
-//! are read again before each answer.
+//! Every attempt in memory, for success rates by any group and filter, and for counts by facts that incidents are not counted by. Reading a
+//! million of them from PostgreSQL takes seconds, and counting them here some milliseconds. Which incidents have changed since the last
+//! question is told by the notes of the counts (`totals/`): those are read again before each answer.
 
+mod counts;
+mod groups;
 mod held;
 mod keep_up;
 mod rates;
 mod recurrence;
 
+pub(crate) use counts::GroupCount;
+pub(crate) use held::AttemptTable;
 pub(crate) use keep_up::HeldAttempts;
 pub(crate) use rates::{RateQuestion, Rates};
 

@@ -91,7 +91,7 @@ impl AllOpenings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::held::HeldAttempt;
+    use super::super::held::{Digests, HeldAttempt};
     use super::*;
     use crate::domain::facts::{GROUPED, grouped};
     use fastrand::Rng;
@@ -106,7 +106,7 @@ mod tests {
         let time = random.i64(0..1000);
         let end = if random.bool() { End::Completed } else { End::Failed };
         let ended_at = time + random.i64(-50..200);
-        let attempt = HeldAttempt { time, ended_at, duration: -1, facts: 0, digests: [0; 2], end, is_last: true };
+        let attempt = HeldAttempt { time, ended_at, duration: -1, facts: 0, end, is_last: true };
         (random.u8(0..3), (random.u8(0..3) > 0).then(|| random.u8(0..2)), attempt)
     }
 
@@ -123,7 +123,7 @@ mod tests {
             };
         }
         let facts = attempts.facts_of(&values);
-        attempts.put(id, &[HeldAttempt { facts, ..*attempt }]);
+        attempts.put(id, &[HeldAttempt { facts, ..*attempt }], Digests::default());
     }
 
     /// Incidents come, change and go, a few at a time: what is found each time is what a comparison of all with all finds.
@@ -137,7 +137,7 @@ mod tests {
                 let id = random.i64(1..60);
                 if random.u8(0..4) == 0 {
                     incidents.remove(&id);
-                    attempts.put(id, &[]);
+                    attempts.put(id, &[], Digests::default());
                 } else {
                     let incident = incident(&mut random);
                     put(&mut attempts, id, &incident);

@@ -45,8 +45,11 @@ static DIMENSIONS: [Dimension; 11] = [
 
 pub static HOUR: Dimension = time("hour", "date_trunc('hour', t.action_timestamp, 'UTC')");
 
+/// What counts over time are told apart by.
+pub static STATUS: Dimension = text("status", "t.execution_status");
+
 /// Dimensions of one question, at most.
-const MOST: usize = 3;
+pub const MOST: usize = 3;
 
 impl Dimension {
     /// The column of an incident whose text it is; `None` of a period.

@@ -116,6 +116,18 @@ impl IncidentFilter {
         Some(filter)
     }
 
+    /// What it asks of these facts and of the time, and what it asks beside that.
+    pub fn split(&self, is_first: impl Fn(&Fact) -> bool) -> (Self, Self) {
+        let (mut first, mut rest) = (self.clone(), self.clone());
+        for (place, fact) in FACTS.iter().enumerate() {
+            let other = if is_first(fact) { &mut rest } else { &mut first };
+            other.values[place].clear();
+        }
+        first.remediation_request_id = None;
+        (rest.since, rest.until) = (None, None);
+        (first, rest)
+    }
+
     /// Each part of it that the vector store has an index for, by itself.
     pub fn indexed(&self) -> Vec<IncidentFilter> {
         let none = IncidentFilter::default;

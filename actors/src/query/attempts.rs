@@ -1,10 +1,10 @@
-//! Success rates from the attempts in memory (`attempts/`).
+//! Answers from the attempts in memory (`attempts/`).
 
 use super::pipeline::Ask;
 use super::success_rate::{GetSuccessRate, SuccessRates};
 use super::totals::{IDLE, LOAD, PAUSE, TOO_MANY, Totals};
 use super::{Pools, Reader};
-use crate::attempts::{HeldAttempts, RateQuestion};
+use crate::attempts::{AttemptTable, HeldAttempts, RateQuestion};
 use crate::db::sqlstate::DatabaseError;
 use crate::db::transaction::Transaction;
 use crate::domain::bucket::Bucket;
@@ -22,7 +22,7 @@ use tokio_postgres::Error;
 
 /// The attempts that this actor's questions share.
 #[derive(Clone)]
-pub(super) struct AttemptRates {
+pub(super) struct Attempts {
     held: HeldAttempts,
     totals: Totals,
     metrics: Metrics,
@@ -42,6 +42,20 @@ struct LoadTurn {
     loading: Option<watch::Receiver<()>>,
 }
 
+/// What is done where the attempts are not held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unheld {
+    /// PostgreSQL answers.
+    Leave,
+    /// They are read, and the question waits for that.
+    Load,
+    /// They are read for the next questions; PostgreSQL answers this one.
+    LoadBeside,
+}
+
+/// The window in which an alert comes back, where nobody has said one yet.
+const WINDOW: Duration = Duration::from_secs(24 * 3600);
+
 /// How long a question waits at most for all attempts to be read: for PostgreSQL they are as much work.
 const PATIENCE: Duration = Duration::from_secs(4);
 
@@ -53,11 +67,11 @@ const RECENTLY: Duration = Duration::from_secs(120);
 /// How many times as long as reading all attempts has taken it is not done again.
 const RESTS: u32 = 4;
 
-impl AttemptRates {
+impl Attempts {
     pub fn new(totals: Totals, metrics: Metrics) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let passes = Arc::new(Semaphore::new(cores));
-        AttemptRates { held: HeldAttempts::default(), totals, metrics, passes, turn: Rc::default() }
+        Attempts { held: HeldAttempts::default(), totals, metrics, passes, turn: Rc::default() }
     }
 
     /// Gives the memory back where nobody has asked for long.
@@ -88,7 +102,8 @@ impl AttemptRates {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn rates(&self, reader: &Reader, message: &GetSuccessRate) -> Result<Option<SuccessRates>, ActorError> {
-        if !self.are_held(reader, message.recurrence_window, message.may_hold).await? {
+        let unheld = if message.may_hold { Unheld::Load } else { Unheld::Leave };
+        if !self.are_held(reader, Some(message.recurrence_window), unheld).await? {
             return Ok(None);
         }
         let asked = RateQuestion {
@@ -98,22 +113,48 @@ impl AttemptRates {
             limit: usize::try_from(message.limit).unwrap_or(usize::MAX),
             after: message.after.clone(),
         };
+        let rates = self.work(move |attempts| attempts.rates(&asked)).await?;
+        Ok(rates.map(SuccessRates::from))
+    }
+
+    /// What `read` makes of the attempts, as of now, for a filter that asks for no request; `None` where PostgreSQL is to be asked.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        reader: &Reader,
+        filter: &IncidentFilter,
+        read: impl FnOnce(&AttemptTable, &IncidentFilter) -> T + Send + 'static,
+    ) -> Result<Option<T>, ActorError> {
+        if filter.remediation_request_id.is_some() || !self.are_held(reader, None, Unheld::LoadBeside).await? {
+            return Ok(None);
+        }
+        let filter = filter.clone();
+        self.work(move |attempts| read(attempts, &filter)).await
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&AttemptTable) -> T + Send + 'static,
+    ) -> Result<Option<T>, ActorError> {
         let held = self.held.clone();
         // As many at once as there are cores: each takes some bytes for every attempt.
         let Ok(Ok(turn)) = timeout(left(), self.passes.clone().acquire_owned()).await else {
-            return Err(ActorError::Unavailable("too many success rates are asked for"));
+            return Err(ActorError::Unavailable("too many statistics are asked for"));
         };
         // Many attempts are more work than a thread for reads can be held up with.
-        let rates = tokio::task::spawn_blocking(move || {
-            let rates = held.read(|attempts| attempts.rates(&asked));
+        let done = tokio::task::spawn_blocking(move || {
+            let done = held.read(work);
             drop(turn);
-            rates
+            done
         });
-        Ok(rates.await.map_err(|_| ActorError::Internal)?.map(SuccessRates::from))
+        done.await.map_err(|_| ActorError::Internal)
     }
 
-    /// Whether the attempts are held, as they are now: what was committed before this was called is in them.
-    async fn are_held(&self, reader: &Reader, window: Duration, may_hold: bool) -> Result<bool, ActorError> {
+    /// Whether the attempts are held, as they are now: what was committed before this was called is in them. Recurrence is found out for
+    /// `window`, where one is asked for.
+    async fn are_held(&self, reader: &Reader, window: Option<Duration>, unheld: Unheld) -> Result<bool, ActorError> {
         // On distributed tables the notes say nothing of attempts.
         if reader.is_distributed {
             return Ok(false);
@@ -121,14 +162,14 @@ impl AttemptRates {
         let pools = reader.pools.clone()?;
         loop {
             let mut turn = self.turn.lock().await;
-            if may_hold {
+            if unheld != Unheld::Leave {
                 turn.asked = Some(Instant::now());
             } else if self.held.seen().is_none() {
                 return Ok(false);
             }
             if let Some(loading) = turn.loading.clone().filter(|loading| loading.has_changed().is_ok()) {
                 drop(turn);
-                if !may_hold || !has_ended(loading).await {
+                if unheld != Unheld::Load || !has_ended(loading).await {
                     return Ok(false);
                 }
                 continue;
@@ -136,6 +177,7 @@ impl AttemptRates {
             if !self.totals.are_held(reader).await? {
                 return Ok(false);
             }
+            let window = window.or_else(|| self.held.window()).unwrap_or(WINDOW);
             let (now, changed) = self.totals.changed_since(self.held.seen());
             if self.held.is_as_of(now, window) {
                 return Ok(true);
@@ -143,7 +185,7 @@ impl AttemptRates {
             if self.has_caught_up(&pools, now, &changed, window, reader.limit).await {
                 return Ok(self.fit_into_memory(&mut turn));
             }
-            if !may_hold || turn.next_load.is_some_and(|next| Instant::now() < next) {
+            if unheld == Unheld::Leave || turn.next_load.is_some_and(|next| Instant::now() < next) {
                 return Ok(false);
             }
             // They are of no use any more.
@@ -226,7 +268,7 @@ impl AttemptRates {
         drop(turn);
         let Some(window) = self.held.window().filter(|_| is_asked) else { return };
         let attempts = self.clone();
-        actix::spawn(async move { _ = attempts.are_held(&reader, window, false).await });
+        actix::spawn(async move { _ = attempts.are_held(&reader, Some(window), Unheld::Leave).await });
     }
 }
 

@@ -1,7 +1,9 @@
 use super::QueryActor;
+use super::count_incidents::are_few;
 use super::groups::{behind, columns, key, names, values};
 use super::rows::raw_json;
 use super::totals::{Rest, place_of};
+use crate::attempts::{AttemptTable, GroupCount};
 use crate::db::statement::{ComposedStatement, FactSource, SqlValue, conditions, where_all};
 use crate::domain::dimension::Dimension;
 use crate::domain::filter::IncidentFilter;
@@ -56,7 +58,7 @@ impl Handler<GetCounts> for QueryActor {
     type Result = ResponseFuture<Result<PeriodCounts, ActorError>>;
 
     fn handle(&mut self, message: GetCounts, _: &mut Self::Context) -> Self::Result {
-        let (reader, totals) = (self.reader(), self.totals.clone());
+        let (reader, totals, attempts) = (self.reader(), self.totals.clone(), self.attempts.clone());
         Box::pin(async move {
             let message = Arc::new(message);
             if let Some(places) = message.group_by.iter().map(|dimension| place_of(dimension.column()?)).collect() {
@@ -65,6 +67,15 @@ impl Handler<GetCounts> for QueryActor {
                     held(&asked, places, fit, minutes, rest)
                 };
                 if let Some(counts) = totals.read(&reader, &message.filter, read).await? {
+                    return Ok(counts);
+                }
+            }
+            if !are_few(&reader, &message.filter).await? {
+                let asked = message.clone();
+                let read = move |attempts: &AttemptTable, filter: &IncidentFilter| {
+                    of_attempts(&asked, attempts.count_groups(filter, asked.interval, &asked.group_by))
+                };
+                if let Some(counts) = attempts.read(&reader, &message.filter, read).await? {
                     return Ok(counts);
                 }
             }
@@ -77,6 +88,17 @@ impl Handler<GetCounts> for QueryActor {
 type ByStatus = BTreeMap<String, i64>;
 /// The values of a group's dimensions. Those that are not known come last.
 type GroupKey = Vec<(bool, Option<String>)>;
+/// The start of a period, a group of it, and its counts.
+type Entry = (DateTime<Utc>, GroupKey, ByStatus);
+
+fn of_attempts(message: &GetCounts, counts: Vec<GroupCount>) -> PeriodCounts {
+    let mut entries: BTreeMap<(DateTime<Utc>, GroupKey), ByStatus> = BTreeMap::new();
+    for GroupCount { time, values, status, count } in counts {
+        *entries.entry((time, walked(&values))).or_default().entry(status.unwrap_or_default()).or_default() += count;
+    }
+    let entries = entries.into_iter().map(|((time, key), counts)| (time, key, counts));
+    page(message, entries.filter(|(time, key, _)| is_behind(message, *time, key)).collect())
+}
 
 /// The counts, period by period, until there are enough.
 fn held(
@@ -117,10 +139,9 @@ fn held(
         };
     }
     let limit = usize::try_from(message.limit).unwrap_or(usize::MAX);
-    let after = message.after.as_ref();
-    let mut entries: Vec<(DateTime<Utc>, GroupKey, ByStatus)> = Vec::new();
+    let mut entries: Vec<Entry> = Vec::new();
     let mut hour = minutes.0.div_euclid(MINUTES_OF_AN_HOUR);
-    if let Some(start) = after.and_then(|after| DateTime::from_timestamp(after.rank, 0)) {
+    if let Some(start) = message.after.as_ref().and_then(|after| DateTime::from_timestamp(after.rank, 0)) {
         hour = hour.max(minute_of(start).div_euclid(MINUTES_OF_AN_HOUR));
         others = others.split_off(&start);
     }
@@ -151,20 +172,30 @@ fn held(
         }
         for (key, mut counts) in period {
             counts.retain(|_, count| *count > 0);
-            let is_behind = after.is_none_or(|after| (start.timestamp(), &key) > (after.rank, &walked(&after.key)));
-            if is_behind && !counts.is_empty() {
+            if is_behind(message, start, &key) && !counts.is_empty() {
                 entries.push((start, key, counts));
             }
         }
         hour = minute_of(end).div_euclid(MINUTES_OF_AN_HOUR);
     }
+    page(message, entries)
+}
+
+/// Whether an entry comes after those that a walk has had.
+fn is_behind(message: &GetCounts, start: DateTime<Utc>, key: &GroupKey) -> bool {
+    message.after.as_ref().is_none_or(|after| (start.timestamp(), key) > (after.rank, &walked(&after.key)))
+}
+
+/// The first of these entries, as many as are asked for.
+fn page(message: &GetCounts, mut entries: Vec<Entry>) -> PeriodCounts {
+    let limit = usize::try_from(message.limit).unwrap_or(usize::MAX);
     let more = entries.len() > limit;
     entries.truncate(limit);
     let next = entries.last().filter(|_| more).map(|(time, key, _)| WalkCursor {
         rank: time.timestamp(),
         key: key.iter().map(|(_, text)| text.clone()).collect(),
     });
-    let entry = |(time, key, counts): (DateTime<Utc>, GroupKey, ByStatus)| PeriodCount {
+    let entry = |(time, key, counts): Entry| PeriodCount {
         time,
         group: message.group_by.iter().zip(key).map(|(by, (_, text))| (by.name.to_owned(), text.into())).collect(),
         counts: serde_json::value::to_raw_value(&counts).ok(),

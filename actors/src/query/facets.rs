@@ -1,5 +1,7 @@
 use super::QueryActor;
+use super::count_incidents::are_few;
 use super::totals::{Rest, place_of};
+use crate::attempts::AttemptTable;
 use crate::db::statement::{ComposedStatement, FactSource, conditions, where_all};
 use crate::domain::facts::Fact;
 use crate::domain::filter::IncidentFilter;
@@ -42,7 +44,7 @@ impl Handler<GetFacets> for QueryActor {
     type Result = ResponseFuture<Result<Vec<Facet>, ActorError>>;
 
     fn handle(&mut self, message: GetFacets, _: &mut Self::Context) -> Self::Result {
-        let (reader, totals) = (self.reader(), self.totals.clone());
+        let (reader, totals, attempts) = (self.reader(), self.totals.clone(), self.attempts.clone());
         Box::pin(async move {
             let places: Option<Vec<(&'static Fact, usize)>> =
                 message.fields.iter().map(|fact| Some((*fact, place_of(fact.column)?))).collect();
@@ -50,6 +52,14 @@ impl Handler<GetFacets> for QueryActor {
                 let read =
                     move |fit: &Fit<'_>, minutes: (i32, i32), rest: &[Rest<'_>]| facets(&places, fit, minutes, rest);
                 if let Some(facets) = totals.read(&reader, &message.filter, read).await? {
+                    return Ok(facets);
+                }
+            }
+            if !are_few(&reader, &message.filter).await? {
+                let fields = message.fields.clone();
+                let read =
+                    move |attempts: &AttemptTable, filter: &IncidentFilter| of_attempts(fields, attempts, filter);
+                if let Some(Some(facets)) = attempts.read(&reader, &message.filter, read).await? {
                     return Ok(facets);
                 }
             }
@@ -68,17 +78,25 @@ fn facets(facts: &[(&'static Fact, usize)], fit: &Fit<'_>, minutes: (i32, i32), 
         for (value, count) in others.iter().filter_map(|(values, count)| Some((values[*place]?, *count))) {
             *by_value.entry(value).or_default() += count;
         }
-        let mut values: Vec<(&str, i64)> = by_value.into_iter().filter(|(_, count)| *count > 0).collect();
-        values.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-        let more = values.len() > MOST;
-        let values = values.into_iter().take(MOST);
-        Facet {
-            fact,
-            values: values.map(|(value, count)| FacetValue { value: value.to_owned(), count }).collect(),
-            more,
-        }
+        facet(fact, by_value)
     };
     facts.iter().map(of_fact).collect()
+}
+
+/// The values of facts that attempts are told apart by; `None` where one is none of these.
+fn of_attempts(facts: Vec<&'static Fact>, attempts: &AttemptTable, filter: &IncidentFilter) -> Option<Vec<Facet>> {
+    let columns: Vec<&str> = facts.iter().map(|fact| fact.column).collect();
+    let counts = attempts.count_values(filter, &columns)?;
+    Some(facts.into_iter().zip(counts).map(|(fact, by_value)| facet(fact, by_value)).collect())
+}
+
+/// The facet of a fact of which it is known how many incidents have each value.
+fn facet<'v>(fact: &'static Fact, by_value: impl IntoIterator<Item = (&'v str, i64)>) -> Facet {
+    let mut values: Vec<(&str, i64)> = by_value.into_iter().filter(|(_, count)| *count > 0).collect();
+    values.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let more = values.len() > MOST;
+    let value = |(value, count): (&str, i64)| FacetValue { value: value.to_owned(), count };
+    Facet { fact, values: values.into_iter().take(MOST).map(value).collect(), more }
 }
 
 fn answer(message: &GetFacets, rows: Vec<Row>) -> Vec<Facet> {

@@ -1,3 +1,5 @@
+use super::attempts::Attempts;
+use super::count_incidents::count;
 use super::incident::{Incident, columns};
 use super::pipeline::Ask;
 use super::totals::Totals;
@@ -16,7 +18,7 @@ use chrono::{DateTime, Utc};
 use futures_util::join;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
-use tokio_postgres::{Error, Row};
+use tokio_postgres::Row;
 
 /// Asks for a page of incidents.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Message)]
@@ -61,22 +63,29 @@ impl Handler<ListIncidents> for QueryActor {
     fn handle(&mut self, message: ListIncidents, _: &mut Self::Context) -> Self::Result {
         let kind = Rc::new(message);
         let asked = kind.clone();
-        let (reader, totals) = (self.reader(), self.totals.clone());
-        let read =
-            |waiting: Waiting| waiting.scope(|| async move { list(&reader, &totals, asked).await.map(Arc::new) });
+        let (reader, totals, attempts) = (self.reader(), self.totals.clone(), self.attempts.clone());
+        let read = |waiting: Waiting| {
+            waiting.scope(|| async move { list(&reader, &totals, &attempts, asked).await.map(Arc::new) })
+        };
         Box::pin(self.pages.ask(kind, Waiting::current(), read))
     }
 }
 
-async fn list(reader: &Reader, totals: &Totals, message: Rc<ListIncidents>) -> Result<IncidentPage, ActorError> {
+async fn list(
+    reader: &Reader,
+    totals: &Totals,
+    attempts: &Attempts,
+    message: Rc<ListIncidents>,
+) -> Result<IncidentPage, ActorError> {
+    let count = || count(reader, totals, attempts, &message.filter);
     let (page, total) = if !message.total {
         (read_page(reader, totals, &message).await?, None)
     } else if CountedFilter::of(&message.filter).is_some_and(|counted| counted.facts() > 1) {
         // Filters that fit nothing together would have the page look through all that fit one of them.
-        let total = count(reader, totals, &message).await?;
+        let total = count().await?;
         (if total > 0 { read_page(reader, totals, &message).await? } else { Vec::new() }, Some(total))
     } else {
-        let (page, total) = join!(read_page(reader, totals, &message), count(reader, totals, &message));
+        let (page, total) = join!(read_page(reader, totals, &message), count());
         (page?, Some(total?))
     };
     Ok(page_of(&message, page, total))
@@ -96,8 +105,7 @@ async fn read_page(reader: &Reader, totals: &Totals, message: &Rc<ListIncidents>
             None => {
                 let asked = message.clone();
                 let placing = if reader.is_distributed { Placing::Distributed } else { Placing::Whole };
-                let read =
-                    async move |ask: Ask<'_>| run(&ask, &page_statement(&asked, minutes.as_ref(), placing)).await;
+                let read = async move |ask: Ask<'_>| ask.run(&page_statement(&asked, minutes.as_ref(), placing)).await;
                 reader.read_either("query.list_incidents", quick, read).await?
             }
         };
@@ -135,22 +143,6 @@ async fn read_parts(
     Ok(Some(page.map(|(_, _, row)| row).collect()))
 }
 
-/// The exact total of a filter: by the counts, or where they cannot tell by PostgreSQL.
-async fn count(reader: &Reader, totals: &Totals, message: &Rc<ListIncidents>) -> Result<i64, ActorError> {
-    if let Some(total) = totals.count(reader, &message.filter).await? {
-        return Ok(total);
-    }
-    let asked = message.clone();
-    let read = async move |ask: Ask<'_>| run(&ask, &total_statement(&asked.filter)).await;
-    let rows = reader.read_either("query.count_incidents", false, read).await?;
-    Ok(rows.first().map_or(0, |row| row.get(0)))
-}
-
-async fn run(ask: &Ask<'_>, statement: &ComposedStatement<'_>) -> Result<Vec<Row>, Error> {
-    let prepared = ask.prepare(&statement.sql).await?;
-    ask.client().query(&prepared, &statement.params()).await
-}
-
 fn page_of(message: &ListIncidents, mut rows: Vec<Row>, total: Option<i64>) -> IncidentPage {
     let limit = usize::try_from(message.limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
@@ -169,15 +161,6 @@ fn page_of(message: &ListIncidents, mut rows: Vec<Row>, total: Option<i64>) -> I
 
 /// Limits that have a statement of their own: with a number in it PostgreSQL plans for a short page.
 const LIMITS: [i64; 9] = [1, 10, 20, 25, 50, 100, 200, 500, 1000];
-
-/// The statement of a total that the counts cannot tell.
-fn total_statement(filter: &IncidentFilter) -> ComposedStatement<'_> {
-    let mut values = Vec::new();
-    let clauses = conditions(filter, FactSource::OfIncidents, &mut values);
-    let sql =
-        format!("-- query.count_incidents\nSELECT count(*)\nFROM resource_action_traces AS t{}", where_all(&clauses));
-    ComposedStatement { sql, values }
-}
 
 /// How many rows a page reads. One more than asked for tells whether there is more. A few are thrown away where the limit is an odd one.
 fn rows_of(message: &ListIncidents) -> i64 {

@@ -1,6 +1,7 @@
 //! Reads incidents, audits and steps back, from a pool that no write waits for.
 
 mod attempts;
+mod count_incidents;
 mod counts;
 mod describe_incident;
 mod facets;
@@ -58,7 +59,7 @@ use crate::single_flight::{Joining, SingleFlight};
 use crate::supervise::Alive;
 use crate::waiting::{awaited_handlers, left};
 use actix::prelude::*;
-use attempts::AttemptRates;
+use attempts::Attempts;
 use futures_util::join;
 use pipeline::{Ask, Pipeline};
 use shard_reader::ShardReader;
@@ -74,7 +75,7 @@ pub struct QueryActor {
     pools: Option<Pools>,
     pages: SingleFlight<Rc<ListIncidents>, Arc<IncidentPage>>,
     totals: Totals,
-    attempts: AttemptRates,
+    attempts: Attempts,
     _alive: Alive,
 }
 
@@ -100,7 +101,7 @@ impl QueryActor {
         let totals = Totals::new();
         QueryActor {
             settings,
-            attempts: AttemptRates::new(totals.clone(), metrics.clone()),
+            attempts: Attempts::new(totals.clone(), metrics.clone()),
             metrics,
             pools: None,
             pages: SingleFlight::new(Joining::BeforeStart),

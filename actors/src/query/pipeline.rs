@@ -5,13 +5,14 @@ use crate::db::connection::Connection;
 use crate::db::pool::Pool;
 use crate::db::pool_state::PoolState;
 use crate::db::sqlstate::{DatabaseError, DatabaseFault};
+use crate::db::statement::ComposedStatement;
 use crate::db::transaction::bounded;
 use crate::metrics::OpenConnections;
 use crate::waiting::Waiting;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
-use tokio_postgres::{Client, Error, Statement};
+use tokio_postgres::{Client, Error, Row, Statement};
 
 /// The shared connections.
 pub(super) struct Pipeline {
@@ -168,5 +169,11 @@ impl<'a> Ask<'a> {
             Ask::Shared(shared) => shared.connection.lock().await.prepare(sql).await,
             Ask::Own(connection, _) => connection.lock().await.prepare(sql).await,
         }
+    }
+
+    /// Runs a statement, prepared.
+    pub async fn run(&self, statement: &ComposedStatement<'_>) -> Result<Vec<Row>, Error> {
+        let prepared = self.prepare(&statement.sql).await?;
+        self.client().query(&prepared, &statement.params()).await
     }
 }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
-use tokio_postgres::{Error, Row};
+use tokio_postgres::Row;
 
 /// The counts that this actor's questions share.
 #[derive(Clone)]
@@ -310,10 +310,7 @@ async fn rest(reader: &Reader, filter: &IncidentFilter, parts: &[PartOfPeriod]) 
         return Ok(Vec::new());
     }
     let statement = rest_statement(filter, parts);
-    let read = async |ask: Ask<'_>| -> Result<Vec<Row>, Error> {
-        let prepared = ask.prepare(&statement.sql).await?;
-        ask.client().query(&prepared, &statement.params()).await
-    };
+    let read = async |ask: Ask<'_>| ask.run(&statement).await;
     reader.read_either("query.count_rest", true, read).await
 }
 

@@ -1,0 +1,139 @@
+//! How many incidents fit a filter, from their attempts in memory: for facts that have too many values to be counted by (`totals/`).
+
+use super::groups::{Groups, fitting};
+use super::held::{AttemptSlot, AttemptTable};
+use super::place_of;
+use crate::domain::dimension::{Dimension, STATUS};
+use crate::domain::facts::only_filtered;
+use crate::domain::filter::{IncidentFilter, TimeBound};
+use chrono::{DateTime, Utc};
+use hashbrown::HashMap;
+use std::ops::Range;
+
+/// The incidents of one group and one period that have one status.
+#[derive(Debug, PartialEq)]
+pub(crate) struct GroupCount {
+    /// The start of the period.
+    pub time: DateTime<Utc>,
+    /// The values of the dimensions.
+    pub values: Vec<Option<String>>,
+    pub status: Option<String>,
+    pub count: i64,
+}
+
+/// What a filter asks for beside the facts that attempts are told apart by.
+struct Asked {
+    times: Range<i64>,
+    /// The digests that each of the other facts may have; none where any will do.
+    digests: Vec<Vec<u64>>,
+}
+
+impl AttemptTable {
+    /// Calls `take` with the slots whose times fit the filter, and whose facts that are only filtered by.
+    pub(super) fn fitting(&self, filter: &IncidentFilter, take: &mut impl FnMut(u32, &AttemptSlot)) {
+        let asked = self.asked(filter);
+        let all = 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        let narrowest = self.digests.iter().zip(&asked.digests).filter(|(_, wanted)| !wanted.is_empty());
+        match narrowest.min_by_key(|(_, wanted)| wanted.len()) {
+            None => all.for_each(|at| self.take_fitting(&asked, at, take)),
+            Some((column, wanted)) => {
+                for (at, digest) in all.zip(column) {
+                    if wanted.contains(digest) {
+                        self.take_fitting(&asked, at, take);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same of one incident.
+    pub(super) fn of_incident(&self, incident: i64, filter: &IncidentFilter, take: &mut impl FnMut(u32, &AttemptSlot)) {
+        let asked = self.asked(filter);
+        self.slots_of(incident).for_each(|at| self.take_fitting(&asked, at, take));
+    }
+
+    fn asked(&self, filter: &IncidentFilter) -> Asked {
+        let bound = |bound: Option<TimeBound>| bound.map(|bound| bound.at.timestamp_micros());
+        let of_fact = |fact| filter.values_of(fact).iter().map(|text| self.digest(Some(text))).collect();
+        Asked {
+            times: bound(filter.since).unwrap_or(i64::MIN)..bound(filter.until).unwrap_or(i64::MAX),
+            digests: only_filtered().map(of_fact).collect(),
+        }
+    }
+
+    fn take_fitting(&self, asked: &Asked, at: u32, take: &mut impl FnMut(u32, &AttemptSlot)) {
+        let Some(slot) = self.slots.get(at as usize).filter(|slot| slot.is_used) else { return };
+        let fits =
+            |(column, wanted): (&Vec<u64>, &Vec<u64>)| wanted.is_empty() || wanted.contains(&column[at as usize]);
+        if asked.times.contains(&slot.attempt.time) && self.digests.iter().zip(&asked.digests).all(fits) {
+            take(at, slot);
+        }
+    }
+
+    /// Calls `take` with the times and facts of the incidents whose times fit the filter, and whose facts that are only filtered by.
+    fn incidents(&self, filter: &IncidentFilter, take: &mut impl FnMut(i64, u32)) {
+        let is_alike = self.facts_of_incident.is_empty();
+        self.fitting(filter, &mut |_, slot| {
+            if slot.attempt.is_last {
+                let other = if is_alike { None } else { self.facts_of_incident.get(&slot.incident) };
+                take(slot.attempt.time, other.copied().unwrap_or(slot.attempt.facts));
+            }
+        });
+    }
+
+    /// How many incidents fit.
+    pub(crate) fn count(&self, filter: &IncidentFilter) -> i64 {
+        let fitting = fitting(&self.facts, filter);
+        let mut count = 0;
+        self.incidents(filter, &mut |_, facts| count += i64::from(fitting.has(facts)));
+        count
+    }
+
+    /// How many incidents that fit have each value of these columns, column by column; `None` where the values of one are not held.
+    pub(crate) fn count_values(&self, filter: &IncidentFilter, columns: &[&str]) -> Option<Vec<HashMap<&str, i64>>> {
+        let places: Vec<usize> = columns.iter().map(|column| place_of(column)).collect::<Option<_>>()?;
+        let fitting = fitting(&self.facts, filter);
+        let mut by_facts = vec![0i64; self.facts.len()];
+        self.incidents(filter, &mut |_, facts| by_facts[facts as usize] += i64::from(fitting.has(facts)));
+        let of_place = |place: usize| {
+            let mut by_value: HashMap<&str, i64> = HashMap::new();
+            for (facts, count) in (0..).zip(&by_facts).filter(|(_, count)| **count > 0) {
+                if let Some(value) = self.facts.text(facts, place) {
+                    *by_value.entry(value).or_default() += count;
+                }
+            }
+            by_value
+        };
+        Some(places.into_iter().map(of_place).collect())
+    }
+
+    /// How many incidents that fit there are by period, group and status.
+    pub(crate) fn count_groups(
+        &self,
+        filter: &IncidentFilter,
+        interval: &'static Dimension,
+        group_by: &[&'static Dimension],
+    ) -> Vec<GroupCount> {
+        let dimensions: Vec<&'static Dimension> =
+            [interval, &STATUS].into_iter().chain(group_by.iter().copied()).collect();
+        let mut groups = Groups::new(&self.facts, filter, &dimensions);
+        let mut counts: Vec<i64> = Vec::new();
+        self.incidents(filter, &mut |time, facts| {
+            let Some(group) = groups.of(facts, time) else { return };
+            if group as usize == counts.len() {
+                counts.push(0);
+            }
+            counts[group as usize] += 1;
+        });
+        let text = |group: u32, at: usize| groups.key(group, at).map(str::to_owned);
+        let group = |(group, count): (u32, i64)| {
+            Some(GroupCount {
+                time: groups.start(group, 0)?,
+                values: (2..dimensions.len()).map(|at| text(group, at)).collect(),
+                status: text(group, 1),
+                count,
+            })
+        };
+        (0..).zip(counts).filter_map(group).collect()
+    }
+}
