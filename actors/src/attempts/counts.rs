@@ -1,8 +1,7 @@
 //! How many incidents fit a filter, from their attempts in memory: for facts that have too many values to be counted by (`totals/`).
 
 use super::groups::{Groups, fitting};
-use super::held::{AttemptSlot, AttemptTable};
-use super::place_of;
+use super::held::{AttemptSlot, AttemptTable, NO_INCIDENT};
 use crate::domain::dimension::{Dimension, STATUS};
 use crate::domain::facts::only_filtered;
 use crate::domain::filter::{IncidentFilter, TimeBound};
@@ -32,24 +31,13 @@ impl AttemptTable {
     /// Calls `take` with the slots whose times fit the filter, and whose facts that are only filtered by.
     pub(super) fn fitting(&self, filter: &IncidentFilter, take: &mut impl FnMut(u32, &AttemptSlot)) {
         let asked = self.asked(filter);
-        let all = 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        let narrowest = self.digests.iter().zip(&asked.digests).filter(|(_, wanted)| !wanted.is_empty());
-        match narrowest.min_by_key(|(_, wanted)| wanted.len()) {
-            None => all.for_each(|at| self.take_fitting(&asked, at, take)),
-            Some((column, wanted)) => {
-                for (at, digest) in all.zip(column) {
-                    if wanted.contains(digest) {
-                        self.take_fitting(&asked, at, take);
-                    }
-                }
-            }
-        }
+        (0..).zip(&self.slots).filter(|(at, _)| self.fits(&asked, *at)).for_each(|(at, slot)| take(at, slot));
     }
 
     /// The same of one incident.
     pub(super) fn of_incident(&self, incident: i64, filter: &IncidentFilter, take: &mut impl FnMut(u32, &AttemptSlot)) {
         let asked = self.asked(filter);
-        self.slots_of(incident).for_each(|at| self.take_fitting(&asked, at, take));
+        self.slots_of(incident).filter(|at| self.fits(&asked, *at)).for_each(|at| take(at, &self.slots[at as usize]));
     }
 
     fn asked(&self, filter: &IncidentFilter) -> Asked {
@@ -61,24 +49,37 @@ impl AttemptTable {
         }
     }
 
-    fn take_fitting(&self, asked: &Asked, at: u32, take: &mut impl FnMut(u32, &AttemptSlot)) {
-        let Some(slot) = self.slots.get(at as usize).filter(|slot| slot.is_used) else { return };
-        let fits =
-            |(column, wanted): (&Vec<u64>, &Vec<u64>)| wanted.is_empty() || wanted.contains(&column[at as usize]);
-        if asked.times.contains(&slot.attempt.time) && self.digests.iter().zip(&asked.digests).all(fits) {
-            take(at, slot);
-        }
+    fn fits(&self, asked: &Asked, at: u32) -> bool {
+        let (at, incidents) = (at as usize, &self.incidents);
+        let fits = |(column, wanted): (&Vec<u64>, &Vec<u64>)| wanted.is_empty() || wanted.contains(&column[at]);
+        self.slots[at].is_used
+            && asked.times.contains(&incidents.times[at])
+            && incidents.digests.iter().zip(&asked.digests).all(fits)
     }
 
     /// Calls `take` with the times and facts of the incidents whose times fit the filter, and whose facts that are only filtered by.
     fn incidents(&self, filter: &IncidentFilter, take: &mut impl FnMut(i64, u32)) {
-        let is_alike = self.facts_of_incident.is_empty();
-        self.fitting(filter, &mut |_, slot| {
-            if slot.attempt.is_last {
-                let other = if is_alike { None } else { self.facts_of_incident.get(&slot.incident) };
-                take(slot.attempt.time, other.copied().unwrap_or(slot.attempt.facts));
+        let (asked, incidents) = (self.asked(filter), &self.incidents);
+        let mut wanted = incidents.digests.iter().zip(&asked.digests).filter(|(_, wanted)| !wanted.is_empty());
+        let (first, second) = (wanted.next(), wanted.next());
+        let is_timed = asked.times != (i64::MIN..i64::MAX);
+        let mut take = |at: usize| {
+            let (time, facts) = (incidents.times[at], incidents.facts[at]);
+            let fits = second.is_none_or(|(column, wanted)| wanted.contains(&column[at]));
+            if facts != NO_INCIDENT && fits && (!is_timed || asked.times.contains(&time)) {
+                take(time, facts);
             }
-        });
+        };
+        match first.map(|(column, wanted)| (column, &wanted[..])) {
+            None => (0..incidents.facts.len()).for_each(take),
+            // The usual one, and the quickest.
+            Some((column, [digest])) => {
+                (0..).zip(column).filter(|(_, known)| *known == digest).for_each(|(at, _)| take(at))
+            }
+            Some((column, wanted)) => {
+                (0..).zip(column).filter(|(_, known)| wanted.contains(known)).for_each(|(at, _)| take(at))
+            }
+        }
     }
 
     /// How many incidents fit.
@@ -89,22 +90,21 @@ impl AttemptTable {
         count
     }
 
-    /// How many incidents that fit have each value of these columns, column by column; `None` where the values of one are not held.
-    pub(crate) fn count_values(&self, filter: &IncidentFilter, columns: &[&str]) -> Option<Vec<HashMap<&str, i64>>> {
-        let places: Vec<usize> = columns.iter().map(|column| place_of(column)).collect::<Option<_>>()?;
+    /// How many incidents that fit have each value of these facts, which attempts are told apart by, fact by fact.
+    pub(crate) fn count_values(&self, filter: &IncidentFilter, places: &[usize]) -> Vec<HashMap<&str, i64>> {
         let fitting = fitting(&self.facts, filter);
         let mut by_facts = vec![0i64; self.facts.len()];
         self.incidents(filter, &mut |_, facts| by_facts[facts as usize] += i64::from(fitting.has(facts)));
-        let of_place = |place: usize| {
+        let of_place = |place: &usize| {
             let mut by_value: HashMap<&str, i64> = HashMap::new();
             for (facts, count) in (0..).zip(&by_facts).filter(|(_, count)| **count > 0) {
-                if let Some(value) = self.facts.text(facts, place) {
+                if let Some(value) = self.facts.text(facts, *place) {
                     *by_value.entry(value).or_default() += count;
                 }
             }
             by_value
         };
-        Some(places.into_iter().map(of_place).collect())
+        places.iter().map(of_place).collect()
     }
 
     /// How many incidents that fit there are by period, group and status.

@@ -1,4 +1,4 @@
-//! The attempts of all incidents as rows of some 60 bytes.
+//! The attempts of all incidents as rows of some 80 bytes.
 
 use super::place_of;
 use crate::domain::facts::{GROUPED, ONLY_FILTERED};
@@ -68,14 +68,52 @@ pub(super) struct Openings {
     pub last: i64,
 }
 
+/// What an incident is counted by. Its action may be another one than that of its last attempt.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct CountedBy {
+    pub facts: u32,
+    pub digests: Digests,
+}
+
+/// Of each slot with the last attempt of an incident what the incident is counted by.
+#[derive(Default)]
+pub(super) struct IncidentColumns {
+    /// [`NO_INCIDENT`] where the slot is not one of these.
+    pub facts: Vec<u32>,
+    /// In microseconds since 1970.
+    pub times: Vec<i64>,
+    pub digests: [Vec<u64>; ONLY_FILTERED],
+}
+
+pub(super) const NO_INCIDENT: u32 = u32::MAX;
+
+impl IncidentColumns {
+    fn set(&mut self, slot: u32, attempt: &HeldAttempt, of_incident: CountedBy) {
+        let slot = slot as usize;
+        if slot >= self.facts.len() {
+            self.facts.resize(slot + 1, NO_INCIDENT);
+            self.times.resize(slot + 1, 0);
+            self.digests.iter_mut().for_each(|column| column.resize(slot + 1, 0));
+        }
+        self.facts[slot] = if attempt.is_last { of_incident.facts } else { NO_INCIDENT };
+        self.times[slot] = attempt.time;
+        for (column, digest) in self.digests.iter_mut().zip(of_incident.digests) {
+            column[slot] = digest;
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let digests: usize = self.digests.iter().map(Vec::capacity).sum();
+        self.facts.capacity() * size_of::<u32>() + (self.times.capacity() + digests) * size_of::<u64>()
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct AttemptTable {
     pub(super) facts: AttemptFacts,
     pub(super) slots: Vec<AttemptSlot>,
-    /// The digests of each slot, fact by fact: looking for one of them reads nothing else.
-    pub(super) digests: [Vec<u64>; ONLY_FILTERED],
-    /// The facts of incidents whose action is another one than that of their last attempt.
-    pub(super) facts_of_incident: HashMap<i64, u32>,
+    /// Column by column, so that counting incidents reads what it asks for and nothing else.
+    pub(super) incidents: IncidentColumns,
     free: Vec<u32>,
     /// The slots of each incident, found by its id.
     by_incident: HashTable<u32>,
@@ -131,8 +169,7 @@ impl AttemptTable {
     }
 
     /// Puts the attempts of an incident in the place of those that it had.
-    pub(super) fn put(&mut self, incident: i64, attempts: &[HeldAttempt], digests: Digests) {
-        self.facts_of_incident.remove(&incident);
+    pub(super) fn put(&mut self, incident: i64, of_incident: CountedBy, attempts: &[HeldAttempt]) {
         let had: Vec<u32> = self.slots_of(incident).collect();
         for (at, attempt) in attempts.iter().enumerate() {
             let slot = match had.get(at) {
@@ -148,7 +185,6 @@ impl AttemptTable {
                         let next = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
                         let (attempt, is_used) = (*attempt, false);
                         self.slots.push(AttemptSlot { incident, attempt, is_used, recurred: false, is_new: true });
-                        self.digests.iter_mut().for_each(|column| column.push(0));
                         next
                     });
                     self.set(slot, incident, attempt, None);
@@ -158,9 +194,7 @@ impl AttemptTable {
                     slot
                 }
             };
-            for (column, digest) in self.digests.iter_mut().zip(digests) {
-                column[slot as usize] = digest;
-            }
+            self.incidents.set(slot, attempt, of_incident);
         }
         for slot in had.into_iter().skip(attempts.len()) {
             self.remove(slot);
@@ -183,6 +217,7 @@ impl AttemptTable {
     fn remove(&mut self, slot: u32) {
         let AttemptSlot { incident, attempt, .. } = self.slots[slot as usize];
         self.slots[slot as usize].is_used = false;
+        self.incidents.facts[slot as usize] = NO_INCIDENT;
         self.touch(&attempt);
         let hash = self.hasher.hash_one(incident);
         if let Ok(entry) = self.by_incident.find_entry(hash, |found| *found == slot) {
@@ -218,8 +253,7 @@ impl AttemptTable {
         let places = self.slots_of_place.capacity() * size_of::<Vec<u32>>() + self.places.capacity() * 17;
         let of_places: usize = self.slots_of_place.iter().map(Vec::capacity).sum();
         self.slots.capacity() * size_of::<AttemptSlot>()
-            + self.digests.iter().map(Vec::capacity).sum::<usize>() * size_of::<u64>()
-            + self.facts_of_incident.capacity() * 17
+            + self.incidents.bytes()
             + self.by_incident.capacity() * 6
             + (of_places + self.place_of_facts.capacity() + self.free.capacity()) * size_of::<u32>()
             + places

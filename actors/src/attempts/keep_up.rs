@@ -1,6 +1,6 @@
 //! Keeps the attempts in memory up with the database, by what the notes of the counts say.
 
-use super::held::{AttemptTable, Digests, End, HeldAttempt};
+use super::held::{AttemptTable, CountedBy, End, HeldAttempt};
 use super::place_of;
 use crate::db::template::sql;
 use crate::db::transaction::Transaction;
@@ -179,7 +179,7 @@ impl HeldAttempts {
                 }
             }
             for incident in gone {
-                held.attempts.put(incident, &[], Digests::default());
+                held.attempts.put(incident, CountedBy::default(), &[]);
             }
             held.attempts.find_recurred(micros(window));
             held.seen = Some(now);
@@ -332,12 +332,9 @@ fn put(attempts: &mut AttemptTable, row: &Row, earlier: &mut Earlier) {
             is_last: false,
         });
     }
-    attempts.put(incident, &all, digests);
-    let action = place_of("action_type");
-    let stated = row.get::<_, Option<&str>>("stated_action");
-    if let Some(action) = action.filter(|action| values[*action] != stated) {
-        values[action] = stated;
-        let facts = attempts.facts_of(&values);
-        attempts.facts_of_incident.insert(incident, facts);
+    if let Some(action) = place_of("action_type") {
+        values[action] = row.get("stated_action");
     }
+    let facts = attempts.facts_of(&values);
+    attempts.put(incident, CountedBy { facts, digests }, &all);
 }

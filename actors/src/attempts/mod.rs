@@ -17,6 +17,6 @@ pub(crate) use rates::{RateQuestion, Rates};
 use crate::domain::facts::grouped;
 
 /// The place of a column among the facts that attempts are told apart by.
-fn place_of(column: &str) -> Option<usize> {
+pub(crate) fn place_of(column: &str) -> Option<usize> {
     grouped().position(|fact| fact.column == column)
 }

@@ -91,7 +91,7 @@ impl AllOpenings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::held::{Digests, HeldAttempt};
+    use super::super::held::{CountedBy, HeldAttempt};
     use super::*;
     use crate::domain::facts::{GROUPED, grouped};
     use fastrand::Rng;
@@ -123,7 +123,7 @@ mod tests {
             };
         }
         let facts = attempts.facts_of(&values);
-        attempts.put(id, &[HeldAttempt { facts, ..*attempt }], Digests::default());
+        attempts.put(id, CountedBy::default(), &[HeldAttempt { facts, ..*attempt }]);
     }
 
     /// Incidents come, change and go, a few at a time: what is found each time is what a comparison of all with all finds.
@@ -137,7 +137,7 @@ mod tests {
                 let id = random.i64(1..60);
                 if random.u8(0..4) == 0 {
                     incidents.remove(&id);
-                    attempts.put(id, &[], Digests::default());
+                    attempts.put(id, CountedBy::default(), &[]);
                 } else {
                     let incident = incident(&mut random);
                     put(&mut attempts, id, &incident);

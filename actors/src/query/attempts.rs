@@ -53,6 +53,15 @@ enum Unheld {
     LoadBeside,
 }
 
+/// Which attempts a count is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Those that are held, where nothing has changed since.
+    AsHeld,
+    /// What has changed is read first, and where none are held all of them are, for the next questions.
+    CaughtUp,
+}
+
 /// The window in which an alert comes back, where nobody has said one yet.
 const WINDOW: Duration = Duration::from_secs(24 * 3600);
 
@@ -125,9 +134,15 @@ impl Attempts {
         &self,
         reader: &Reader,
         filter: &IncidentFilter,
+        reading: Reading,
         read: impl FnOnce(&AttemptTable, &IncidentFilter) -> T + Send + 'static,
     ) -> Result<Option<T>, ActorError> {
-        if filter.remediation_request_id.is_some() || !self.are_held(reader, None, Unheld::LoadBeside).await? {
+        let can_tell = filter.remediation_request_id.is_none()
+            && match reading {
+                Reading::AsHeld => self.are_held_now(reader).await?,
+                Reading::CaughtUp => self.are_held(reader, None, Unheld::LoadBeside).await?,
+            };
+        if !can_tell {
             return Ok(None);
         }
         let filter = filter.clone();
@@ -150,6 +165,16 @@ impl Attempts {
             done
         });
         done.await.map_err(|_| ActorError::Internal)
+    }
+
+    /// Whether the attempts are held, and nothing has changed since they were read.
+    async fn are_held_now(&self, reader: &Reader) -> Result<bool, ActorError> {
+        let Some(window) = self.held.window() else { return Ok(false) };
+        if let Ok(mut turn) = self.turn.try_lock() {
+            turn.asked = Some(Instant::now());
+        }
+        let seen = self.held.seen();
+        Ok(self.totals.are_held(reader).await? && self.held.is_as_of(self.totals.changed_since(seen).0, window))
     }
 
     /// Whether the attempts are held, as they are now: what was committed before this was called is in them. Recurrence is found out for

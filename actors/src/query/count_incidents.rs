@@ -1,9 +1,10 @@
 //! How many incidents fit a filter.
 
 use super::Reader;
-use super::attempts::Attempts;
+use super::attempts::{Attempts, Reading};
 use super::pipeline::Ask;
 use super::totals::Totals;
+use crate::attempts::AttemptTable;
 use crate::db::statement::{ComposedStatement, FactSource, conditions, where_all};
 use crate::domain::facts::{Fact, only_filtered};
 use crate::domain::filter::IncidentFilter;
@@ -25,14 +26,15 @@ pub(super) async fn count(
     if let Some(total) = totals.count(reader, filter).await? {
         return Ok(total);
     }
-    let few = match is_uncounted(reader, filter) {
-        true => count_few(reader, filter).await?,
-        false => None,
-    };
-    if let Some(total) = few {
+    let is_uncounted = is_uncounted(reader, filter);
+    let of_attempts = |reading| attempts.read(reader, filter, reading, |attempts, filter| attempts.count(filter));
+    if is_uncounted && let Some(total) = of_attempts(Reading::AsHeld).await? {
         return Ok(total);
     }
-    if let Some(total) = attempts.read(reader, filter, |attempts, filter| attempts.count(filter)).await? {
+    if is_uncounted && let Some(total) = count_few(reader, filter).await? {
+        return Ok(total);
+    }
+    if let Some(total) = of_attempts(Reading::CaughtUp).await? {
         return Ok(total);
     }
     let read = async |ask: Ask<'_>| ask.run(&statement(filter)).await;
@@ -40,12 +42,23 @@ pub(super) async fn count(
     Ok(rows.first().map_or(0, |row| row.get("n")))
 }
 
-/// Whether few incidents fit, so that PostgreSQL is quick to read them.
+/// What `read` makes of the attempts in memory; `None` where PostgreSQL is to be asked: it is as quick where few incidents fit.
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub(super) async fn are_few(reader: &Reader, filter: &IncidentFilter) -> Result<bool, ActorError> {
-    Ok(is_uncounted(reader, filter) && count_few(reader, filter).await?.is_some())
+pub(super) async fn read_attempts<T: Send + 'static>(
+    reader: &Reader,
+    attempts: &Attempts,
+    filter: &IncidentFilter,
+    read: impl FnOnce(&AttemptTable, &IncidentFilter) -> T + Clone + Send + 'static,
+) -> Result<Option<T>, ActorError> {
+    if let Some(found) = attempts.read(reader, filter, Reading::AsHeld, read.clone()).await? {
+        return Ok(Some(found));
+    }
+    if is_uncounted(reader, filter) && count_few(reader, filter).await?.is_some() {
+        return Ok(None);
+    }
+    attempts.read(reader, filter, Reading::CaughtUp, read).await
 }
 
 /// Whether a filter asks for facts that incidents are not counted by, and that have an index. On distributed tables nothing but PostgreSQL

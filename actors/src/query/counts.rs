@@ -1,5 +1,5 @@
 use super::QueryActor;
-use super::count_incidents::are_few;
+use super::count_incidents::read_attempts;
 use super::groups::{behind, columns, key, names, values};
 use super::rows::raw_json;
 use super::totals::{Rest, place_of};
@@ -70,14 +70,12 @@ impl Handler<GetCounts> for QueryActor {
                     return Ok(counts);
                 }
             }
-            if !are_few(&reader, &message.filter).await? {
-                let asked = message.clone();
-                let read = move |attempts: &AttemptTable, filter: &IncidentFilter| {
-                    of_attempts(&asked, attempts.count_groups(filter, asked.interval, &asked.group_by))
-                };
-                if let Some(counts) = attempts.read(&reader, &message.filter, read).await? {
-                    return Ok(counts);
-                }
+            let asked = message.clone();
+            let read = move |attempts: &AttemptTable, filter: &IncidentFilter| {
+                of_attempts(&asked, attempts.count_groups(filter, asked.interval, &asked.group_by))
+            };
+            if let Some(counts) = read_attempts(&reader, &attempts, &message.filter, read).await? {
+                return Ok(counts);
             }
             reader.read_many("query.counts", "", &*message, statement, answer).await
         })

@@ -1,7 +1,7 @@
 use super::QueryActor;
-use super::count_incidents::are_few;
+use super::count_incidents::read_attempts;
 use super::totals::{Rest, place_of};
-use crate::attempts::AttemptTable;
+use crate::attempts::{self, AttemptTable};
 use crate::db::statement::{ComposedStatement, FactSource, conditions, where_all};
 use crate::domain::facts::Fact;
 use crate::domain::filter::IncidentFilter;
@@ -44,7 +44,7 @@ impl Handler<GetFacets> for QueryActor {
     type Result = ResponseFuture<Result<Vec<Facet>, ActorError>>;
 
     fn handle(&mut self, message: GetFacets, _: &mut Self::Context) -> Self::Result {
-        let (reader, totals, attempts) = (self.reader(), self.totals.clone(), self.attempts.clone());
+        let (reader, totals, held) = (self.reader(), self.totals.clone(), self.attempts.clone());
         Box::pin(async move {
             let places: Option<Vec<(&'static Fact, usize)>> =
                 message.fields.iter().map(|fact| Some((*fact, place_of(fact.column)?))).collect();
@@ -55,11 +55,16 @@ impl Handler<GetFacets> for QueryActor {
                     return Ok(facets);
                 }
             }
-            if !are_few(&reader, &message.filter).await? {
+            // Texts of targets and fingerprints are not held.
+            let places: Option<Vec<usize>> =
+                message.fields.iter().map(|fact| attempts::place_of(fact.column)).collect();
+            if let Some(places) = places {
                 let fields = message.fields.clone();
-                let read =
-                    move |attempts: &AttemptTable, filter: &IncidentFilter| of_attempts(fields, attempts, filter);
-                if let Some(Some(facets)) = attempts.read(&reader, &message.filter, read).await? {
+                let read = move |attempts: &AttemptTable, filter: &IncidentFilter| {
+                    let counts = attempts.count_values(filter, &places);
+                    fields.into_iter().zip(counts).map(|(fact, by_value)| facet(fact, by_value)).collect()
+                };
+                if let Some(facets) = read_attempts(&reader, &held, &message.filter, read).await? {
                     return Ok(facets);
                 }
             }
@@ -81,13 +86,6 @@ fn facets(facts: &[(&'static Fact, usize)], fit: &Fit<'_>, minutes: (i32, i32), 
         facet(fact, by_value)
     };
     facts.iter().map(of_fact).collect()
-}
-
-/// The values of facts that attempts are told apart by; `None` where one is none of these.
-fn of_attempts(facts: Vec<&'static Fact>, attempts: &AttemptTable, filter: &IncidentFilter) -> Option<Vec<Facet>> {
-    let columns: Vec<&str> = facts.iter().map(|fact| fact.column).collect();
-    let counts = attempts.count_values(filter, &columns)?;
-    Some(facts.into_iter().zip(counts).map(|(fact, by_value)| facet(fact, by_value)).collect())
 }
 
 /// The facet of a fact of which it is known how many incidents have each value.
