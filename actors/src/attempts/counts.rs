@@ -3,7 +3,7 @@
 use super::groups::{Groups, fitting};
 use super::held::{AttemptSlot, AttemptTable, NO_INCIDENT};
 use crate::domain::dimension::{Dimension, STATUS};
-use crate::domain::facts::only_filtered;
+use crate::domain::facts::{ONLY_FILTERED, only_filtered};
 use crate::domain::filter::{IncidentFilter, TimeBound};
 use chrono::{DateTime, Utc};
 use hashbrown::HashMap;
@@ -24,7 +24,7 @@ pub(crate) struct GroupCount {
 struct Asked {
     times: Range<i64>,
     /// The digests that each of the other facts may have; none where any will do.
-    digests: Vec<Vec<u64>>,
+    digests: [Vec<u64>; ONLY_FILTERED],
 }
 
 impl AttemptTable {
@@ -42,11 +42,11 @@ impl AttemptTable {
 
     fn asked(&self, filter: &IncidentFilter) -> Asked {
         let bound = |bound: Option<TimeBound>| bound.map(|bound| bound.at.timestamp_micros());
-        let of_fact = |fact| filter.values_of(fact).iter().map(|text| self.digest(Some(text))).collect();
-        Asked {
-            times: bound(filter.since).unwrap_or(i64::MIN)..bound(filter.until).unwrap_or(i64::MAX),
-            digests: only_filtered().map(of_fact).collect(),
+        let mut digests: [Vec<u64>; ONLY_FILTERED] = Default::default();
+        for (digests, fact) in digests.iter_mut().zip(only_filtered()) {
+            *digests = filter.values_of(fact).iter().map(|text| self.digest(Some(text))).collect();
         }
+        Asked { times: bound(filter.since).unwrap_or(i64::MIN)..bound(filter.until).unwrap_or(i64::MAX), digests }
     }
 
     fn fits(&self, asked: &Asked, at: u32) -> bool {
@@ -57,27 +57,31 @@ impl AttemptTable {
             && incidents.digests.iter().zip(&asked.digests).all(fits)
     }
 
-    /// Calls `take` with the times and facts of the incidents whose times fit the filter, and whose facts that are only filtered by.
-    fn incidents(&self, filter: &IncidentFilter, take: &mut impl FnMut(i64, u32)) {
+    /// Calls `take` with the slots and facts of the incidents whose times fit the filter, and whose facts that are only filtered by.
+    fn incidents(&self, filter: &IncidentFilter, take: &mut impl FnMut(usize, u32)) {
         let (asked, incidents) = (self.asked(filter), &self.incidents);
-        let mut wanted = incidents.digests.iter().zip(&asked.digests).filter(|(_, wanted)| !wanted.is_empty());
-        let (first, second) = (wanted.next(), wanted.next());
         let is_timed = asked.times != (i64::MIN..i64::MAX);
-        let mut take = |at: usize| {
-            let (time, facts) = (incidents.times[at], incidents.facts[at]);
-            let fits = second.is_none_or(|(column, wanted)| wanted.contains(&column[at]));
-            if facts != NO_INCIDENT && fits && (!is_timed || asked.times.contains(&time)) {
-                take(time, facts);
+        let mut take = |at: usize, facts: u32| {
+            if facts != NO_INCIDENT && (!is_timed || asked.times.contains(&incidents.times[at])) {
+                take(at, facts);
             }
         };
-        match first.map(|(column, wanted)| (column, &wanted[..])) {
-            None => (0..incidents.facts.len()).for_each(take),
-            // The usual one, and the quickest.
-            Some((column, [digest])) => {
-                (0..).zip(column).filter(|(_, known)| *known == digest).for_each(|(at, _)| take(at))
+        let facts = incidents.facts.iter().copied().enumerate();
+        let [first, second] = &incidents.digests;
+        match [&asked.digests[0][..], &asked.digests[1][..]] {
+            [[], []] => facts.for_each(|(at, facts)| take(at, facts)),
+            // The usual ones, and the quickest.
+            [[digest], []] => {
+                facts.zip(first).filter(|(_, has)| *has == digest).for_each(|((at, facts), _)| take(at, facts))
             }
-            Some((column, wanted)) => {
-                (0..).zip(column).filter(|(_, known)| wanted.contains(known)).for_each(|(at, _)| take(at))
+            [[], [digest]] => {
+                facts.zip(second).filter(|(_, has)| *has == digest).for_each(|((at, facts), _)| take(at, facts))
+            }
+            [of_first, of_second] => {
+                let fits = |wanted: &[u64], has: &u64| wanted.is_empty() || wanted.contains(has);
+                let all = facts.zip(first).zip(second);
+                let fitting = all.filter(|((_, a), b)| fits(of_first, a) && fits(of_second, b));
+                fitting.for_each(|(((at, facts), _), _)| take(at, facts));
             }
         }
     }
@@ -118,8 +122,8 @@ impl AttemptTable {
             [interval, &STATUS].into_iter().chain(group_by.iter().copied()).collect();
         let mut groups = Groups::new(&self.facts, filter, &dimensions);
         let mut counts: Vec<i64> = Vec::new();
-        self.incidents(filter, &mut |time, facts| {
-            let Some(group) = groups.of(facts, time) else { return };
+        self.incidents(filter, &mut |at, facts| {
+            let Some(group) = groups.of(facts, self.incidents.times[at]) else { return };
             if group as usize == counts.len() {
                 counts.push(0);
             }

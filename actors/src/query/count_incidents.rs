@@ -26,16 +26,17 @@ pub(super) async fn count(
     if let Some(total) = totals.count(reader, filter).await? {
         return Ok(total);
     }
-    let is_uncounted = is_uncounted(reader, filter);
-    let of_attempts = |reading| attempts.read(reader, filter, reading, |attempts, filter| attempts.count(filter));
-    if is_uncounted && let Some(total) = of_attempts(Reading::AsHeld).await? {
-        return Ok(total);
-    }
-    if is_uncounted && let Some(total) = count_few(reader, filter).await? {
-        return Ok(total);
-    }
-    if let Some(total) = of_attempts(Reading::CaughtUp).await? {
-        return Ok(total);
+    if is_uncounted(reader, filter) {
+        let of_attempts = |reading| attempts.read(reader, filter, reading, |attempts, filter| attempts.count(filter));
+        if let Some(total) = of_attempts(Reading::AsHeld).await? {
+            return Ok(total);
+        }
+        if let Some(total) = count_few(reader, filter).await? {
+            return Ok(total);
+        }
+        if let Some(total) = of_attempts(Reading::CaughtUp).await? {
+            return Ok(total);
+        }
     }
     let read = async |ask: Ask<'_>| ask.run(&statement(filter)).await;
     let rows = reader.read_either("query.count_incidents", false, read).await?;
@@ -46,7 +47,7 @@ pub(super) async fn count(
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub(super) async fn read_attempts<T: Send + 'static>(
+pub(super) async fn ask_attempts<T: Send + 'static>(
     reader: &Reader,
     attempts: &Attempts,
     filter: &IncidentFilter,
@@ -63,7 +64,7 @@ pub(super) async fn read_attempts<T: Send + 'static>(
 
 /// Whether a filter asks for facts that incidents are not counted by, and that have an index. On distributed tables nothing but PostgreSQL
 /// can tell their number.
-fn is_uncounted(reader: &Reader, filter: &IncidentFilter) -> bool {
+pub(super) fn is_uncounted(reader: &Reader, filter: &IncidentFilter) -> bool {
     !reader.is_distributed && filter.facts().any(|(fact, _)| is_only_filtered(fact))
 }
 

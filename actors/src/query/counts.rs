@@ -1,5 +1,5 @@
 use super::QueryActor;
-use super::count_incidents::read_attempts;
+use super::count_incidents::{ask_attempts, is_uncounted};
 use super::groups::{behind, columns, key, names, values};
 use super::rows::raw_json;
 use super::totals::{Rest, place_of};
@@ -61,7 +61,10 @@ impl Handler<GetCounts> for QueryActor {
         let (reader, totals, attempts) = (self.reader(), self.totals.clone(), self.attempts.clone());
         Box::pin(async move {
             let message = Arc::new(message);
-            if let Some(places) = message.group_by.iter().map(|dimension| place_of(dimension.column()?)).collect() {
+            let places: Option<Vec<usize>> =
+                message.group_by.iter().map(|dimension| place_of(dimension.column()?)).collect();
+            let are_counted = places.is_some() && !is_uncounted(&reader, &message.filter);
+            if let Some(places) = places {
                 let asked = message.clone();
                 let read = move |fit: &Fit<'_>, minutes: (i32, i32), rest: &[Rest<'_>]| {
                     held(&asked, places, fit, minutes, rest)
@@ -74,7 +77,7 @@ impl Handler<GetCounts> for QueryActor {
             let read = move |attempts: &AttemptTable, filter: &IncidentFilter| {
                 of_attempts(&asked, attempts.count_groups(filter, asked.interval, &asked.group_by))
             };
-            if let Some(counts) = read_attempts(&reader, &attempts, &message.filter, read).await? {
+            if !are_counted && let Some(counts) = ask_attempts(&reader, &attempts, &message.filter, read).await? {
                 return Ok(counts);
             }
             reader.read_many("query.counts", "", &*message, statement, answer).await

@@ -1,5 +1,5 @@
 use super::QueryActor;
-use super::count_incidents::read_attempts;
+use super::count_incidents::{ask_attempts, is_uncounted};
 use super::totals::{Rest, place_of};
 use crate::attempts::{self, AttemptTable};
 use crate::db::statement::{ComposedStatement, FactSource, conditions, where_all};
@@ -58,13 +58,13 @@ impl Handler<GetFacets> for QueryActor {
             // Texts of targets and fingerprints are not held.
             let places: Option<Vec<usize>> =
                 message.fields.iter().map(|fact| attempts::place_of(fact.column)).collect();
-            if let Some(places) = places {
+            if let Some(places) = places.filter(|_| is_uncounted(&reader, &message.filter)) {
                 let fields = message.fields.clone();
                 let read = move |attempts: &AttemptTable, filter: &IncidentFilter| {
                     let counts = attempts.count_values(filter, &places);
                     fields.into_iter().zip(counts).map(|(fact, by_value)| facet(fact, by_value)).collect()
                 };
-                if let Some(facets) = read_attempts(&reader, &held, &message.filter, read).await? {
+                if let Some(facets) = ask_attempts(&reader, &held, &message.filter, read).await? {
                     return Ok(facets);
                 }
             }

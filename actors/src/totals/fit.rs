@@ -125,7 +125,7 @@ impl<'h> Fit<'h> {
     /// All that fits from the first of these minutes to the last is in them, so that what they have is never more than the beginning; it may be
     /// fewer than `wanted`, since some of what is folded may fit no more.
     /// What fits in minutes outside of `whole` is not counted, since it may lie beyond the times that are asked for. `None` where more than
-    /// `most` bytes of counts would have to be read.
+    /// `most` bytes of counts would have to be read, as far as the first of them tell.
     pub fn minutes(
         &self,
         minutes: (i32, i32),
@@ -172,7 +172,10 @@ impl<'h> Fit<'h> {
                     if newest { Box::new(blocks.rev()) } else { Box::new(blocks) };
                 for (hour, block) in blocks {
                     read += block.len();
-                    if read > most {
+                    // An eighth tells how much all would be, where what fits is spread evenly.
+                    let is_hopeless =
+                        || left.saturating_mul(as_number(read)) > (wanted - left).saturating_mul(as_number(most));
+                    if read > most || read > most / 8 && is_hopeless() {
                         return None;
                     }
                     self.minutes_of_hour((*hour, block), minutes, whole, newest, &mut left, &mut found_here);
@@ -245,6 +248,10 @@ impl<'h> Fit<'h> {
     pub fn next_hour(&self, hour: i32) -> Option<i32> {
         self.held.hours.range(hour..).next().map(|(hour, _)| *hour)
     }
+}
+
+fn as_number(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 fn fits(filter: &CountedFilter<'_>, values: &Values<&str>) -> bool {
