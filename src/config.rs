@@ -2,15 +2,16 @@
 //! are found before anything starts, and are reported together.
 
 mod auth;
+mod mcp;
 mod settings;
 mod traces;
 mod values;
 
 pub use auth::{AuthConfig, Tokens};
+pub use mcp::McpConfig;
 pub use settings::{Settings, VARIABLES, headings};
 pub use traces::{Sampler, TraceConfig};
 
-use crate::mcp::McpConfig;
 use crate::middleware::cors::CorsOrigins;
 use crate::tls::TlsFiles;
 use data_storage_actors::db::{DatabaseConfig, Distribution};

@@ -8,6 +8,7 @@ mod connection;
 pub mod embedded;
 mod extract;
 mod health;
+mod json_rpc;
 mod mcp;
 mod middleware;
 mod migrations;

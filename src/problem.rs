@@ -1,7 +1,7 @@
 //! What a client reads when something is wrong: one shape (RFC 9457), and a closed set of errors. This is the one
 //! place where an error becomes an HTTP status.
 
-use crate::mcp;
+use crate::json_rpc::{self, INTERNAL_ERROR, INVALID_REQUEST, REFUSED, UNAVAILABLE};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -10,6 +10,7 @@ use actix_web::{HttpResponse, ResponseError};
 use data_storage_actors::domain::invalid::Invalid;
 use data_storage_actors::error::{ActorError, Exceeded};
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -179,11 +180,31 @@ impl Problem {
         Problem { close: true, ..self }
     }
 
+    /// The answer to a request that is refused before its JSON-RPC message is looked at: with the status and the headers that any request would
+    /// get.
+    pub fn as_json_rpc(&self, id: &Value, correlation_id: &str) -> HttpResponse {
+        let code = match self.kind {
+            ProblemKind::InternalError => INTERNAL_ERROR,
+            ProblemKind::ServiceUnavailable => UNAVAILABLE,
+            ProblemKind::ValidationFailed | ProblemKind::UnsupportedMediaType | ProblemKind::PayloadTooLarge => {
+                INVALID_REQUEST
+            }
+            _ => REFUSED,
+        };
+        let data = json!({"error": self.kind.word(), "correlation_id": correlation_id});
+        let error = json!({"code": code, "message": self.detail, "data": data});
+        let mut response = HttpResponse::build(self.kind.status());
+        for (name, value) in self.headers().into_iter().filter(|(name, _)| *name != CONTENT_TYPE) {
+            response.insert_header((name, value));
+        }
+        response.json(json!({"jsonrpc": "2.0", "id": id, "error": error}))
+    }
+
     /// The answer to the request with this path and id.
     pub fn render(&self, instance: &str, correlation_id: &str, trace_id: Option<&str>) -> HttpResponse {
         // A request that carries JSON-RPC is answered with JSON-RPC. One with another method than POST carries none.
-        if instance == mcp::PATH && self.allow.is_none() {
-            return mcp::rpc::refused(self, &serde_json::Value::Null, correlation_id);
+        if instance == json_rpc::PATH && self.allow.is_none() {
+            return self.as_json_rpc(&Value::Null, correlation_id);
         }
         let (error, title, status) = self.kind.parts();
         let body = Body {

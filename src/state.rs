@@ -1,10 +1,10 @@
 //! What the routes share.
 
 use crate::actors::Actors;
+use crate::config::McpConfig;
 use crate::config::Sampler;
 use crate::connection::Multiplexed;
 use crate::health::Health;
-use crate::mcp::McpConfig;
 use crate::middleware::cors::CorsOrigins;
 use data_storage_actors::auth::RateLimit;
 use data_storage_actors::domain::time::{Clock, TimeWindow};

@@ -1,7 +1,8 @@
 //! The two eras of the protocol on one path: since 2026-07-28 each request says its version and its method in headers and in `_meta`;
 //! before, a client began with `initialize`.
 
-use super::rpc::{Fault, HEADER_MISMATCH, INVALID_PARAMS, Message, UNSUPPORTED_VERSION};
+use super::rpc::{Fault, Message};
+use crate::json_rpc::{HEADER_MISMATCH, INVALID_PARAMS, UNSUPPORTED_VERSION};
 use actix_web::HttpRequest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -5,7 +5,7 @@ use super::fit::{Answer, List};
 use super::incident::cursor;
 use super::search::{incidents_of, summed_up};
 use super::tell;
-use super::tools::ToolError;
+use super::tool_error::ToolError;
 use crate::state::AppState;
 use crate::visible::visible;
 use data_storage_actors::domain::cursor::{Cursor, Order};

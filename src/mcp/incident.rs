@@ -3,7 +3,7 @@
 use super::arguments::Arguments;
 use super::fit::{Answer, List};
 use super::tell;
-use super::tools::ToolError;
+use super::tool_error::ToolError;
 use crate::state::AppState;
 use data_storage_actors::domain::invalid::Invalid;
 use data_storage_actors::query::{AuditSource, GetIncident, GetTimeline};

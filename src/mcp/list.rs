@@ -4,7 +4,7 @@ use super::arguments::Arguments;
 use super::fit::{Answer, List};
 use super::incident::cursor;
 use super::tell;
-use super::tools::ToolError;
+use super::tool_error::ToolError;
 use crate::state::AppState;
 use data_storage_actors::domain::cursor::{Cursor, Order};
 use data_storage_actors::query::{ListIncidents, PageStart, ReadSources};

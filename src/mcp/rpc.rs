@@ -1,22 +1,11 @@
 //! JSON-RPC 2.0 as the Model Context Protocol uses it.
 
-use crate::problem::{Problem, ProblemKind};
+use crate::json_rpc::{
+    HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, UNSUPPORTED_VERSION,
+};
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
-
-pub const PARSE_ERROR: i32 = -32700;
-pub const INVALID_REQUEST: i32 = -32600;
-pub const METHOD_NOT_FOUND: i32 = -32601;
-pub const INVALID_PARAMS: i32 = -32602;
-pub const INTERNAL_ERROR: i32 = -32603;
-/// A header that says something else than the body.
-pub const HEADER_MISMATCH: i32 = -32020;
-pub const UNSUPPORTED_VERSION: i32 = -32022;
-/// Codes of this service, in the range that is free for implementations: the HTTP status says more.
-const REFUSED: i32 = -32000;
-const UNAVAILABLE: i32 = -32001;
 
 /// Bytes of an id.
 const LONGEST_ID: usize = 1_000;
@@ -101,23 +90,4 @@ pub fn read(body: &[u8]) -> Result<Message, (Fault, Value)> {
         Some(_) => return Err((Fault::new(INVALID_PARAMS, "params must be an object"), known)),
     };
     Ok(Message { id, method, params })
-}
-
-/// The answer to a request that is refused before its message is looked at: with the status and the headers that any request would get.
-pub fn refused(problem: &Problem, id: &Value, correlation_id: &str) -> HttpResponse {
-    let code = match problem.kind {
-        ProblemKind::InternalError => INTERNAL_ERROR,
-        ProblemKind::ServiceUnavailable => UNAVAILABLE,
-        ProblemKind::ValidationFailed | ProblemKind::UnsupportedMediaType | ProblemKind::PayloadTooLarge => {
-            INVALID_REQUEST
-        }
-        _ => REFUSED,
-    };
-    let data = json!({"error": problem.kind.word(), "correlation_id": correlation_id});
-    let error = json!({"code": code, "message": problem.detail, "data": data});
-    let mut response = HttpResponse::build(problem.kind.status());
-    for (name, value) in problem.headers().into_iter().filter(|(name, _)| *name != CONTENT_TYPE) {
-        response.insert_header((name, value));
-    }
-    response.json(json!({"jsonrpc": "2.0", "id": id, "error": error}))
 }

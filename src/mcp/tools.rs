@@ -2,12 +2,10 @@
 
 use super::arguments::Arguments;
 use super::fit::Answer;
+use super::tool_error::ToolError;
 use super::{history, incident, list, search, success_rate, whoami};
-use crate::problem::Problem;
 use crate::state::AppState;
 use actix_web::HttpRequest;
-use data_storage_actors::domain::invalid::Invalid;
-use data_storage_actors::error::ActorError;
 use serde_json::{Map, Value, json};
 
 pub const NAMES: [&str; 7] = [
@@ -19,43 +17,6 @@ pub const NAMES: [&str; 7] = [
     "get_history",
     "get_success_rate",
 ];
-
-/// Why a tool has no answer. The agent reads it.
-pub enum ToolError {
-    Invalid(Invalid),
-    Actor(ActorError),
-}
-
-impl From<Invalid> for ToolError {
-    fn from(invalid: Invalid) -> Self {
-        ToolError::Invalid(invalid)
-    }
-}
-
-impl From<ActorError> for ToolError {
-    fn from(error: ActorError) -> Self {
-        match error {
-            ActorError::Invalid(invalid) => ToolError::Invalid(invalid),
-            error => ToolError::Actor(error),
-        }
-    }
-}
-
-impl ToolError {
-    /// The status in metrics, and the words for the agent.
-    pub fn words(self) -> (&'static str, String, Option<Problem>) {
-        match self {
-            ToolError::Invalid(invalid) => ("invalid", invalid.detail, None),
-            ToolError::Actor(ActorError::NotFound) => {
-                ("not_found", "incident_id: there is no such incident".to_owned(), None)
-            }
-            ToolError::Actor(error) => {
-                let problem = Problem::from(error);
-                ("failure", format!("{}; try again in a moment", problem.detail), Some(problem))
-            }
-        }
-    }
-}
 
 /// Calls the tool of this name, one of [`NAMES`]. The answer, and how many tokens it may have.
 pub async fn call(

@@ -1,7 +1,7 @@
 //! `whoami`: the identity, its rights, and what is stored.
 
 use super::fit::Answer;
-use super::tools::ToolError;
+use super::tool_error::ToolError;
 use crate::extract::identity;
 use crate::state::AppState;
 use actix_web::HttpRequest;

@@ -3,6 +3,7 @@
 pub mod answer;
 mod coding;
 pub mod cors;
+mod reads;
 pub mod request;
 
 pub use coding::{Coding, Unreadable, coding_of, decompressed};

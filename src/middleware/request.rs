@@ -2,9 +2,9 @@
 //! the one shape of errors, and logs one line.
 
 use super::answer::finished;
+use super::reads::count_read;
 use crate::connection::{self, SHORT, Socket};
 use crate::problem::{Problem, ProblemKind, rate_limit};
-use crate::routes::count_read;
 use crate::state::AppState;
 use crate::traces::begin;
 use actix_web::body::{BodySize, BoxBody, MessageBody};

@@ -1,12 +1,14 @@
 //! One hit for incidents that are alike.
 
 use super::gather::Scored;
-use super::hit::Shown;
 use crate::domain::outcome::Outcome;
 use crate::domain::search::Collapse;
 use crate::query::FoundIncident;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
+
+/// An incident that is shown, and those that it stands for.
+pub(super) type Shown = (Scored, FoundIncident, Option<Alike>);
 
 /// What a hit stands for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

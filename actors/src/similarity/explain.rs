@@ -2,9 +2,9 @@
 
 use super::Parts;
 use super::ask::Question;
-use super::hit::round;
 use super::plan::{LIMIT, Plan, Reach};
 use super::rank::Wanted;
+use super::score::round;
 use crate::db::pool::Pool;
 use crate::domain::bucket::Bucket;
 use crate::domain::search::{About, Search};

@@ -2,10 +2,10 @@
 
 use super::Parts;
 use super::ask::Question;
-use super::collapse::Alike;
+use super::collapse::{Alike, Shown};
 use super::gather::Scored;
 use super::look::Candidates;
-use super::score::Why;
+use super::score::{Why, round};
 use crate::db::pool::Pool;
 use crate::domain::outcome::Outcome;
 use crate::error::ActorError;
@@ -35,9 +35,6 @@ pub struct Hit {
     #[serde(flatten)]
     pub alike: Option<Alike>,
 }
-
-/// An incident that is shown, and those that it stands for.
-pub(super) type Shown = (Scored, FoundIncident, Option<Alike>);
 
 impl Parts {
     pub(super) async fn hits(
@@ -124,9 +121,4 @@ fn hit(
         text,
         alike,
     }
-}
-
-/// Six digits behind the point.
-pub(super) fn round(share: f64) -> f64 {
-    (share * 1e6).round() / 1e6
 }

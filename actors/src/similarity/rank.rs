@@ -2,9 +2,8 @@
 
 use super::coverage::StoreCounts;
 use super::features::PatternFeatures;
-use super::hit::round;
 use super::plan::{QueryVector, Scope};
-use super::score::{Frequencies, Query, score};
+use super::score::{Frequencies, Query, round, score};
 use crate::domain::filter::IncidentFilter;
 use crate::embedder::Embedding;
 use uuid::Uuid;

@@ -176,6 +176,11 @@ pub fn score(likeness: &Likeness, similarity: f64, hashed: bool) -> f64 {
     if hashed { text } else { (1.0 - MODEL) * text + MODEL * similarity }
 }
 
+/// Six digits behind the point.
+pub(super) fn round(share: f64) -> f64 {
+    (share * 1e6).round() / 1e6
+}
+
 /// The exponent of a word's idf in the cosine, on both sides.
 const IDF: f64 = 0.5;
 /// The exponent of a word's rarity where that stands for its idf too, a fourth power: 2 + 4 × [`IDF`].

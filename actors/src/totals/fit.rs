@@ -41,11 +41,13 @@ pub(crate) struct Fit<'h> {
     fitting: Fitting,
 }
 
-impl<'h> Fit<'h> {
-    pub(super) fn new(held: &'h HeldCounts, filter: CountedFilter<'h>) -> Self {
-        Fit { held, filter, fitting: held.combinations.fitting(&filter.values) }
+impl HeldCounts {
+    pub(crate) fn fit<'h>(&'h self, filter: CountedFilter<'h>) -> Fit<'h> {
+        Fit { held: self, filter, fitting: self.combinations.fitting(&filter.values) }
     }
+}
 
+impl<'h> Fit<'h> {
     /// How many incidents of whole minutes.
     pub fn count(&self, minutes: (i32, i32)) -> i64 {
         let mut total = 0;

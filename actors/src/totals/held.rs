@@ -3,7 +3,6 @@
 use super::block::{entries, for_each, step};
 use super::changes::Change;
 use super::combinations::{Combinations, Fitting};
-use super::fit::Fit;
 use crate::domain::totals::{CountedFilter, MINUTES_OF_AN_HOUR, Periods, Values};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, HashSet};
@@ -171,10 +170,6 @@ impl HeldCounts {
     /// The filter's time, as far as the counts can tell it apart.
     pub(crate) fn periods(&self, filter: &CountedFilter<'_>) -> Periods {
         Periods::of(filter.since, filter.until, |hour| self.hours.get(&hour).map_or(1, |block| step(block)))
-    }
-
-    pub(crate) fn fit<'h>(&'h self, filter: CountedFilter<'h>) -> Fit<'h> {
-        Fit::new(self, filter)
     }
 
     /// Calls `take` with ids and counts of what is folded and fits. A count may be taken away again.

@@ -4,31 +4,9 @@
 use super::limits::{amount, bare_amount, share};
 use super::list;
 use super::near::{begins_sentence, counts_something, is_percent, next_word};
+use super::telling::{CODE, DETAIL, HTTP_CODES, Number, Sort, code};
 use super::tokens::{TextToken, TokenKind};
 use super::versions::{major_minor, version, version_behind_v};
-
-/// A number that tells.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Number {
-    pub term: String,
-    pub sort: Sort,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sort {
-    /// How a process ended, or the signal that ended it.
-    Exit,
-    Http,
-    /// Another code, or a port.
-    Code,
-    /// A version or a limit.
-    Detail,
-}
-
-/// Codes have terms that begin with this.
-pub const CODE: char = '#';
-/// Versions and limits have terms that begin with this.
-pub const DETAIL: char = '~';
 
 /// What the token at this place says, if it is a number that tells. `told` are the numbers found before it, by the places of their tokens.
 pub(super) fn number(tokens: &[TextToken<'_>], at: usize, told: &[(usize, Sort)]) -> Option<Number> {
@@ -161,9 +139,6 @@ const ANSWER_CUES: &str = "\
     response responses with get getting receive returned returns returning return responded responds responding got gets \
     gave gives answered answers answering answer received receives receiving replied replies reply throws threw throwing \
     nginx ingress gateway upstream many error errors sent sends serving serves served intermittent";
-pub(super) const HTTP_CODES: &str = "\
-    301 302 304 307 308 400 401 402 403 404 405 406 408 409 410 412 413 414 415 417 421 422 423 424 425 426 428 429 431 \
-    451 499 500 501 502 503 504 505 507 508 511 520 521 522 523 524 525 526 527 529";
 /// Codes of HTTP that tell without a cue.
 const PLAIN_HTTP_CODES: &[&str] = &["429", "499", "502", "503", "504"];
 /// The words that follow a code of HTTP: its reason, or what it is.
@@ -366,14 +341,6 @@ fn mixed(tokens: &[TextToken<'_>], at: usize) -> Option<Number> {
     (is_cued && low.len() <= 10).then(|| Number { term: format!("{CODE}{low}"), sort: Sort::Code })
 }
 
-pub(super) fn code(digits: &str, sort: Sort) -> Number {
-    Number { term: format!("{CODE}{digits}"), sort }
-}
-
-pub(super) fn detail(text: impl std::fmt::Display) -> Number {
-    Number { term: format!("{DETAIL}{text}"), sort: Sort::Detail }
-}
-
 fn http_or(digits: &str, other: Sort) -> Sort {
     if list::has(HTTP_CODES, digits) { Sort::Http } else { other }
 }
@@ -381,18 +348,4 @@ fn http_or(digits: &str, other: Sort) -> Sort {
 /// Whether a shell says this of a process that a signal ended.
 fn is_killed(digits: &str) -> bool {
     matches!(digits, "129" | "130" | "131" | "134" | "135" | "136" | "137" | "139" | "141" | "143")
-}
-
-/// The concepts of a code: what different writings of it have in common.
-pub(super) fn concepts_of(number: &Number) -> &'static [&'static str] {
-    let digits = number.term.trim_start_matches(CODE);
-    match (number.sort, digits) {
-        (Sort::Exit, "9" | "137") => &["=sigkill"],
-        (Sort::Exit, "11" | "139") => &["=sigsegv"],
-        (Sort::Exit, "15" | "143") => &["=sigterm"],
-        (Sort::Exit, "6" | "134") => &["=sigabrt"],
-        (Sort::Http, digits) if digits.starts_with('5') => &["=5xx"],
-        (Sort::Http, digits) if digits.starts_with('4') => &["=4xx"],
-        _ => &[],
-    }
 }

@@ -1,8 +1,8 @@
 //! Percentages and amounts beside a word of limit: `CPU above 80 %`, `a limit of 512Mi`.
 
-use super::codes::{HTTP_CODES, Number, Sort, code, detail};
 use super::list;
 use super::near::{begins_sentence, next_word};
+use super::telling::{HTTP_CODES, Number, Sort, code, detail};
 use super::tokens::{TextToken, is_unit};
 
 /// A percentage beside a word of limit. What is measured is seldom a multiple of five, or so near to all.

@@ -11,21 +11,22 @@ mod names;
 mod near;
 mod negation;
 mod pieces;
+mod telling;
 mod tokens;
 mod versions;
 
-pub(super) use codes::{CODE, DETAIL};
 pub(super) use fold::one_form;
 pub(super) use language::is_stop_word;
 pub(super) use negation::TURNED;
+pub(super) use telling::{CODE, DETAIL};
 pub(super) use tokens::split_camel_case;
 
 use super::concepts::{Concepts, FIRST, LATER};
-use codes::Sort;
 use compounds::{SURE, parts_of};
 use language::Languages;
 use negation::Negation;
 use pieces::letter_pairs;
+use telling::Sort;
 use tokens::{TextToken, TokenKind, tokens};
 
 /// The kind of a feature. If a feature has two kinds, the one that is later in this list counts.
@@ -216,7 +217,7 @@ fn is_month(tokens: &[TextToken<'_>], at: usize) -> bool {
 fn read_number<'t>(tokens: &[TextToken<'t>], at: usize, reading: &mut Reading<'t>) {
     if let Some(number) = codes::number(tokens, at, &reading.told) {
         let written = tokens[at].text;
-        let concepts = codes::concepts_of(&number).iter().map(|concept| (*concept).to_owned());
+        let concepts = telling::concepts_of(&number).iter().map(|concept| (*concept).to_owned());
         let concepts = concepts.map(|term| Feature { term, kind: Kind::Concept, written });
         reading.features.extend(concepts);
         reading.told.push((at, number.sort));

@@ -1,8 +1,8 @@
 //! Versions: `Kubernetes 1.29`, `TLS 1.2`, `HTTP/2`, `v1.29.3`.
 
-use super::codes::{Number, Sort, detail};
 use super::list;
 use super::near::{begins_sentence, counts_something, next_word};
+use super::telling::{Number, Sort, detail};
 use super::tokens::{TextToken, is_unit};
 
 /// Products whose name a version follows.
