@@ -1,12 +1,16 @@
 //! The rules of the house that a compiler does not know: one way to a transaction, one table of facts, one name for one thing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The sources of the actors, with their text up to their tests.
 fn sources() -> Vec<(PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("actors/src");
+    sources_of("actors/src")
+}
+
+fn sources_of(root: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
     let (mut found, mut folders) = (Vec::new(), vec![root]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder").flatten() {
@@ -21,7 +25,7 @@ fn sources() -> Vec<(PathBuf, String)> {
             }
         }
     }
-    assert!(found.len() > 100, "the sources are there");
+    assert!(found.len() > 50, "the sources are there");
     found
 }
 
@@ -100,5 +104,76 @@ fn rooms_do_not_reach_up() {
                 assert!(!code.contains(&format!("crate::{above}::")), "{} uses {above}", path.display());
             }
         }
+    }
+}
+
+/// No file needs another one that needs it. What a folder's own `mod.rs` says to its files does not count.
+#[test]
+fn files_need_each_other_one_way() {
+    for root in ["src", "actors/src"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
+        let name_of = |path: &Path| -> Option<Vec<String>> {
+            let names: Vec<String> = path.strip_prefix(&folder).ok()?.with_extension("").iter().map(text_of).collect();
+            (path.extension()? == "rs" && !matches!(names.last()?.as_str(), "mod" | "lib" | "main")).then_some(names)
+        };
+        let files: BTreeMap<Vec<String>, String> =
+            sources_of(root).into_iter().filter_map(|(path, code)| Some((name_of(&path)?, code))).collect();
+        let mut needs: BTreeMap<&[String], BTreeSet<&[String]>> = BTreeMap::new();
+        for (name, code) in &files {
+            let paths = code.split("\nuse ").skip(1).filter_map(|rest| rest.split(';').next()).flat_map(paths);
+            let absolute = paths.filter_map(|path| absolute(name, &path));
+            let file_of = |path: Vec<String>| {
+                let ways = (1..=path.len()).rev().filter_map(|names| files.get_key_value(&path[..names]));
+                ways.map(|(name, _)| &name[..]).next()
+            };
+            needs.insert(name, absolute.filter_map(file_of).filter(|file| *file != &name[..]).collect());
+        }
+        let arrows: usize = needs.values().map(BTreeSet::len).sum();
+        assert!(arrows > 100, "{root}: {arrows} arrows");
+        // Who needs nobody, or only such, is in no circle.
+        loop {
+            let free: Vec<&[String]> =
+                needs.iter().filter(|(_, needs)| needs.is_empty()).map(|(name, _)| *name).collect();
+            if free.is_empty() {
+                break;
+            }
+            needs.retain(|name, _| !free.contains(name));
+            needs.values_mut().for_each(|of_one| of_one.retain(|name| !free.contains(name)));
+        }
+        assert!(needs.is_empty(), "{root}: {needs:#?}");
+    }
+}
+
+fn text_of(name: &std::ffi::OsStr) -> String {
+    name.to_string_lossy().into_owned()
+}
+
+/// The paths of a `use`, each by itself.
+fn paths(text: &str) -> Vec<Vec<String>> {
+    let Some((before, rest)) = text.split_once('{') else {
+        let path = text.split(" as ").next().unwrap_or_default();
+        return vec![path.split("::").map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()];
+    };
+    let before: Vec<String> =
+        before.split("::").map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let (mut depth, mut parts) = (0, vec![String::new()]);
+    for letter in rest.trim_end().trim_end_matches('}').chars() {
+        depth += i32::from(letter == '{') - i32::from(letter == '}');
+        match letter {
+            ',' if depth == 0 => parts.push(String::new()),
+            letter => parts.last_mut().expect("one part").push(letter),
+        }
+    }
+    let parts = parts.iter().filter(|part| !part.trim().is_empty()).flat_map(|part| paths(part));
+    parts.map(|path| before.iter().cloned().chain(path).collect()).collect()
+}
+
+/// A path of this file from the root of its crate; `None` where it leads to another crate.
+fn absolute(file: &[String], path: &[String]) -> Option<Vec<String>> {
+    let up = path.iter().take_while(|name| *name == "super").count();
+    match path.first()?.as_str() {
+        "crate" => Some(path[1..].to_vec()),
+        "super" => Some([&file[..file.len().checked_sub(up)?], &path[up..]].concat()),
+        _ => None,
     }
 }

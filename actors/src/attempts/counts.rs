@@ -21,7 +21,7 @@ pub(crate) struct GroupCount {
 }
 
 /// What a filter asks for beside the facts that attempts are told apart by.
-struct Asked {
+struct OtherFacts {
     times: Range<i64>,
     /// The digests that each of the other facts may have; none where any will do.
     digests: [Vec<u64>; ONLY_FILTERED],
@@ -40,16 +40,16 @@ impl AttemptTable {
         self.slots_of(incident).filter(|at| self.fits(&asked, *at)).for_each(|at| take(at, &self.slots[at as usize]));
     }
 
-    fn asked(&self, filter: &IncidentFilter) -> Asked {
+    fn asked(&self, filter: &IncidentFilter) -> OtherFacts {
         let bound = |bound: Option<TimeBound>| bound.map(|bound| bound.at.timestamp_micros());
         let mut digests: [Vec<u64>; ONLY_FILTERED] = Default::default();
         for (digests, fact) in digests.iter_mut().zip(only_filtered()) {
             *digests = filter.values_of(fact).iter().map(|text| self.digest(Some(text))).collect();
         }
-        Asked { times: bound(filter.since).unwrap_or(i64::MIN)..bound(filter.until).unwrap_or(i64::MAX), digests }
+        OtherFacts { times: bound(filter.since).unwrap_or(i64::MIN)..bound(filter.until).unwrap_or(i64::MAX), digests }
     }
 
-    fn fits(&self, asked: &Asked, at: u32) -> bool {
+    fn fits(&self, asked: &OtherFacts, at: u32) -> bool {
         let (at, incidents) = (at as usize, &self.incidents);
         let fits = |(column, wanted): (&Vec<u64>, &Vec<u64>)| wanted.is_empty() || wanted.contains(&column[at]);
         self.slots[at].is_used

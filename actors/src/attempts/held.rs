@@ -77,7 +77,7 @@ pub(super) struct CountedBy {
 
 /// Of each slot with the last attempt of an incident what the incident is counted by.
 #[derive(Default)]
-pub(super) struct IncidentColumns {
+pub(super) struct CountColumns {
     /// [`NO_INCIDENT`] where the slot is not one of these.
     pub facts: Vec<u32>,
     /// In microseconds since 1970.
@@ -87,7 +87,7 @@ pub(super) struct IncidentColumns {
 
 pub(super) const NO_INCIDENT: u32 = u32::MAX;
 
-impl IncidentColumns {
+impl CountColumns {
     fn set(&mut self, slot: u32, attempt: &HeldAttempt, of_incident: CountedBy) {
         let slot = slot as usize;
         if slot >= self.facts.len() {
@@ -113,7 +113,7 @@ pub(crate) struct AttemptTable {
     pub(super) facts: AttemptFacts,
     pub(super) slots: Vec<AttemptSlot>,
     /// Column by column, so that counting incidents reads what it asks for and nothing else.
-    pub(super) incidents: IncidentColumns,
+    pub(super) incidents: CountColumns,
     free: Vec<u32>,
     /// The slots of each incident, found by its id.
     by_incident: HashTable<u32>,

@@ -55,7 +55,7 @@ enum Unheld {
 
 /// Which attempts a count is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum Freshness {
     /// Those that are held, where nothing has changed since.
     AsHeld,
     /// What has changed is read first, and where none are held all of them are, for the next questions.
@@ -134,13 +134,13 @@ impl Attempts {
         &self,
         reader: &Reader,
         filter: &IncidentFilter,
-        reading: Reading,
+        freshness: Freshness,
         read: impl FnOnce(&AttemptTable, &IncidentFilter) -> T + Send + 'static,
     ) -> Result<Option<T>, ActorError> {
         let can_tell = filter.remediation_request_id.is_none()
-            && match reading {
-                Reading::AsHeld => self.are_held_now(reader).await?,
-                Reading::CaughtUp => self.are_held(reader, None, Unheld::LoadBeside).await?,
+            && match freshness {
+                Freshness::AsHeld => self.are_held_now(reader).await?,
+                Freshness::CaughtUp => self.are_held(reader, None, Unheld::LoadBeside).await?,
             };
         if !can_tell {
             return Ok(None);

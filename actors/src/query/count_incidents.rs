@@ -1,7 +1,7 @@
 //! How many incidents fit a filter.
 
 use super::Reader;
-use super::attempts::{Attempts, Reading};
+use super::attempts::{Attempts, Freshness};
 use super::pipeline::Ask;
 use super::totals::Totals;
 use crate::attempts::AttemptTable;
@@ -27,14 +27,15 @@ pub(super) async fn count(
         return Ok(total);
     }
     if is_uncounted(reader, filter) {
-        let of_attempts = |reading| attempts.read(reader, filter, reading, |attempts, filter| attempts.count(filter));
-        if let Some(total) = of_attempts(Reading::AsHeld).await? {
+        let of_attempts =
+            |freshness| attempts.read(reader, filter, freshness, |attempts, filter| attempts.count(filter));
+        if let Some(total) = of_attempts(Freshness::AsHeld).await? {
             return Ok(total);
         }
         if let Some(total) = count_few(reader, filter).await? {
             return Ok(total);
         }
-        if let Some(total) = of_attempts(Reading::CaughtUp).await? {
+        if let Some(total) = of_attempts(Freshness::CaughtUp).await? {
             return Ok(total);
         }
     }
@@ -53,13 +54,13 @@ pub(super) async fn ask_attempts<T: Send + 'static>(
     filter: &IncidentFilter,
     read: impl FnOnce(&AttemptTable, &IncidentFilter) -> T + Clone + Send + 'static,
 ) -> Result<Option<T>, ActorError> {
-    if let Some(found) = attempts.read(reader, filter, Reading::AsHeld, read.clone()).await? {
+    if let Some(found) = attempts.read(reader, filter, Freshness::AsHeld, read.clone()).await? {
         return Ok(Some(found));
     }
     if is_uncounted(reader, filter) && count_few(reader, filter).await?.is_some() {
         return Ok(None);
     }
-    attempts.read(reader, filter, Reading::CaughtUp, read).await
+    attempts.read(reader, filter, Freshness::CaughtUp, read).await
 }
 
 /// Whether a filter asks for facts that incidents are not counted by, and that have an index. On distributed tables nothing but PostgreSQL

@@ -90,7 +90,7 @@ type ByStatus = BTreeMap<String, i64>;
 /// The values of a group's dimensions. Those that are not known come last.
 type GroupKey = Vec<(bool, Option<String>)>;
 /// The start of a period, a group of it, and its counts.
-type Entry = (DateTime<Utc>, GroupKey, ByStatus);
+type CountEntry = (DateTime<Utc>, GroupKey, ByStatus);
 
 fn of_attempts(message: &GetCounts, counts: Vec<GroupCount>) -> PeriodCounts {
     let mut entries: BTreeMap<(DateTime<Utc>, GroupKey), ByStatus> = BTreeMap::new();
@@ -140,7 +140,7 @@ fn held(
         };
     }
     let limit = usize::try_from(message.limit).unwrap_or(usize::MAX);
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut entries: Vec<CountEntry> = Vec::new();
     let mut hour = minutes.0.div_euclid(MINUTES_OF_AN_HOUR);
     if let Some(start) = message.after.as_ref().and_then(|after| DateTime::from_timestamp(after.rank, 0)) {
         hour = hour.max(minute_of(start).div_euclid(MINUTES_OF_AN_HOUR));
@@ -188,7 +188,7 @@ fn is_behind(message: &GetCounts, start: DateTime<Utc>, key: &GroupKey) -> bool 
 }
 
 /// The first of these entries, as many as are asked for.
-fn page(message: &GetCounts, mut entries: Vec<Entry>) -> PeriodCounts {
+fn page(message: &GetCounts, mut entries: Vec<CountEntry>) -> PeriodCounts {
     let limit = usize::try_from(message.limit).unwrap_or(usize::MAX);
     let more = entries.len() > limit;
     entries.truncate(limit);
@@ -196,7 +196,7 @@ fn page(message: &GetCounts, mut entries: Vec<Entry>) -> PeriodCounts {
         rank: time.timestamp(),
         key: key.iter().map(|(_, text)| text.clone()).collect(),
     });
-    let entry = |(time, key, counts): Entry| PeriodCount {
+    let entry = |(time, key, counts): CountEntry| PeriodCount {
         time,
         group: message.group_by.iter().zip(key).map(|(by, (_, text))| (by.name.to_owned(), text.into())).collect(),
         counts: serde_json::value::to_raw_value(&counts).ok(),
