@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
@@ -139,10 +140,11 @@ impl Connection {
         if self.client.is_closed() {
             return;
         }
-        // In a flood of cancellations the server's own limits end the rest.
+        // In a flood of cancellations the server's own limits end the rest; at the end of a runtime the connection ends with it.
         let Ok(turn) = CANCELS.try_acquire() else { return };
+        let Ok(runtime) = Handle::try_current() else { return };
         let (token, tls) = (self.client.cancel_token(), self.tls.clone());
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             let _turn = turn;
             if let Ok(Err(error)) = timeout(SET_UP, token.cancel_query(tls)).await {
                 tracing::warn!(%error, "an abandoned statement could not be cancelled");

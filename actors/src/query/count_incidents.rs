@@ -8,7 +8,9 @@ use crate::attempts::AttemptTable;
 use crate::db::statement::{ComposedStatement, FactSource, conditions, where_all};
 use crate::domain::facts::{Fact, only_filtered};
 use crate::domain::filter::IncidentFilter;
+use crate::domain::totals::CountedFilter;
 use crate::error::ActorError;
+use std::future::pending;
 
 /// So many incidents PostgreSQL counts in the time that a look into the attempts takes.
 const FEW: i64 = 1_000;
@@ -39,9 +41,24 @@ pub(super) async fn count(
             return Ok(total);
         }
     }
-    let read = async |ask: Ask<'_>| ask.run(&statement(filter)).await;
-    let rows = reader.read_either("query.count_incidents", false, read).await?;
-    Ok(rows.first().map_or(0, |row| row.get("n")))
+    let by_postgresql = async {
+        let read = async |ask: Ask<'_>| ask.run(&statement(filter)).await;
+        let rows = reader.read_either("query.count_incidents", false, read).await?;
+        Ok(rows.first().map_or(0, |row| row.get("n")))
+    };
+    // Of a large store PostgreSQL may take longer than reading the counts, which have begun to be read.
+    let by_counts = async {
+        while CountedFilter::of(filter).is_some() && totals.are_loading() {
+            if let Ok(Some(total)) = totals.count(reader, filter).await {
+                return total;
+            }
+        }
+        pending().await
+    };
+    tokio::select! {
+        total = by_counts => Ok(total),
+        total = by_postgresql => total,
+    }
 }
 
 /// What `read` makes of the attempts in memory; `None` where PostgreSQL is to be asked: it is as quick where few incidents fit.

@@ -78,6 +78,11 @@ impl Totals {
         self.looks.ask((), Waiting::current(), look).await
     }
 
+    /// Whether they are being read, or looked at.
+    pub fn are_loading(&self) -> bool {
+        self.turn.try_lock().map_or(true, |turn| turn.loading.is_some())
+    }
+
     /// What the held counts have taken in, and which incidents may have changed since `seen`, as far as that is not folded.
     pub fn changed_since(&self, seen: Option<Seen>) -> (Seen, Vec<(i32, i64)>) {
         self.counts.changed_since(seen)
