@@ -1,6 +1,7 @@
 //! Recall of the built-in embedder on alert families and paraphrases (tests/data): a change that makes it worse is seen.
 #![allow(clippy::disallowed_methods)] // a test reads the time and its own settings where it needs them
 
+mod candidates;
 mod corpus;
 mod pairs;
 

@@ -146,7 +146,7 @@ fn embedding(fields: impl IntoIterator<Item = Vec<(String, Kind)>>) -> Option<Em
     let for_vector = weightiest(for_vector);
     let mut vector = vec![0f32; VECTOR_LENGTH];
     for (feature, value) in &for_vector {
-        let (at, sign) = place(feature);
+        let (at, sign) = place(hash_feature(feature));
         vector[at] += sign * value;
     }
     let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
@@ -171,9 +171,8 @@ fn add(sum: &mut Weights, features: Weights, part: f32, is_aside: bool) {
     }
 }
 
-/// The number of a vector that a feature adds to, and its sign there.
-fn place(feature: &str) -> (usize, f32) {
-    let hash = hash_feature(feature);
+/// The number of a vector that a feature adds to, and its sign there, by the feature's hash.
+pub fn place(hash: u64) -> (usize, f32) {
     let sign = if hash >> 63 == 0 { 1.0 } else { -1.0 };
     ((hash % VECTOR_LENGTH as u64) as usize, sign) // below VECTOR_LENGTH
 }
@@ -197,7 +196,7 @@ impl Embedding {
             }
             terms.insert(added.term.clone(), added.weight);
             if is_hashed {
-                let (at, sign) = place(&added.term);
+                let (at, sign) = place(hash_feature(&added.term));
                 made.vector[at] += sign * added.weight * usual;
             }
         }

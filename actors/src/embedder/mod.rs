@@ -17,7 +17,7 @@ mod vocabulary;
 
 pub use crate::error::EngineFault;
 pub use builtin::{
-    AddedTerm, Builtin, ID as BUILTIN_ID, QueryWords, is_code, is_plain, split_known, split_words, turned,
+    AddedTerm, Builtin, ID as BUILTIN_ID, QueryWords, is_code, is_plain, place, split_known, split_words, turned,
 };
 pub use concepts::is_concept;
 pub use embed::Embed;
@@ -27,7 +27,7 @@ pub use first::ID as FIRST_ID;
 pub use http::HttpSettings;
 pub use settings::EngineSettings;
 pub use spaces::Spaces;
-pub use vocabulary::{Meaning, is_known, rarity};
+pub use vocabulary::{Meaning, PackedMeaning, SIGNS, SpreadMeaning, is_known, rarity};
 
 use crate::domain::audit_text::AuditText;
 use crate::handle::common_handlers;

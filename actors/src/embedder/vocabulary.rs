@@ -65,10 +65,113 @@ impl Meaning {
         Some(Meaning { numbers, length })
     }
 
+    /// The same in half of the bytes, coarser.
+    pub fn packed(&self) -> PackedMeaning {
+        // The numbers are spread as in a normal distribution: few are more than twice their root mean square.
+        let unit = self.length / (DIRECTIONS as f32).sqrt() / COARSE; // a small number
+        let coarse = self.numbers.map(|x| (f32::from(x) / unit).round().clamp(-MOST_COARSE, MOST_COARSE));
+        let (pairs, _) = coarse.as_chunks::<2>();
+        let mut packed = PackedMeaning::default();
+        for (packed, [low, high]) in packed.numbers.iter_mut().zip(pairs) {
+            *packed = half(*low) | half(*high) << 4;
+        }
+        packed.length = coarse.iter().map(|x| x * x).sum::<f32>().sqrt();
+        packed
+    }
+
+    /// The same, to be compared with many that are packed.
+    pub fn spread(&self) -> SpreadMeaning {
+        let (pairs, _) = self.numbers.as_chunks::<2>();
+        let (mut low, mut high) = ([0; DIRECTIONS / 2], [0; DIRECTIONS / 2]);
+        for (at, pair) in pairs.iter().enumerate() {
+            [low[at], high[at]] = pair.map(i16::from);
+        }
+        let sum: i32 = self.numbers.iter().map(|x| i32::from(*x)).sum();
+        SpreadMeaning { low, high, zeros: sum * i32::from(ZERO), length: self.length }
+    }
+
     /// The cosine of the two directions, from -1 to 1.
     pub fn cosine(&self, other: &Meaning) -> f64 {
         let product: i32 = self.numbers.iter().zip(other.numbers).map(|(a, b)| i32::from(*a) * i32::from(b)).sum();
         (f64::from(product) / (f64::from(self.length) * f64::from(other.length))).clamp(-1.0, 1.0)
+    }
+}
+
+/// A [`Meaning`] with four bits a number, in twos. The default is that of a text without a known word.
+#[derive(Debug, Clone, Copy)]
+pub struct PackedMeaning {
+    numbers: [u8; DIRECTIONS / 2],
+    /// 0: there is no direction.
+    length: f32,
+}
+
+/// A [`Meaning`] as many that are packed are compared with it, some in a processor's instruction.
+#[derive(Debug, Clone)]
+pub struct SpreadMeaning {
+    /// The numbers that stand in the lower and in the higher halves of bytes.
+    low: [i16; DIRECTIONS / 2],
+    high: [i16; DIRECTIONS / 2],
+    /// Its product with numbers that are all [`ZERO`].
+    zeros: i32,
+    length: f32,
+}
+
+impl PackedMeaning {
+    /// Which of the first numbers are above 0, as bits.
+    pub fn signs(&self) -> u64 {
+        let halves = self.numbers.iter().flat_map(|packed| [packed & 15, packed >> 4]);
+        signs(halves.map(|half| i16::from(half) - ZERO))
+    }
+}
+
+/// Of how many numbers the signs are told.
+pub const SIGNS: u32 = u64::BITS;
+
+fn signs(numbers: impl Iterator<Item = i16>) -> u64 {
+    numbers.zip(0..SIGNS).fold(0, |signs, (number, at)| signs | u64::from(number > 0) << at)
+}
+
+impl SpreadMeaning {
+    /// As [`PackedMeaning::signs`].
+    pub fn signs(&self) -> u64 {
+        signs(self.low.iter().zip(&self.high).flat_map(|(low, high)| [*low, *high]))
+    }
+
+    /// The cosine of the two directions, from -1 to 1: within less than a tenth of [`Meaning::cosine`].
+    #[inline]
+    pub fn cosine(&self, other: &PackedMeaning) -> f32 {
+        if other.length == 0.0 {
+            return 0.0;
+        }
+        // Eight sums side by side: none gets beyond 16 bits, as a number is at most 127, a packed one at most 15, and each has twelve products.
+        let mut sums = [0i16; LANES];
+        let (packed, _) = other.numbers.as_chunks::<LANES>();
+        for ((packed, low), high) in
+            packed.iter().zip(self.low.as_chunks::<LANES>().0).zip(self.high.as_chunks::<LANES>().0)
+        {
+            for lane in 0..LANES {
+                sums[lane] += i16::from(packed[lane] & 15) * low[lane] + i16::from(packed[lane] >> 4) * high[lane];
+            }
+        }
+        let product: i32 = sums.into_iter().map(i32::from).sum();
+        ((product - self.zeros) as f32 / (self.length * other.length)).clamp(-1.0, 1.0) // below 2^24
+    }
+}
+
+const LANES: usize = 8;
+/// What the root mean square of the numbers becomes, and the largest.
+const COARSE: f32 = 3.0;
+const MOST_COARSE: f32 = 7.0;
+/// Added to a number of four bits, so that none is negative.
+const ZERO: i16 = 8;
+
+fn half(coarse: f32) -> u8 {
+    (coarse as i16 + ZERO) as u8 // from 1 to 15
+}
+
+impl Default for PackedMeaning {
+    fn default() -> Self {
+        PackedMeaning { numbers: [0; DIRECTIONS / 2], length: 0.0 }
     }
 }
 
@@ -121,6 +224,22 @@ mod tests {
         assert!(asked.cosine(&near) > asked.cosine(&far) + 0.2);
         assert!((asked.cosine(&asked) - 1.0).abs() < 1e-5);
         assert_eq!(meaning("xqzzt"), None);
+    }
+
+    #[test]
+    fn a_packed_meaning_is_nearly_the_same() {
+        let texts = [
+            "the certificate lapsed",
+            "TLS cert expired",
+            "the disk filled up",
+            "pods are evicted as the node has no memory left",
+        ];
+        let meanings: Vec<Meaning> = texts.iter().filter_map(|text| meaning(text)).collect();
+        for (a, b) in meanings.iter().flat_map(|a| meanings.iter().map(move |b| (a, b))) {
+            let (exact, coarse) = (a.cosine(b), f64::from(a.spread().cosine(&b.packed())));
+            assert!((exact - coarse).abs() < 0.06, "{exact} {coarse}");
+        }
+        assert_eq!(meanings[0].spread().cosine(&PackedMeaning::default()), 0.0);
     }
 
     #[test]

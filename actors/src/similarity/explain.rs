@@ -63,7 +63,7 @@ pub(super) struct HitPlace {
 }
 
 /// All patterns, and as many incidents as a search can hold.
-const FARTHEST: Reach = Reach { patterns: 100_000, incidents: 20_000, enough: None };
+const FARTHEST: Reach = Reach { patterns: 100_000, estimated: 100_000, incidents: 20_000, enough: None };
 
 impl Parts {
     pub(super) async fn explain(

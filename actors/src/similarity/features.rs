@@ -68,17 +68,26 @@ impl KnownFeatures {
         if unknown.is_empty() {
             return Ok(features);
         }
-        let buckets: Vec<i32> = unknown.iter().map(|pattern| Bucket::of_pattern(*pattern).get()).collect();
-        let read = connection.autocommit("similarity.read_features", LIMIT, async |tx| {
-            let statement = tx.prepare(include_str!("read_features.sql")).await?;
-            tx.client().query(&statement, &[&embedder, &unknown, &buckets]).await
-        });
-        for row in read.await? {
-            let pattern: Uuid = row.get("pattern");
-            let read = Arc::new(PatternFeatures::new(row.get("terms"), row.get("weights")));
+        for (pattern, read) in read_features(connection, embedder, &unknown).await? {
+            let read = Arc::new(read);
             self.0.insert((name.clone(), pattern), read.clone());
             features.insert(pattern, read);
         }
         Ok(features)
     }
+}
+
+/// Reads what these patterns say, those of them that are there.
+pub(super) async fn read_features(
+    connection: &mut Connection,
+    embedder: &str,
+    patterns: &[Uuid],
+) -> Result<impl Iterator<Item = (Uuid, PatternFeatures)> + use<>, DatabaseError> {
+    let buckets: Vec<i32> = patterns.iter().map(|pattern| Bucket::of_pattern(*pattern).get()).collect();
+    let read = connection.autocommit("similarity.read_features", LIMIT, async |tx| {
+        let statement = tx.prepare(include_str!("read_features.sql")).await?;
+        tx.client().query(&statement, &[&embedder, &patterns, &buckets]).await
+    });
+    let rows = read.await?.into_iter();
+    Ok(rows.map(|row| (row.get("pattern"), PatternFeatures::new(row.get("terms"), row.get("weights")))))
 }

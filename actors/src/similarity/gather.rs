@@ -15,10 +15,11 @@ use std::collections::HashMap;
 
 /// Incidents that the summary is made of, at most: the best that fit.
 pub(super) const SUMMED_UP: usize = 50;
-/// How far to look, round after round, until there are enough that fit: patterns, incidents of each (the best alone may have all hits, and
-/// some that fit no more), and incidents of all, whatever the limit: a shorter list is the beginning of a longer.
-const REACHES: [(i64, i64, usize); 3] =
-    [(1_000, 125, MAX_LIMIT + 25), (2_000, 1_000, 40 * MAX_LIMIT), (100_000, 20_000, usize::MAX)];
+/// How far to look, round after round, until there are enough that fit: patterns, by their vectors or by their estimates, incidents of each
+/// (the best alone may have all hits, and some that fit no more), and incidents of all, whatever the limit: a shorter list is the beginning
+/// of a longer.
+const REACHES: [(i64, usize, i64, usize); 3] =
+    [(1_000, 300, 125, MAX_LIMIT + 25), (2_000, 2_000, 1_000, 40 * MAX_LIMIT), (100_000, 100_000, 20_000, usize::MAX)];
 /// Of incidents that are alike one is shown: so many are looked at to count the others.
 pub(super) const COUNTED: usize = 1_000;
 /// Incidents that are asked for at once.
@@ -56,9 +57,10 @@ impl Parts {
         // Where age counts, a less alike pattern may be the better one; where incidents are alike, their number counts: the nearest alone
         // will not do.
         let reaches = if search.half_life.is_some() || is_collapsed { &REACHES[1..] } else { &REACHES[..] };
-        for (patterns, incidents, enough_of_all) in reaches.iter().copied() {
+        for (patterns, estimated, incidents, enough_of_all) in reaches.iter().copied() {
             let reach = Reach {
                 patterns,
+                estimated,
                 incidents,
                 // Where age counts, an incident of a less alike pattern may come before one of a better.
                 enough: search.half_life.is_none().then_some(enough_of_all),

@@ -25,8 +25,8 @@ pub(super) struct Candidate {
 
 /// Patterns whose incidents are asked for at once: at first, at least and at most, and then.
 const FIRST_AT_LEAST: usize = 2;
-const FIRST_AT_MOST: usize = 16;
-const MOST_AT_ONCE: usize = 64;
+const FIRST_AT_MOST: usize = 128;
+const MOST_AT_ONCE: usize = 128;
 /// Rows that are asked for at once, and incidents that are kept of all: a search has a bound on its memory.
 const MOST_ROWS: i64 = 40_000;
 const MOST_CANDIDATES: usize = 100_000;

@@ -36,15 +36,14 @@ impl Wanted<'_> {
         reach: Reach,
     ) -> Result<Candidates, DatabaseError> {
         let of = (reach, self.counts.patterns);
-        let found = nearest(connection, &parts.held, &self.vector, &self.scope, plan, of).await?;
-        let Nearest { mut near, plan, in_memory } = found;
+        let query = Query::new(&self.embedding.features, self.frequencies);
+        let found = nearest(connection, &parts.held, (&self.vector, &query), &self.scope, plan, of).await?;
+        let Nearest { mut near, is_all, plan, in_memory } = found;
         let least = self.scope.min_similarity;
-        let is_whole = i64::try_from(near.len()).is_ok_and(|found| found < reach.patterns) && plan.is_exhaustive()
-            || near.last().is_some_and(|(_, similarity)| *similarity < least);
+        let is_whole = is_all || near.last().is_some_and(|(_, similarity)| *similarity < least);
         if plan == Plan::Index {
             near.extend(with_rare_words(connection, &self.vector, self.rare()).await?);
         }
-        let query = Query::new(&self.embedding.features, self.frequencies);
         let mut seen = HashSet::new();
         near.retain(|(pattern, similarity)| *similarity >= least && seen.insert(*pattern));
         let mut patterns = Vec::with_capacity(near.len());

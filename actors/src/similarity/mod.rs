@@ -27,7 +27,7 @@ pub use explain::Explanation;
 pub use find_similar::{FindSimilar, Similar};
 pub use hit::Hit;
 use hit::closeness;
-pub use score::{Frequencies, Profile, Query, Why, score};
+pub use score::{Estimate, Frequencies, Profile, Query, Why, score};
 pub use spelling::StoreTerms;
 pub use summary::{Action, Summary};
 

@@ -63,7 +63,10 @@ impl Scope {
 /// How far to look.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reach {
+    /// The nearest patterns, by their vectors.
     pub patterns: i64,
+    /// Patterns where all are held in memory: those with the highest estimates.
+    pub estimated: usize,
     /// Of each pattern, the newest.
     pub incidents: i64,
     /// Incidents after which it is enough; `None`: all patterns are gone through.

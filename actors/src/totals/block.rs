@@ -100,6 +100,13 @@ pub(super) fn for_each(bytes: &[u8], mut take: impl FnMut(u8, u32, i64)) {
     }
 }
 
+/// How many incidents there are.
+pub(super) fn total(bytes: &[u8]) -> i64 {
+    let mut total = 0;
+    for_each(bytes, |_, _, count| total += count);
+    total
+}
+
 /// How many entries there are.
 pub(super) fn entries(bytes: &[u8]) -> usize {
     let mut entries = 0;

@@ -287,28 +287,25 @@ mod tests {
         (1000 * 60 + random.i32(0..48 * 60), values)
     }
 
-    /// Blocks of these incidents; some hours are known as a whole only.
+    /// Blocks of these incidents; some hours are known as a whole only. They come in two parts, the second of which changes hours of the first.
     fn held(incidents: &[Incident], coarse: impl Fn(i32) -> bool) -> HeldCounts {
         let mut held = HeldCounts::default();
-        let mut hours: BTreeMap<i32, HourCounts> = BTreeMap::new();
-        for (minute, values) in incidents {
-            let values: Values<&str> = std::array::from_fn(|fact| values[fact].as_deref());
-            let id = held.combinations.id(&values).unwrap_or_else(|| {
-                let id = u32::try_from(held.combinations.len().max(1)).expect("few");
-                held.combinations.add(id, &values);
-                id
-            });
-            let hour = minute.div_euclid(60);
-            let counts = hours
-                .entry(hour)
-                .or_insert_with(|| HourCounts { step: if coarse(hour) { 60 } else { 1 }, ..HourCounts::default() });
-            counts.add(u8::try_from(minute.rem_euclid(60)).expect("below 60"), id, 1);
+        for known in [incidents.len() * 3 / 4, incidents.len()] {
+            let mut hours: BTreeMap<i32, HourCounts> = BTreeMap::new();
+            for (minute, values) in &incidents[..known] {
+                let values: Values<&str> = std::array::from_fn(|fact| values[fact].as_deref());
+                let id = held.combinations.id(&values).unwrap_or_else(|| {
+                    let id = u32::try_from(held.combinations.len().max(1)).expect("few");
+                    held.combinations.add(id, &values);
+                    id
+                });
+                let hour = minute.div_euclid(60);
+                let step = if coarse(hour) { 60 } else { 1 };
+                let counts = hours.entry(hour).or_insert_with(|| HourCounts { step, ..HourCounts::default() });
+                counts.add(u8::try_from(minute.rem_euclid(60)).expect("below 60"), id, 1);
+            }
+            held.replace(hours.into_iter().rev().map(|(hour, counts)| (hour, counts.bytes().into())));
         }
-        // In two parts, the second of which changes hours of the first.
-        let half: Vec<(i32, Box<[u8]>)> =
-            hours.iter().step_by(2).map(|(hour, _)| (*hour, Box::from([1, 0, 1, 0]))).collect();
-        held.replace(half.into_iter());
-        held.replace(hours.into_iter().map(|(hour, counts)| (hour, counts.bytes().into())));
         held
     }
 

@@ -1,6 +1,6 @@
 //! The counts in memory: every hour as its bytes, sums of many hours, and what is not folded yet.
 
-use super::block::{entries, for_each, step};
+use super::block::{entries, for_each, step, total};
 use super::changes::Change;
 use super::combinations::{Combinations, Fitting};
 use crate::domain::totals::{CountedFilter, MINUTES_OF_AN_HOUR, Periods, Values};
@@ -119,6 +119,10 @@ impl HeldCounts {
 
     /// Puts blocks in the place of those that were there.
     pub(super) fn replace(&mut self, blocks: impl Iterator<Item = (i32, Box<[u8]>)>) {
+        let mut blocks: Vec<(i32, Box<[u8]>)> = blocks.collect();
+        blocks.sort_unstable_by_key(|(hour, _)| *hour);
+        // Each sum is gone over once, however many hours have changed: it takes in the difference of all hours before its end.
+        let (mut difference, mut next) = (Difference::default(), 0);
         for (hour, block) in blocks {
             let new = (block.len() > 1).then_some(block);
             let old = match &new {
@@ -126,18 +130,20 @@ impl HeldCounts {
                 None => self.hours.remove(&hour),
             };
             let at = self.sums.partition_point(|sum| sum.until <= hour);
+            self.sums[next..at].iter_mut().for_each(|sum| sum.take_in(&difference));
+            next = at;
             for (block, sign) in old.iter().map(|old| (old, -1)).chain(new.iter().map(|new| (new, 1))) {
                 let entries = entries(block);
                 self.bytes = add(self.bytes, block.len(), sign);
                 self.entries = add(self.entries, entries, sign);
-                for sum in &mut self.sums[at..] {
-                    sum.add(block, sign);
-                }
+                // Behind the last sum are no others to take it in.
                 if let Some(sum) = self.sums.get_mut(at) {
+                    difference.add(block, sign);
                     sum.entries = add(sum.entries, entries, sign);
                 }
             }
         }
+        self.sums[next..].iter_mut().for_each(|sum| sum.take_in(&difference));
         let most = self.entries_of_a_sum();
         if self.sums.iter().any(|sum| sum.entries > 4 * most) || self.sums.len() > 4 * (self.entries / most + 1) {
             self.sums.clear();
@@ -158,7 +164,7 @@ impl HeldCounts {
         let mut sum = HourSum { until: from, entries: 0, total, counts };
         for (hour, block) in self.hours.range(from..) {
             sum.until = hour.saturating_add(1);
-            sum.add(block, 1);
+            sum.add(block);
             sum.entries += entries(block);
             if sum.entries >= most {
                 let next = HourSum { entries: 0, counts: sum.counts.clone(), ..sum };
@@ -273,16 +279,52 @@ impl HourSum {
         self.counts.get(id as usize).copied().unwrap_or(0)
     }
 
+    fn add(&mut self, block: &[u8]) {
+        for_each(block, |_, id, count| add_to(&mut self.counts, id, i32::try_from(count).unwrap_or(i32::MAX)));
+        self.total += total(block);
+    }
+
+    fn take_in(&mut self, difference: &Difference) {
+        for id in &difference.ids {
+            add_to(&mut self.counts, *id, difference.counts[*id as usize].unwrap_or(0));
+        }
+        self.total += difference.total;
+    }
+}
+
+/// What some hours have more than they had before.
+#[derive(Default)]
+struct Difference {
+    total: i64,
+    /// By combination, of those that the hours have or had.
+    counts: Vec<Option<i32>>,
+    /// These combinations.
+    ids: Vec<u32>,
+}
+
+impl Difference {
     fn add(&mut self, block: &[u8], sign: i32) {
         for_each(block, |_, id, count| {
             let place = id as usize;
             if self.counts.len() <= place {
-                self.counts.resize(place + 1, 0);
+                self.counts.resize(place + 1, None);
             }
-            self.counts[place] += i32::try_from(count).unwrap_or(i32::MAX) * sign;
-            self.total += count * i64::from(sign);
+            let known = self.counts[place].get_or_insert_with(|| {
+                self.ids.push(id);
+                0
+            });
+            *known += i32::try_from(count).unwrap_or(i32::MAX) * sign;
         });
+        self.total += total(block) * i64::from(sign);
     }
+}
+
+fn add_to(counts: &mut Vec<i32>, id: u32, count: i32) {
+    let place = id as usize;
+    if counts.len() <= place {
+        counts.resize(place + 1, 0);
+    }
+    counts[place] += count;
 }
 
 fn add(number: usize, more: usize, sign: i32) -> usize {

@@ -1,8 +1,11 @@
 //! The words' vectors of all patterns of one embedder, held in memory: a query meets only the patterns that have a number where it has one,
-//! so that a comparison with all of them takes a tenth of what it takes the vector store.
+//! so that a comparison with all of them takes a tenth of what it takes the vector store. What the patterns mean is held too, in few bytes:
+//! with it the score of all of them is estimated, and few have to be compared exactly.
 
-use super::block::{BLOCK, Block, of_length_one};
+use super::super::score::Estimate;
+use super::block::{AskedNumber, BLOCK, Block, Sums, of_length_one};
 use crate::domain::facets::Facets;
+use crate::embedder::PackedMeaning;
 use bit_vec::BitVec;
 use hashbrown::HashTable;
 use pgvector::SparseVector;
@@ -16,7 +19,12 @@ use uuid::Uuid;
 /// Memory that held patterns may take, in bytes: some 1,000,000 of sixty words (docs/reliability.md, "Memory").
 pub(super) const MOST_BYTES: usize = 416 << 20;
 /// What a pattern takes at least.
-const LEAST_BYTES: usize = size_of::<HeldPattern>() + 5;
+const LEAST_BYTES: usize = size_of::<HeldPattern>()
+    + size_of::<bool>()
+    + size_of::<Bits>()
+    + size_of::<PackedMeaning>()
+    + size_of::<u64>()
+    + 5;
 
 #[derive(Default)]
 pub(in crate::similarity) struct HeldPatterns {
@@ -27,6 +35,8 @@ pub(in crate::similarity) struct HeldPatterns {
     pub(super) begun: Cell<Option<Instant>>,
     /// Start of the last reading of all patterns.
     pub(super) loaded: Cell<Option<Instant>>,
+    /// Held while it is read what the patterns mean.
+    pub(super) learning: Mutex<()>,
 }
 
 /// The patterns of one embedder.
@@ -38,23 +48,28 @@ pub(super) struct Held {
     /// How many patterns the store has.
     expected: i64,
     patterns: Vec<HeldPattern>,
+    /// Whether each is in the store still, and which facets it has: of most patterns nothing else is looked at.
+    is_there: Vec<bool>,
+    facets: Vec<Bits>,
+    /// What the first patterns mean; of the others that is not read yet.
+    meanings: Vec<PackedMeaning>,
+    /// The signs of these, to pass over most of them.
+    signs: Vec<u64>,
     blocks: Vec<Block>,
     /// The places of the patterns that are in the store.
     places: HashTable<u32>,
 }
 
 struct HeldPattern {
-    facets: Bits,
     id: Uuid,
     bucket: i32,
-    /// Whether the pattern is in the store still.
-    is_there: bool,
 }
 
 /// What is asked of them: of the patterns that have all facets, and are among these where that is said, those that are at least as near
-/// as `least`, and at most so many.
+/// as `least`, and at most so many, which have the highest estimates.
 pub(super) struct Asked<'a> {
     pub words: &'a SparseVector,
+    pub estimate: &'a Estimate,
     pub facets: &'a Facets,
     pub among: Option<Vec<Uuid>>,
     pub least: f64,
@@ -74,7 +89,7 @@ impl HeldPatterns {
         self.held.borrow_mut().as_mut().filter(|held| held.embedder == embedder).map(look)
     }
 
-    /// The nearest patterns, nearest first; of two as near by their ids. `None` where nothing is held.
+    /// The patterns and their similarities, those with the highest estimate first. `None` where nothing is held.
     pub(super) fn nearest(&self, embedder: &str, asked: &Asked<'_>) -> Option<Vec<(Uuid, f64)>> {
         self.of(embedder, |held| held.nearest(asked))
     }
@@ -87,9 +102,10 @@ impl HeldPatterns {
         self.held.take();
     }
 
-    /// How many patterns are held, and the bytes that they take.
+    /// How many patterns are held with what they mean, and the bytes that all take.
     pub(super) fn size(&self) -> (usize, usize) {
-        self.held.borrow().as_ref().map_or((0, 0), |held| (held.places.len(), held.bytes()))
+        let size = |held: &Held| (held.places.len().saturating_sub(held.unknown_count()), held.bytes());
+        self.held.borrow().as_ref().map_or((0, 0), size)
     }
 }
 
@@ -102,6 +118,10 @@ impl Held {
             revision: 0,
             expected,
             patterns: Vec::with_capacity(most),
+            is_there: Vec::with_capacity(most),
+            facets: Vec::with_capacity(most),
+            meanings: Vec::with_capacity(most),
+            signs: Vec::with_capacity(most),
             blocks: Vec::new(),
             places: HashTable::new(),
         }
@@ -143,14 +163,40 @@ impl Held {
     pub fn bytes(&self) -> usize {
         self.blocks.iter().map(Block::bytes).sum::<usize>()
             + self.patterns.capacity() * size_of::<HeldPattern>()
+            + self.is_there.capacity()
+            + self.facets.capacity() * size_of::<Bits>()
+            + self.meanings.capacity() * size_of::<PackedMeaning>()
+            + self.signs.capacity() * size_of::<u64>()
             + self.places.allocation_size()
     }
 
     /// Gives back the memory that was reserved while the patterns were read.
     pub fn shrink(&mut self) {
         self.patterns.shrink_to_fit();
+        self.is_there.shrink_to_fit();
+        self.facets.shrink_to_fit();
+        self.meanings.shrink_to(self.patterns.len());
+        self.signs.shrink_to(self.patterns.len());
         let patterns = &self.patterns;
         self.places.shrink_to_fit(|place| hash(patterns[*place as usize].id));
+    }
+
+    /// The next patterns of which it is not known what they mean, so many at most.
+    pub fn unknown(&self, most: usize) -> Vec<Uuid> {
+        self.patterns[self.meanings.len()..].iter().take(most).map(|pattern| pattern.id).collect()
+    }
+
+    /// Of how many patterns it is not known what they mean.
+    fn unknown_count(&self) -> usize {
+        self.patterns.len() - self.meanings.len()
+    }
+
+    /// Takes over what these patterns mean, the next ones of which that was not known; of others nothing is taken.
+    pub fn learn(&mut self, ids: &[Uuid], meanings: Vec<PackedMeaning>) {
+        if self.unknown(ids.len()) == ids {
+            self.signs.extend(meanings.iter().map(PackedMeaning::signs));
+            self.meanings.extend(meanings);
+        }
     }
 
     pub fn has(&self, id: Uuid) -> bool {
@@ -170,19 +216,18 @@ impl Held {
             let before = self.revisions.insert(*bucket, revision).unwrap_or(0);
             self.revision += revision - before;
         }
-        let gone = self.patterns.iter_mut().filter(|pattern| buckets.contains(&pattern.bucket));
-        gone.for_each(|pattern| pattern.is_there = false);
+        let all = self.patterns.iter().zip(&mut self.is_there);
+        all.filter(|(pattern, _)| buckets.contains(&pattern.bucket)).for_each(|(_, is_there)| *is_there = false);
         for (id, facets) in read.facets {
             if let Some(place) = self.place(id) {
-                let known = &mut self.patterns[place];
-                (known.is_there, known.facets) = (true, facets);
+                (self.is_there[place], self.facets[place]) = (true, facets);
             }
         }
         for (bucket, id, words, facets) in read.new {
             self.add(bucket, id, &words, facets);
         }
-        let patterns = &self.patterns;
-        self.places.retain(|place| patterns[*place as usize].is_there);
+        let is_there = &self.is_there;
+        self.places.retain(|place| is_there[*place as usize]);
     }
 
     pub fn add(&mut self, bucket: i32, id: Uuid, words: &SparseVector, facets: Bits) {
@@ -193,65 +238,118 @@ impl Held {
         if let Some(block) = self.blocks.last_mut() {
             block.add(words);
         }
-        self.patterns.push(HeldPattern { facets, id, bucket, is_there: true });
+        self.patterns.push(HeldPattern { id, bucket });
+        self.is_there.push(true);
+        self.facets.push(facets);
         let patterns = &self.patterns;
         self.places.insert_unique(hash(id), place, |place| hash(patterns[*place as usize].id));
     }
 
     fn nearest(&self, asked: &Asked<'_>) -> Vec<(Uuid, f64)> {
-        let (words, bits) = (of_length_one(asked.words), packed(asked.facets.bits()));
-        let fits = |place: usize| {
-            let pattern = &self.patterns[place];
-            pattern.is_there && pattern.facets.iter().zip(bits).all(|(has, asked)| asked & !has == 0)
-        };
+        let numbers = numbers(asked);
+        // Of 512 bits a filter asks for a few.
+        let bits = packed(asked.facets.bits());
+        let bits: Vec<(usize, u32)> = bits.into_iter().enumerate().filter(|(_, bits)| *bits != 0).collect();
+        let fits =
+            |place: usize| self.is_there[place] && bits.iter().all(|(at, asked)| asked & !self.facets[place][*at] == 0);
         let mut among: Option<Vec<usize>> =
             asked.among.as_ref().map(|ids| ids.iter().filter_map(|id| self.place(*id)).collect());
         if let Some(places) = &mut among {
             places.sort_unstable();
         }
         let mut among = among.as_deref();
-        let mut best = Best { patterns: &self.patterns, most: asked.most, least: asked.least, found: Vec::new() };
-        let mut cosines = Vec::new();
+        // What is at least 0 when it is told may be below it here.
+        let least = if asked.least > 0.0 { asked.least } else { f64::NEG_INFINITY };
+        // The estimates of those that are not known are too high: as many more are taken.
+        let most = asked.most.saturating_add(self.unknown_count().min(MOST_UNKNOWN));
+        let mut best = Best {
+            patterns: &self.patterns,
+            most,
+            estimate: asked.estimate,
+            least: f32::NEG_INFINITY,
+            least_product: f32::NEG_INFINITY,
+            found: Vec::new(),
+        };
+        let (mut sums, mut candidates) = (Vec::new(), Vec::new());
         for (at, block) in self.blocks.iter().enumerate() {
             let (begin, end) = (at * BLOCK, at * BLOCK + block.patterns());
             let of_block = among.map(|places| places.split_at(places.partition_point(|place| *place < end)));
             if of_block.is_some_and(|(of_this, _)| of_this.is_empty()) {
                 continue;
             }
-            block.compare(&words, &mut cosines);
-            let mut take = |place: usize| {
-                let similarity = f64::from(cosines[place - begin]).clamp(0.0, 1.0);
-                if similarity >= best.least && fits(place) {
-                    best.take(place, similarity);
-                }
-            };
+            block.compare(&numbers, &mut sums);
+            // Cheap questions first: most patterns cannot be among the best.
+            let is_near = |sums: &Sums| (sums.estimate >= best.least_product) & (f64::from(sums.cosine) >= least);
             match of_block {
-                None => (begin..end).for_each(&mut take),
+                None => {
+                    candidates.resize(sums.len(), 0);
+                    // Without a branch for each: which are near cannot be foreseen.
+                    let mut near = 0;
+                    for (at, sums) in sums.iter().enumerate() {
+                        candidates[near] = at;
+                        near += usize::from(is_near(sums));
+                    }
+                    candidates.truncate(near);
+                }
                 Some((of_this, rest)) => {
-                    of_this.iter().copied().for_each(&mut take);
+                    candidates.clear();
+                    candidates.extend(of_this.iter().map(|place| place - begin).filter(|at| is_near(&sums[*at])));
                     among = Some(rest);
                 }
+            }
+            let least_estimate = best.least;
+            let may_be_best =
+                |at: &usize| asked.estimate.at_most(sums[*at].estimate, self.signs.get(begin + at)) >= least_estimate;
+            candidates.retain(may_be_best);
+            for at in candidates.iter().copied().filter(|at| fits(begin + at)) {
+                let (place, similarity) = (begin + at, f64::from(sums[at].cosine).clamp(0.0, 1.0));
+                let estimate = asked.estimate.of(sums[at].estimate, self.meanings.get(place));
+                best.take(Estimated { place, similarity, estimate });
             }
         }
         best.sorted()
     }
 }
 
+/// The numbers of the query's vector and of the estimate.
+fn numbers(asked: &Asked<'_>) -> Vec<AskedNumber> {
+    let mut of_vector = vec![0.0; asked.estimate.numbers.len()];
+    of_length_one(asked.words).into_iter().for_each(|(number, value)| of_vector[number] = value);
+    let of_both = of_vector.into_iter().zip(&asked.estimate.numbers).enumerate();
+    let numbers =
+        of_both.map(|(number, (of_vector, of_estimate))| AskedNumber { number, of_vector, of_estimate: *of_estimate });
+    numbers.filter(|asked| asked.of_vector != 0.0 || asked.of_estimate != 0.0).collect()
+}
+
 /// As many are gathered before those that are too far are dropped.
 const FEWEST_TO_CUT: usize = 1_000;
+/// Of so many patterns at most the estimates may be too high.
+const MOST_UNKNOWN: usize = 700;
 
-/// The nearest of the patterns that were taken.
+/// The patterns with the highest estimates among those that were taken.
 struct Best<'a> {
     patterns: &'a [HeldPattern],
     most: usize,
-    /// No other can be among them any more.
-    least: f64,
-    found: Vec<(usize, f64)>,
+    estimate: &'a Estimate,
+    /// No other can be among them any more, by its estimate or already by its vector's part of it.
+    least: f32,
+    least_product: f32,
+    found: Vec<Estimated>,
+}
+
+#[derive(Clone, Copy)]
+struct Estimated {
+    place: usize,
+    similarity: f64,
+    estimate: f32,
 }
 
 impl Best<'_> {
-    fn take(&mut self, place: usize, similarity: f64) {
-        self.found.push((place, similarity));
+    fn take(&mut self, found: Estimated) {
+        if found.estimate < self.least {
+            return;
+        }
+        self.found.push(found);
         // Those that are too far are dropped now and then.
         if self.found.len() >= self.most.saturating_mul(2).max(FEWEST_TO_CUT) {
             self.cut();
@@ -263,21 +361,25 @@ impl Best<'_> {
             let order = order(self.patterns);
             self.found.select_nth_unstable_by(self.most, order);
             self.found.truncate(self.most);
-            let farthest = self.found.iter().map(|(_, similarity)| *similarity).min_by(f64::total_cmp);
-            self.least = farthest.unwrap_or(self.least).max(self.least);
+            let farthest = self.found.iter().map(|found| found.estimate).min_by(f32::total_cmp);
+            self.least = farthest.unwrap_or(self.least);
+            self.least_product = self.estimate.least_product(self.least);
         }
     }
 
     fn sorted(mut self) -> Vec<(Uuid, f64)> {
         self.cut();
         self.found.sort_unstable_by(order(self.patterns));
-        self.found.iter().map(|(place, similarity)| (self.patterns[*place].id, *similarity)).collect()
+        self.found.iter().map(|found| (self.patterns[found.place].id, found.similarity)).collect()
     }
 }
 
-/// Nearest first; of two as near by their ids.
-fn order(patterns: &[HeldPattern]) -> impl Fn(&(usize, f64), &(usize, f64)) -> Ordering {
-    |a, b| b.1.total_cmp(&a.1).then_with(|| patterns[a.0].id.cmp(&patterns[b.0].id))
+/// The highest estimate first; of two as high the nearer, and of two as near by their ids.
+fn order(patterns: &[HeldPattern]) -> impl Fn(&Estimated, &Estimated) -> Ordering {
+    |a, b| {
+        let nearer = b.similarity.total_cmp(&a.similarity);
+        b.estimate.total_cmp(&a.estimate).then(nearer).then_with(|| patterns[a.place].id.cmp(&patterns[b.place].id))
+    }
 }
 
 /// What was read of some buckets.
@@ -301,9 +403,10 @@ pub(super) fn packed(facets: &BitVec) -> Bits {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::score::{Frequencies, Profile, Query};
     use super::*;
     use crate::domain::filter::tests::filter;
-    use crate::embedder::VECTOR_LENGTH;
+    use crate::embedder::{Features, Meaning, VECTOR_LENGTH, hash_feature};
     use fastrand::Rng;
 
     fn hold(
@@ -345,6 +448,7 @@ mod tests {
         let mut held = Held::new("x", 500);
         hold(&mut held, &[0], patterns.clone(), HashMap::from([(0, 1)]));
         assert!(held.is_whole());
+        held.learn(&held.unknown(1_000), vec![PackedMeaning::default(); 500]);
         for (n, filter) in [(0, None), (1, None), (2, Some(0)), (3, Some(1))] {
             let query = words(&mut random);
             let wanted = filter.map_or_else(Facets::default, |filter: usize| facets[filter].clone());
@@ -354,7 +458,9 @@ mod tests {
                 .map(|(_, (_, id, words, _))| (*id, cosine(&query, words)))
                 .collect();
             all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            let mut asked = Asked { words: &query, facets: &wanted, among: None, least: 0.1, most: 20 };
+            // Where the estimate is the similarity, the nearest come first.
+            let estimate = &Estimate::of_numbers(query.to_vec());
+            let mut asked = Asked { words: &query, estimate, facets: &wanted, among: None, least: 0.1, most: 20 };
             let near = held.nearest(&asked);
             assert_eq!(near.len(), 20, "{n}");
             for (found, there) in near.iter().zip(&all) {
@@ -379,7 +485,8 @@ mod tests {
         let three = (2, Uuid::from_u128(3), query.clone(), bits);
         let mut held = Held::new("x", 3);
         let found = |held: &Held, facets: &Facets| {
-            ids(held.nearest(&Asked { words: &query, facets, among: None, least: 0.5, most: 9 }))
+            let estimate = &Estimate::of_numbers(query.to_vec());
+            ids(held.nearest(&Asked { words: &query, estimate, facets, among: None, least: 0.5, most: 9 }))
         };
         hold(&mut held, &[1, 2], vec![one.clone(), two.clone(), three.clone()], HashMap::from([(1, 1), (2, 1)]));
         assert_eq!(found(&held, &none), [one.1, two.1, three.1]);
@@ -391,5 +498,42 @@ mod tests {
         assert_eq!(found(&held, &none), [one.1, two.1, three.1]);
         assert_eq!(found(&held, &prod), [two.1, three.1], "nothing of before is left");
         assert!(held.is_whole());
+    }
+
+    /// Of two as near, the one that means the same; and one of which that is not known yet before any of which it is.
+    #[test]
+    fn what_means_the_same_comes_first_and_what_is_not_known_may_mean_it() {
+        let (same, other) = ([("certif", 1.0f32)], [("disk", 1.0f32)]);
+        let meaning = |words: &[(&str, f32)]| {
+            let profile = Profile::new(words.iter().map(|(word, weight)| (hash_feature(word), *weight)));
+            profile.meaning().map(Meaning::packed).expect("a known word")
+        };
+        let features = Features { terms: vec!["certif".to_owned()], weights: vec![1.0] };
+        let query = Query::new(&features, &Frequencies { patterns: 3, by_term: HashMap::new() });
+        let (estimate, mut random) = (query.estimate(), Rng::with_seed(9));
+        let (facets, words) = (Facets::default(), words(&mut random));
+        let mut held = Held::new("x", 3);
+        let patterns: Vec<_> = (1..=3).map(|id| (0, Uuid::from_u128(id), words.clone(), Bits::default())).collect();
+        hold(&mut held, &[0], patterns.clone(), HashMap::from([(0, 1)]));
+        let all: Vec<Uuid> = patterns.iter().map(|(_, id, ..)| *id).collect();
+        let found = |held: &Held, most| {
+            ids(held.nearest(&Asked {
+                words: &words,
+                estimate: &estimate,
+                facets: &facets,
+                among: None,
+                least: 0.5,
+                most,
+            }))
+        };
+        held.learn(&all[..2], vec![meaning(&other), meaning(&same)]);
+        assert_eq!(held.unknown(9), all[2..]);
+        assert_eq!(found(&held, 9), [all[2], all[1], all[0]]);
+        assert_eq!(found(&held, 1), [all[2], all[1]], "one more than asked for, as one is not known");
+        // Of others than the next ones nothing is taken.
+        held.learn(&all[..1], vec![meaning(&same)]);
+        held.learn(&all[2..], vec![PackedMeaning::default()]);
+        assert!(held.unknown(9).is_empty());
+        assert_eq!(found(&held, 1), [all[1]]);
     }
 }

@@ -2,6 +2,7 @@
 //! sees what was committed before it, whichever service wrote it.
 
 use super::held::{Bits, BucketsRead, Held, HeldPatterns, packed};
+use super::learn::learn;
 use crate::db::connection::Connection;
 use crate::db::pool::Pool;
 use crate::db::sqlstate::DatabaseError;
@@ -182,10 +183,16 @@ pub(in crate::similarity) async fn hold_patterns(
         Ok(space) if space.sparse => {
             // Where the vector store does not answer, its probe says so.
             let _ = hold(pool, patterns, &space.id).await;
+            measure(metrics, patterns);
+            let _ = learn(pool, patterns, &space.id).await;
         }
         Ok(_) => patterns.release(),
         Err(_) => {}
     }
+    measure(metrics, patterns);
+}
+
+fn measure(metrics: &Metrics, patterns: &HeldPatterns) {
     let (count, bytes) = patterns.size();
     metrics.held_patterns.set(i64::try_from(count).unwrap_or(i64::MAX));
     metrics.held_patterns_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
