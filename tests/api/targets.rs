@@ -45,6 +45,10 @@ async fn counts_in_memory_are_those_of_postgresql() {
         return;
     }
     let (service, database) = Service::start().await;
+    // The crowd goes back a week, maybe into the month before: this makes the partition of that month.
+    let first = json!({"remediationRequestID": "rr-first", "alertName": "Alert1", "namespace": "ns-1", "cluster": "c-1",
+        "actionType": "scale", "createdAt": format!("{}T00:00:00Z", date_ago(8))});
+    service.post(Writer::Executor, &first).await.audit_id();
     database.client.batch_execute(CROWD).await.expect("a crowd");
     compare(&service, &database).await;
     let mut random = fastrand::Rng::with_seed(31);

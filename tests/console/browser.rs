@@ -75,7 +75,12 @@ fn parents() -> Vec<(u32, u32)> {
 }
 
 impl Driver {
+    /// Of drivers that start at the same time one may choose a port that another takes before it: it ends, and the next one is tried.
     fn start() -> Self {
+        (0..5).find_map(|_| Self::try_start()).expect("a driver that starts")
+    }
+
+    fn try_start() -> Option<Self> {
         let mut child = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -83,11 +88,14 @@ impl Driver {
             .spawn()
             .expect("chromedriver");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
-        let said = lines.find(|line| line.contains("started successfully on port")).expect("its port");
+        let Some(said) = lines.find(|line| line.contains("started successfully on port")) else {
+            println!("chromedriver: {}", child.wait().expect("it ends"));
+            return None;
+        };
         let port: u16 = said.trim_end_matches('.').rsplit(' ').next().and_then(|port| port.parse().ok()).expect(&said);
         // What else it says is not needed, but it must be able to say it.
         std::thread::spawn(move || lines.for_each(drop));
-        Driver { child, url: format!("http://127.0.0.1:{port}") }
+        Some(Driver { child, url: format!("http://127.0.0.1:{port}") })
     }
 }
 
