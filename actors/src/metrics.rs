@@ -287,7 +287,7 @@ metrics! {
     /// Share of the true ten nearest patterns that the index finds, over the last queries that were compared.
     /// Absent until some were compared.
     search_recall_ratio: GaugeVec = "datastorage_search_recall_ratio" [];
-    /// Patterns that searches compare in memory; 0 while they ask the vector store.
+    /// Patterns that searches compare in memory, as far as it is read what they mean; 0 while searches ask the vector store.
     held_patterns: IntGauge = "datastorage_held_patterns";
     /// Memory that these patterns take.
     held_patterns_bytes: IntGauge = "datastorage_held_patterns_bytes";

@@ -3,6 +3,7 @@
 //! with it the score of all of them is estimated, and few have to be compared exactly.
 
 use super::super::score::Estimate;
+use super::best::{Best, Estimated};
 use super::block::{AskedNumber, BLOCK, Block, Sums, of_length_one};
 use crate::domain::facets::Facets;
 use crate::embedder::PackedMeaning;
@@ -10,7 +11,6 @@ use bit_vec::BitVec;
 use hashbrown::HashTable;
 use pgvector::SparseVector;
 use std::cell::{Cell, RefCell};
-use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 use tokio::sync::Mutex;
@@ -260,16 +260,12 @@ impl Held {
         let mut among = among.as_deref();
         // What is at least 0 when it is told may be below it here.
         let least = if asked.least > 0.0 { asked.least } else { f64::NEG_INFINITY };
-        // The estimates of those that are not known are too high: as many more are taken.
-        let most = asked.most.saturating_add(self.unknown_count().min(MOST_UNKNOWN));
-        let mut best = Best {
-            patterns: &self.patterns,
-            most,
-            estimate: asked.estimate,
-            least: f32::NEG_INFINITY,
-            least_product: f32::NEG_INFINITY,
-            found: Vec::new(),
-        };
+        // The estimates of those that are not known are too high, and without meanings all are coarse: more are taken.
+        let unknown = self.unknown_count();
+        let most = asked.most.saturating_add(unknown.min(MOST_UNKNOWN));
+        let known = if unknown > MOST_UNKNOWN { 0 } else { self.meanings.len() };
+        let (meanings, signs) = (&self.meanings[..known], &self.signs[..known]);
+        let mut best = Best::new(most, asked.estimate);
         let (mut sums, mut candidates) = (Vec::new(), Vec::new());
         for (at, block) in self.blocks.iter().enumerate() {
             let (begin, end) = (at * BLOCK, at * BLOCK + block.patterns());
@@ -279,7 +275,7 @@ impl Held {
             }
             block.compare(&numbers, &mut sums);
             // Cheap questions first: most patterns cannot be among the best.
-            let is_near = |sums: &Sums| (sums.estimate >= best.least_product) & (f64::from(sums.cosine) >= least);
+            let is_near = |sums: &Sums| (sums.estimate >= best.least_product()) & (f64::from(sums.cosine) >= least);
             match of_block {
                 None => {
                     candidates.resize(sums.len(), 0);
@@ -297,14 +293,14 @@ impl Held {
                     among = Some(rest);
                 }
             }
-            let least_estimate = best.least;
+            let least_estimate = best.least();
             let may_be_best =
-                |at: &usize| asked.estimate.at_most(sums[*at].estimate, self.signs.get(begin + at)) >= least_estimate;
+                |at: &usize| asked.estimate.at_most(sums[*at].estimate, signs.get(begin + at)) >= least_estimate;
             candidates.retain(may_be_best);
             for at in candidates.iter().copied().filter(|at| fits(begin + at)) {
                 let (place, similarity) = (begin + at, f64::from(sums[at].cosine).clamp(0.0, 1.0));
-                let estimate = asked.estimate.of(sums[at].estimate, self.meanings.get(place));
-                best.take(Estimated { place, similarity, estimate });
+                let estimate = asked.estimate.of(sums[at].estimate, meanings.get(place));
+                best.take(Estimated { id: self.patterns[place].id, similarity, estimate });
             }
         }
         best.sorted()
@@ -321,66 +317,9 @@ fn numbers(asked: &Asked<'_>) -> Vec<AskedNumber> {
     numbers.filter(|asked| asked.of_vector != 0.0 || asked.of_estimate != 0.0).collect()
 }
 
-/// As many are gathered before those that are too far are dropped.
-const FEWEST_TO_CUT: usize = 1_000;
-/// Of so many patterns at most the estimates may be too high.
+/// While the meanings of more patterns than that are not read, none count: the estimates of those that are not known would be too high beside
+/// the others.
 const MOST_UNKNOWN: usize = 700;
-
-/// The patterns with the highest estimates among those that were taken.
-struct Best<'a> {
-    patterns: &'a [HeldPattern],
-    most: usize,
-    estimate: &'a Estimate,
-    /// No other can be among them any more, by its estimate or already by its vector's part of it.
-    least: f32,
-    least_product: f32,
-    found: Vec<Estimated>,
-}
-
-#[derive(Clone, Copy)]
-struct Estimated {
-    place: usize,
-    similarity: f64,
-    estimate: f32,
-}
-
-impl Best<'_> {
-    fn take(&mut self, found: Estimated) {
-        if found.estimate < self.least {
-            return;
-        }
-        self.found.push(found);
-        // Those that are too far are dropped now and then.
-        if self.found.len() >= self.most.saturating_mul(2).max(FEWEST_TO_CUT) {
-            self.cut();
-        }
-    }
-
-    fn cut(&mut self) {
-        if self.found.len() > self.most {
-            let order = order(self.patterns);
-            self.found.select_nth_unstable_by(self.most, order);
-            self.found.truncate(self.most);
-            let farthest = self.found.iter().map(|found| found.estimate).min_by(f32::total_cmp);
-            self.least = farthest.unwrap_or(self.least);
-            self.least_product = self.estimate.least_product(self.least);
-        }
-    }
-
-    fn sorted(mut self) -> Vec<(Uuid, f64)> {
-        self.cut();
-        self.found.sort_unstable_by(order(self.patterns));
-        self.found.iter().map(|found| (self.patterns[found.place].id, found.similarity)).collect()
-    }
-}
-
-/// The highest estimate first; of two as high the nearer, and of two as near by their ids.
-fn order(patterns: &[HeldPattern]) -> impl Fn(&Estimated, &Estimated) -> Ordering {
-    |a, b| {
-        let nearer = b.similarity.total_cmp(&a.similarity);
-        b.estimate.total_cmp(&a.estimate).then(nearer).then_with(|| patterns[a.place].id.cmp(&patterns[b.place].id))
-    }
-}
 
 /// What was read of some buckets.
 #[derive(Default)]
@@ -535,5 +474,16 @@ mod tests {
         held.learn(&all[2..], vec![PackedMeaning::default()]);
         assert!(held.unknown(9).is_empty());
         assert_eq!(found(&held, 1), [all[1]]);
+        // While the meanings of many are not known none counts: of two as near the first id comes first.
+        let many = (4..4 + MOST_UNKNOWN as u128).map(|id| (1, Uuid::from_u128(id), words.clone(), Bits::default()));
+        hold(&mut held, &[1], many.collect(), HashMap::from([(0, 1), (1, 1)]));
+        assert!(found(&held, 1).contains(&all[1]) && found(&held, 1)[0] != all[0]);
+        hold(
+            &mut held,
+            &[2],
+            vec![(2, Uuid::from_u128(9_999), words.clone(), Bits::default())],
+            HashMap::from([(0, 1), (1, 1), (2, 1)]),
+        );
+        assert_eq!(found(&held, 1)[..3], all);
     }
 }

@@ -1,5 +1,6 @@
 //! The patterns nearest to a vector: compared in memory where all patterns are held there, else by the vector store, by one of three plans.
 
+mod best;
 mod block;
 mod held;
 mod in_store;
