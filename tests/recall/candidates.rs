@@ -47,7 +47,7 @@ fn the_highest_estimates_are_of_the_best_texts() {
     let embed = |text| embedder.embed(&AuditText { reasoning: Some(text), ..AuditText::default() });
     let (texts, by_term) = texts(&embed, 2_000);
     let corpus = Corpus::known();
-    let (mut by_estimate, mut by_vector, mut all) = (0, 0, 0usize);
+    let (mut by_estimate, mut by_vector, mut by_signs, mut looked_at, mut all) = (0, 0, 0, 0, 0usize);
     for (place, family) in corpus.families.iter().step_by(2).enumerate() {
         // Whole queries, and their first words.
         let words = if place % 2 == 0 { usize::MAX } else { 3 };
@@ -59,17 +59,29 @@ fn the_highest_estimates_are_of_the_best_texts() {
             let query = Query::new(&embedding.features, &frequencies);
             let best = highest(texts.iter().map(|text| score(&query.compare(&text.profile), 0.0, true)), 10);
             let estimate = query.estimate();
-            let estimated = texts
-                .iter()
-                .map(|text| f64::from(estimate.of(product(&text.vector, &estimate.numbers), Some(&text.meaning))));
+            let products: Vec<f32> = texts.iter().map(|text| product(&text.vector, &estimate.numbers)).collect();
+            let both = texts.iter().zip(&products);
+            let estimated: Vec<f64> =
+                both.map(|(text, product)| f64::from(estimate.of(*product, Some(&text.meaning)))).collect();
             let near = texts.iter().map(|text| f64::from(product(&text.vector, &embedding.vector)));
-            by_estimate += highest(estimated, 100).intersection(&best).count();
+            by_estimate += highest(estimated.iter().copied(), 100).intersection(&best).count();
             by_vector += highest(near, 100).intersection(&best).count();
+            // The signs of meanings pass over many texts, and over none of the best.
+            let mut sorted = estimated;
+            sorted.sort_by(|a, b| b.total_cmp(a));
+            let may_be = |at: &usize| {
+                f64::from(estimate.at_most(products[*at], Some(&texts[*at].meaning.signs()))) >= sorted[99]
+            };
+            by_signs += best.iter().filter(|at| may_be(at)).count();
+            looked_at += (0..texts.len()).filter(may_be).count();
             all += 10;
         }
     }
     let share = |found: usize| found as f64 / all as f64; // far below 2^53
-    let (by_estimate, by_vector) = (share(by_estimate), share(by_vector));
+    let (by_estimate, by_vector, by_signs) = (share(by_estimate), share(by_vector), share(by_signs));
     println!("of the ten best among 2,000, the first 100 have {by_estimate:.3} by estimate, {by_vector:.3} by vector");
     assert!(by_estimate > 0.97 && by_estimate > by_vector, "{by_estimate} {by_vector}");
+    let looked_at = share(looked_at) * 10.0 / texts.len() as f64; // as above
+    println!("the signs leave {by_signs:.3} of the ten best, and {looked_at:.3} of all");
+    assert!(by_signs > 0.98 && looked_at < 0.6, "{by_signs} {looked_at}");
 }
